@@ -1,0 +1,80 @@
+"""What a checkpoint stores about itself: frozen dataclasses, written and read as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from geoflow.backbones import FieldConfig, TransformerConfig
+from geoflow.training.loop import FRAME_SIZES, Symmetry
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that is needed to build a generator's networks."""
+
+    symmetry: Symmetry = "frame"
+    """Group under which samples turn: with a full frame, about the up axis, or freely."""
+    categories: tuple[str, ...] = ("chair",)
+    """Category names; the index is the class condition."""
+    interpolant: str = "linear"
+    """Key of INTERPOLANTS."""
+    prediction: str = "x1"
+    """Key of PREDICTIONS."""
+    autoencoder: FieldConfig = field(default_factory=FieldConfig)
+    """Sizes of the field autoencoder."""
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
+    """Sizes of the flow map's network."""
+
+    @staticmethod
+    def build(
+        *,
+        symmetry: Symmetry,
+        categories: tuple[str, ...],
+        interpolant: str = "linear",
+        prediction: str = "x1",
+    ) -> ModelConfig:
+        """A configuration whose two networks agree on tokens, frame and categories."""
+        size = FRAME_SIZES[symmetry]
+        autoencoder = FieldConfig(frame_size=size)
+        transformer = TransformerConfig(
+            frame_size=size,
+            num_tokens=autoencoder.num_tokens,
+            scalars=autoencoder.scalars,
+            vectors=autoencoder.vectors,
+            num_categories=len(categories),
+        )
+        return ModelConfig(
+            symmetry, categories, interpolant, prediction, autoencoder, transformer
+        )
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """A dataclass as JSON-ready nested dictionaries."""
+    return dataclasses.asdict(config)
+
+
+def from_json(kind: type[T], data: dict[str, Any]) -> T:
+    """Build a dataclass from what `to_json` gave.
+
+    Raises:
+        ValueError: for fields that the dataclass does not have.
+    """
+    hints = typing.get_type_hints(kind)
+    unknown = set(data) - set(hints)
+    if unknown:
+        raise ValueError(
+            f"{kind.__name__} has no field {', '.join(sorted(unknown))}; known: {', '.join(hints)}"
+        )
+    values = {}
+    for name, value in data.items():
+        if dataclasses.is_dataclass(hints[name]) and isinstance(value, dict):
+            value = from_json(hints[name], value)  # type: ignore[arg-type]
+        elif isinstance(value, list):
+            value = tuple(value)
+        values[name] = value
+    return kind(**values)

@@ -1,0 +1,99 @@
+"""One optimiser for both stages: Muon for hidden matrices, AdamW for all else, one schedule.
+
+The learning rate warms up linearly, holds, and falls linearly to zero over the last part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from geoflow.training.muon import Muon
+
+# Matrices larger than this belong to AdamW: orthogonalising them costs more than it gains.
+_LARGEST_MATRIX = 300_000
+_SMALLEST_SIDE = 16
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rate over a run."""
+
+    learning_rate: float = 3e-3
+    """Peak learning rate, for Muon and AdamW alike."""
+    warmup: int = 200
+    """Steps of linear warm-up."""
+    decay: float = 0.7
+    """Share of the run, at its end, over which the rate falls linearly to zero."""
+
+    def at(self, step: int, steps: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        rise = min((step + 1) / max(min(self.warmup, steps // 10), 1), 1.0)
+        fall = min((1.0 - step / steps) / self.decay, 1.0)
+        return self.learning_rate * rise * fall
+
+
+class Optimiser:
+    """Muon and AdamW side by side, with gradient clipping and exact save and restore."""
+
+    def __init__(self, module: nn.Module, schedule: Schedule, *, clip: float = 1.0) -> None:
+        self.schedule, self.clip = schedule, clip
+        self.names = [name for name, p in module.named_parameters() if p.requires_grad]
+        parameters = dict(module.named_parameters())
+        self.parameters = [parameters[name] for name in self.names]
+        hidden = {name for name in self.names if _is_hidden(name, parameters[name])}
+        matrices = [parameters[name] for name in self.names if name in hidden]
+        others = [parameters[name] for name in self.names if name not in hidden]
+        self.parts: list[torch.optim.Optimizer] = []
+        if matrices:
+            self.parts.append(Muon(matrices))
+        self.parts.append(torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.01))
+
+    def step(self, step: int, steps: int) -> None:
+        """Clip the gradients, take one step at the schedule's rate, clear the gradients."""
+        nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = self.schedule.at(step, steps)
+            part.step()
+            part.zero_grad(set_to_none=True)
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """All moments by `parameter name / moment`, for an exact resume."""
+        tensors = {}
+        for name, parameter in zip(self.names, self.parameters, strict=True):
+            for part in self.parts:
+                for key, value in part.state.get(parameter, {}).items():
+                    tensors[f"{name}/{key}"] = torch.as_tensor(value)
+        return tensors
+
+    def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Restore what `state_tensors` gave.
+
+        Raises:
+            ValueError: if a tensor belongs to no parameter of this optimiser.
+        """
+        by_name = dict(zip(self.names, self.parameters, strict=True))
+        owner = {
+            id(p): part for part in self.parts for g in part.param_groups for p in g["params"]
+        }
+        for key, value in tensors.items():
+            name, _, moment = key.rpartition("/")
+            if name not in by_name:
+                raise ValueError(f"optimiser state holds {key!r}, which this network does not have")
+            parameter = by_name[name]
+            device = "cpu" if moment == "step" else parameter.device
+            owner[id(parameter)].state[parameter][moment] = value.clone().to(device)
+
+
+def _is_hidden(name: str, parameter: nn.Parameter) -> bool:
+    # Learned queries, positions and embeddings are tables, not maps; `to_*` are output heads.
+    table = any(part in name for part in ("queries", "position", "category", ".to_"))
+    return (
+        parameter.ndim == 2
+        and not table
+        and min(parameter.shape) >= _SMALLEST_SIDE
+        and parameter.numel() <= _LARGEST_MATRIX
+    )

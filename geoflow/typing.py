@@ -1,0 +1,77 @@
+"""Shapes of tensors and the protocols between rooms.
+
+Axes: b batch, k tokens, c packed channels of a token (scalars, then vectors times 3), n surface
+points, q query points, m frame vectors, 3 space.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Times = Float[Tensor, " b"]
+"""Times in [0, 1], 0 = noise, 1 = data, one per example."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a sample is conditioned on: the frame it turns with, and its category."""
+
+    frame: Float[Tensor, "b m 3"] | None = None
+    category: Int[Tensor, " b"] | None = None
+
+    def __getitem__(self, index: Tensor | slice) -> Condition:
+        """The condition of some examples of the batch."""
+        return Condition(
+            None if self.frame is None else self.frame[index],
+            None if self.category is None else self.category[index],
+        )
+
+    def to(self, device: torch.device | str) -> Condition:
+        """The condition on a device."""
+        return Condition(
+            None if self.frame is None else self.frame.to(device),
+            None if self.category is None else self.category.to(device),
+        )
+
+
+class Backbone(Protocol):
+    """A network of two times, the same shape out as in."""
+
+    def __call__(
+        self, x: Float[Tensor, "b *s"], t: Times, r: Times, cond: Condition | None
+    ) -> Float[Tensor, "b *s"]:
+        """Raw field m_{t->r}(x)."""
+
+
+@dataclass(frozen=True)
+class ShapeBatch:
+    """Points of a batch of shapes: surface with normals, and signed distances at queries."""
+
+    surface: Float[Tensor, "b n 3"]
+    normals: Float[Tensor, "b n 3"]
+    queries: Float[Tensor, "b q 3"]
+    sdf: Float[Tensor, "b q"]
+    category: Int[Tensor, " b"]
+
+
+class ShapeDataset(Protocol):
+    """Shapes by index, as the trainer sees them."""
+
+    def __len__(self) -> int:
+        """Number of shapes."""
+
+    def batch(
+        self,
+        indices: Int[np.ndarray, " b"],
+        *,
+        num_surface: int,
+        num_queries: int,
+        generator: torch.Generator,
+    ) -> ShapeBatch:
+        """Random points of the shapes at `indices`."""
