@@ -1,16 +1,16 @@
-"""The two-time flow map of the generative ODE, as a network.
+"""The flow map: a network of two times that carries a state from t to r.
 
-    psi_{t->r}(x) = P(t, r) m_{t->r}(x) + Q(t, r) x,    m_{t->r}(x) = backbone(x, t, r)
+    psi_{t->r}(x) = P(t, r) m_{t->r}(x) + Q(t, r) x
 
-psi takes the ODE's state at t to its state at r; psi_{t->t} is the identity by construction,
-and the diagonal r = t is the ordinary velocity (or denoiser) network.
+psi_{t->t} is the identity exactly, whatever the network; with data prediction psi_{t->1} = m.
 
-References: Boffi et al., "Flow map matching", 2024, arXiv:2406.07507; Li et al., "Cumulative
-flow maps", 2026, arXiv:2605.03623, eq. 2.
+Reference: Boffi et al., "Flow map matching", 2024, arXiv:2406.07507; the affine form, Li et
+al., "A Few-Step Generative Model on Cumulative Flow Maps", 2026, arXiv:2605.03623, eq. 2.
 """
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -21,7 +21,7 @@ from geoflow.typing import Condition, Times
 
 
 class FlowMap(nn.Module):
-    """Backbone, interpolant and prediction: a map from any time to any later time."""
+    """A backbone read as a flow map: `prediction` is a key of PREDICTIONS."""
 
     def __init__(self, backbone: nn.Module, interpolant: Interpolant, prediction: str) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class FlowMap(nn.Module):
         """From the keys of INTERPOLANTS and PREDICTIONS.
 
         Raises:
-            ValueError: for an unknown key, or a pair that does not go together.
+            ValueError: for an unknown key.
         """
         if interpolant not in INTERPOLANTS:
             raise ValueError(
@@ -46,22 +46,60 @@ class FlowMap(nn.Module):
             )
         return FlowMap(backbone, INTERPOLANTS[interpolant](), prediction)
 
+    def forward(
+        self, x: Float[Tensor, "b *s"], t: Times, r: Times, cond: Condition | None = None
+    ) -> Float[Tensor, "b *s"]:
+        """State at time r of the trajectory that passes x at time t."""
+        return self.apply_field(self.field(x, t, r, cond), x, t, r)
+
     def field(
         self, x: Float[Tensor, "b *s"], t: Times, r: Times, cond: Condition | None = None
     ) -> Float[Tensor, "b *s"]:
         """Cumulative field m_{t->r}(x), the network's output."""
-        out: Tensor = self.backbone(x, t, r, cond)
-        return out
+        field: Tensor = self.backbone(x, t, r, cond)
+        return field
 
-    def forward(
-        self, x: Float[Tensor, "b *s"], t: Times, r: Times, cond: Condition | None = None
+    def apply_field(
+        self, field: Float[Tensor, "b *s"], x: Float[Tensor, "b *s"], t: Times, r: Times
     ) -> Float[Tensor, "b *s"]:
-        """State at r of the trajectory that is at x at t; one network evaluation."""
+        """P(t, r) field + Q(t, r) x; with the instantaneous field, a first-order step."""
         p, q = self.prediction.coefficients(t, r)
-        return expand_time(p, like=x) * self.field(x, t, r, cond) + expand_time(q, like=x) * x
+        return expand_time(p, like=x) * field + expand_time(q, like=x) * x
 
     def velocity(
         self, x: Float[Tensor, "b *s"], t: Times, cond: Condition | None = None
     ) -> Float[Tensor, "b *s"]:
-        """Velocity b_t(x) of the probability-flow ODE, from the diagonal."""
+        """Velocity b_t(x) of the flow: the derivative of the map in r at r = t."""
         return self.prediction.velocity(self.field(x, t, t, cond), x, t)
+
+
+class Preconditioned(nn.Module):
+    """A backbone for data prediction whose raw network sees and returns unit scale.
+
+        m = c_skip x + c_out F(c_in x, t, r)
+
+    The coefficients make F the part of the data that the best linear denoiser misses, for data
+    of standard deviation `data_std` on any interpolant.
+
+    Reference: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative
+    Models", 2022, arXiv:2206.00364, table 1 (there beta = 1).
+    """
+
+    def __init__(self, backbone: nn.Module, interpolant: Interpolant, *, data_std: float) -> None:
+        super().__init__()
+        if data_std <= 0:
+            raise ValueError(f"data_std must be positive, got {data_std}")
+        self.backbone = backbone
+        self.interpolant = interpolant
+        self.data_std = data_std
+
+    def forward(
+        self, x: Float[Tensor, "b *s"], t: Times, r: Times, cond: Condition | None = None
+    ) -> Float[Tensor, "b *s"]:
+        """Cumulative data field."""
+        alpha, beta = self.interpolant.alpha(t), self.interpolant.beta(t)
+        scale = torch.sqrt(alpha.square() + (beta * self.data_std).square())
+        skip = beta * self.data_std**2 / scale.square()
+        out = alpha * self.data_std / scale
+        raw = self.backbone(x / expand_time(scale, like=x), t, r, cond)
+        return expand_time(skip, like=x) * x + expand_time(out, like=x) * raw

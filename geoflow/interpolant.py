@@ -1,11 +1,16 @@
-"""Interpolants between noise x0 and data x1.
+"""Interpolants: the path from noise to data.
 
-    x_t = alpha_t x0 + beta_t x1,    t in [0, 1], 0 = noise, 1 = data
+    x_t = alpha(t) x0 + beta(t) x1,    x0 ~ N(0, I) at t = 0,  x1 data at t = 1
 
-References: linear, Lipman et al., "Flow matching", 2023, arXiv:2210.02747; variance preserving
-and exploding, Song et al., 2021, arXiv:2011.13456 and Karras et al., "EDM", 2022,
-arXiv:2206.00364; trigonometric, Albergo et al., "Stochastic interpolants", 2023,
-arXiv:2303.08797.
+alpha(1) = 0 and beta(1) = 1 hold exactly for every interpolant, in every precision, so that a
+map that ends at r = 1 lands on data. Two areas spanned by the coefficients,
+
+    area(t, r) = alpha(t) beta(r) - alpha(r) beta(t),    area_rate(t) = d/dr area(t, r) at r = t,
+
+are all that flow maps need of a path; closed forms keep them accurate when r is close to t.
+
+References: Albergo et al., "Stochastic Interpolants", 2023, arXiv:2303.08797; Lipman et al.,
+"Flow Matching for Generative Modeling", 2022, arXiv:2210.02747.
 """
 
 from __future__ import annotations
@@ -23,109 +28,228 @@ from geoflow.typing import Times
 
 
 class Interpolant(ABC):
-    """Coefficients of noise and data, and their time derivatives, at times of shape (b,)."""
+    """Coefficients of a path, their time derivatives, and the path itself."""
 
     @abstractmethod
     def alpha(self, t: Times) -> Times:
-        """Coefficient of the noise; zero, or the smallest noise level, at t = 1."""
+        """Coefficient of the noise."""
 
     @abstractmethod
     def beta(self, t: Times) -> Times:
         """Coefficient of the data."""
 
+    @abstractmethod
     def alpha_dot(self, t: Times) -> Times:
-        """Time derivative of alpha."""
-        return torch.func.jvp(self.alpha, (t,), (torch.ones_like(t),))[1]
+        """Derivative of `alpha`."""
 
+    @abstractmethod
     def beta_dot(self, t: Times) -> Times:
-        """Time derivative of beta."""
-        return torch.func.jvp(self.beta, (t,), (torch.ones_like(t),))[1]
+        """Derivative of `beta`."""
+
+    @abstractmethod
+    def area(self, t: Times, r: Times) -> Times:
+        """alpha(t) beta(r) - alpha(r) beta(t): zero at r = t, positive for r > t."""
+
+    @abstractmethod
+    def area_rate(self, t: Times) -> Times:
+        """alpha(t) beta_dot(t) - alpha_dot(t) beta(t)."""
 
     def interpolate(
         self, x0: Float[Tensor, "b *s"], x1: Float[Tensor, "b *s"], t: Times
     ) -> Float[Tensor, "b *s"]:
-        """State x_t of the pair (x0, x1)."""
+        """State x_t of the path between noise x0 and data x1."""
         return expand_time(self.alpha(t), like=x0) * x0 + expand_time(self.beta(t), like=x1) * x1
 
     def velocity(
         self, x0: Float[Tensor, "b *s"], x1: Float[Tensor, "b *s"], t: Times
     ) -> Float[Tensor, "b *s"]:
-        """Conditional velocity d x_t / dt of the pair (x0, x1)."""
-        alpha_dot, beta_dot = self.alpha_dot(t), self.beta_dot(t)
-        return expand_time(alpha_dot, like=x0) * x0 + expand_time(beta_dot, like=x1) * x1
+        """Velocity dx_t/dt of the path, the conditional velocity of flow matching."""
+        return (
+            expand_time(self.alpha_dot(t), like=x0) * x0
+            + expand_time(self.beta_dot(t), like=x1) * x1
+        )
 
 
 @dataclass(frozen=True)
 class Linear(Interpolant):
-    """alpha = 1 - t, beta = t."""
+    """Straight lines: alpha = 1 - t, beta = t.
+
+    Reference: Liu et al., "Flow Straight and Fast", 2022, arXiv:2209.03003.
+    """
 
     def alpha(self, t: Times) -> Times:
         """1 - t."""
-        return 1.0 - t
+        return 1 - t
 
     def beta(self, t: Times) -> Times:
         """The time itself."""
-        # A product, not t: forward-mode derivatives must see an operation.
-        return 1.0 * t
+        return t
 
+    def alpha_dot(self, t: Times) -> Times:
+        """-1."""
+        return -torch.ones_like(t)
 
-@dataclass(frozen=True)
-class VariancePreserving(Interpolant):
-    """alpha^2 + beta^2 = 1 with beta^2 = exp(-(a u + (b - a) u^2 / 2)), u = 1 - t.
+    def beta_dot(self, t: Times) -> Times:
+        """1."""
+        return torch.ones_like(t)
 
-    The continuous form of the linear DDPM schedule. d alpha / dt is infinite at t = 1.
-    """
+    def area(self, t: Times, r: Times) -> Times:
+        """Elapsed time, r - t."""
+        return r - t
 
-    beta_min: float = 0.1
-    """Rate a of the schedule at the data end."""
-    beta_max: float = 20.0
-    """Rate b of the schedule at the noise end."""
-
-    def _exponent(self, t: Times) -> Times:
-        u = 1.0 - t
-        return self.beta_min * u + 0.5 * (self.beta_max - self.beta_min) * u * u
-
-    def alpha(self, t: Times) -> Times:
-        """Square root of 1 - beta^2, by expm1 to keep its accuracy near the data."""
-        return (-torch.expm1(-self._exponent(t))).clamp_min(0.0).sqrt()
-
-    def beta(self, t: Times) -> Times:
-        """Square root of the cumulative product of the DDPM schedule."""
-        return (-0.5 * self._exponent(t)).exp()
-
-
-@dataclass(frozen=True)
-class VarianceExploding(Interpolant):
-    """beta = 1, alpha = sigma(t) from sigma_max to sigma_min, EDM's rho-warped noise levels."""
-
-    sigma_max: float = 80.0
-    """Noise level at t = 0, in units of the data."""
-    sigma_min: float = 0.002
-    """Noise level at t = 1."""
-    rho: float = 7.0
-    """Warp of the levels; EDM uses 7."""
-
-    def alpha(self, t: Times) -> Times:
-        """Noise level at t."""
-        high, low = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
-        return (high + t * (low - high)) ** self.rho
-
-    def beta(self, t: Times) -> Times:
-        """One."""
-        return 1.0 + 0.0 * t
+    def area_rate(self, t: Times) -> Times:
+        """1."""
+        return torch.ones_like(t)
 
 
 @dataclass(frozen=True)
 class Trigonometric(Interpolant):
-    """alpha = cos(pi t / 2), beta = sin(pi t / 2)."""
+    """A quarter circle: alpha = cos(pi t / 2), beta = sin(pi t / 2).
+
+    Reference: TrigFlow, Lu & Song, "Simplifying, Stabilizing and Scaling Continuous-Time
+    Consistency Models", 2024, arXiv:2410.11081.
+    """
 
     def alpha(self, t: Times) -> Times:
-        """Cosine, written so that t = 1 gives zero exactly."""
-        return (0.5 * math.pi * (1.0 - t)).sin()
+        """Cosine of the angle, by the sine of its complement: exactly zero at t = 1."""
+        return torch.sin(math.pi / 2 * (1 - t))
 
     def beta(self, t: Times) -> Times:
-        """Sine."""
-        return (0.5 * math.pi * t).sin()
+        """Sine of the angle."""
+        return torch.sin(math.pi / 2 * t)
+
+    def alpha_dot(self, t: Times) -> Times:
+        """Minus beta times the angular speed."""
+        return -math.pi / 2 * torch.sin(math.pi / 2 * t)
+
+    def beta_dot(self, t: Times) -> Times:
+        """Alpha times the angular speed."""
+        return math.pi / 2 * torch.sin(math.pi / 2 * (1 - t))
+
+    def area(self, t: Times, r: Times) -> Times:
+        """Sine of the angle between the two times."""
+        return torch.sin(math.pi / 2 * (r - t))
+
+    def area_rate(self, t: Times) -> Times:
+        """Angular speed."""
+        return torch.full_like(t, math.pi / 2)
+
+
+@dataclass(frozen=True)
+class VariancePreserving(Interpolant):
+    """Diffusion on the unit circle: alpha^2 + beta^2 = 1, the path of DDPM and DDIM.
+
+    beta = exp(-h) for the linear rate schedule, h(t) the integrated half rate from t to 1, then
+    stretched so that it starts at zero: t = 0 is pure noise. alpha_dot is infinite at t = 1.
+
+    References: Song et al., "Score-Based Generative Modeling through SDEs", 2020,
+    arXiv:2011.13456; the stretch, Lin et al., "Common Diffusion Noise Schedules and Sample
+    Steps are Flawed", 2023, arXiv:2305.08891.
+    """
+
+    beta_min: float = 0.1
+    """Rate at the data end."""
+    beta_max: float = 20.0
+    """Rate at the noise end."""
+
+    def _missing(self, t: Times) -> Times:
+        # 1 - beta, by expm1: accurate where beta is close to one.
+        return torch.expm1(-self._half_integral(1 - t)) / self._total()
+
+    def _half_integral(self, s: Times) -> Times:
+        return (self.beta_min * s + (self.beta_max - self.beta_min) * s.square() / 2) / 2
+
+    def _total(self) -> float:
+        return math.expm1(-(self.beta_min + self.beta_max) / 4)
+
+    def alpha(self, t: Times) -> Times:
+        """Square root of 1 - beta^2."""
+        missing = self._missing(t)
+        return torch.sqrt(missing * (2 - missing))
+
+    def beta(self, t: Times) -> Times:
+        """Signal that the diffusion leaves."""
+        return 1 - self._missing(t)
+
+    def alpha_dot(self, t: Times) -> Times:
+        """Tangent of the circle."""
+        return -self.beta(t) * self.beta_dot(t) / self.alpha(t)
+
+    def beta_dot(self, t: Times) -> Times:
+        """Half rate times the unstretched signal, stretched."""
+        s = 1 - t
+        rate = self.beta_min + (self.beta_max - self.beta_min) * s
+        return -rate / 2 * torch.exp(-self._half_integral(s)) / self._total()
+
+    def area(self, t: Times, r: Times) -> Times:
+        """Sine of the angle between the two times."""
+        return self.alpha(t) * self.beta(r) - self.alpha(r) * self.beta(t)
+
+    def area_rate(self, t: Times) -> Times:
+        """Angular speed."""
+        return self.beta_dot(t) / self.alpha(t)
+
+
+@dataclass(frozen=True)
+class VarianceExploding(Interpolant):
+    """Data plus noise of level alpha(t), beta = 1: the path of EDM.
+
+    The level falls from sigma_max by the warp of EDM, shifted so that it ends at zero:
+
+        alpha(t) ~ (sigma_min^(1/rho) + (1 - t) (sigma_max^(1/rho) - sigma_min^(1/rho)))^rho
+                   - sigma_min
+
+    The path starts at sigma_max x0 + x1, which a sampler replaces by alpha(0) x0.
+
+    Reference: Karras et al., "Elucidating the Design Space of Diffusion-Based Generative
+    Models", 2022, arXiv:2206.00364, eq. 5.
+    """
+
+    sigma_min: float = 0.002
+    """Level below which the fall to zero is linear in time."""
+    sigma_max: float = 80.0
+    """Level at t = 0."""
+    rho: float = 7.0
+    """Exponent of the warp; larger spends more time at low levels."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma_min < self.sigma_max:
+            raise ValueError(
+                "noise levels must satisfy 0 < sigma_min < sigma_max, "
+                f"got sigma_min={self.sigma_min} and sigma_max={self.sigma_max}"
+            )
+
+    def _slope(self) -> float:
+        return (self.sigma_max / self.sigma_min) ** (1 / self.rho) - 1
+
+    def _unit(self) -> float:
+        return self.sigma_max * self.sigma_min / (self.sigma_max - self.sigma_min)
+
+    def alpha(self, t: Times) -> Times:
+        """Noise level."""
+        # expm1 and log1p keep the relative accuracy of small levels.
+        return self._unit() * torch.expm1(self.rho * torch.log1p(self._slope() * (1 - t)))
+
+    def beta(self, t: Times) -> Times:
+        """1."""
+        return torch.ones_like(t)
+
+    def alpha_dot(self, t: Times) -> Times:
+        """Rate of the noise level."""
+        base = 1 + self._slope() * (1 - t)
+        return -self._unit() * self.rho * self._slope() * base ** (self.rho - 1)
+
+    def beta_dot(self, t: Times) -> Times:
+        """0."""
+        return torch.zeros_like(t)
+
+    def area(self, t: Times, r: Times) -> Times:
+        """Noise removed between the two times."""
+        return self.alpha(t) - self.alpha(r)
+
+    def area_rate(self, t: Times) -> Times:
+        """Rate of removing noise."""
+        return -self.alpha_dot(t)
 
 
 INTERPOLANTS: dict[str, type[Interpolant]] = {

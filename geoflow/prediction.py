@@ -1,19 +1,26 @@
-"""Predictions: what the network's output m means, for any interpolant.
+"""Predictions: what the network outputs, and the affine map that turns it into a flow map.
 
-    psi_{t->r}(x) = P(t, r) m_{t->r}(x) + Q(t, r) x
+    psi_{t->r}(x) = P(t, r) m_{t->r}(x) + Q(t, r) x,        P(t, t) = 0,  Q(t, t) = 1
 
-| prediction | P(t, r)                          | Q(t, r)          | conditional m_t(x | x0, x1) |
-|------------|----------------------------------|------------------|-----------------------------|
-| u          | r - t                            | 1                | alpha' x0 + beta' x1        |
-| x1         | beta_r - alpha_r beta_t/alpha_t  | alpha_r/alpha_t  | x1                          |
-| x0         | alpha_r - beta_r alpha_t/beta_t  | beta_r/beta_t    | x0                          |
-| v          | sin(phi_r - phi_t)               | cos(phi_r-phi_t) | cos(phi) x1 - sin(phi) x0   |
+On the diagonal m_{t->t} is the instantaneous field, which gives the velocity of the flow,
 
-with phi = atan2(beta, alpha), for interpolants on the circle alpha^2 + beta^2 = 1. P(t, t) = 0
-and Q(t, t) = 1 hold in floating point too, and x1-prediction lands on m exactly at r = 1.
+    b_t(x) = p(t) m_{t->t}(x) + q(t) x,        p = dP/dr,  q = dQ/dr  at r = t.
 
-References: Li et al., "Cumulative flow maps", 2026, arXiv:2605.03623 (P, Q of u, x1, DDIM and
-EDM); Lu & Song, "sCM", 2024, arXiv:2410.11081 (v).
+With area and area_rate of the interpolant, written A(t, r) and W(t), and n^2 = alpha^2 + beta^2:
+
+    field           P              Q                                     m given (x0, x1)
+    u   velocity    r - t          1                                     alpha' x0 + beta' x1
+    x1  data        A / alpha_t    alpha_r / alpha_t                     x1
+    x0  noise       -A / beta_t    beta_r / beta_t                       x0
+    v   rotation    A / n_t        (alpha_t alpha_r + beta_t beta_r)     (alpha x1 - beta x0) / n
+                                   / n_t^2
+
+All four obey dP/dt = -p Q and dQ/dt = p S - q Q, where S is zero but for v: the flow map's
+field is then the average of the instantaneous field in a clock of its own.
+
+References: Li et al., "A Few-Step Generative Model on Cumulative Flow Maps", 2026,
+arXiv:2605.03623, for u, x1 and noise levels; Salimans & Ho, "Progressive Distillation", 2022,
+arXiv:2202.00512, for v.
 """
 
 from __future__ import annotations
@@ -30,75 +37,144 @@ from geoflow.typing import Times
 
 
 class Prediction(ABC):
-    """The affine form psi = P m + Q x of one prediction over one interpolant."""
+    """The affine form psi = P m + Q x of one meaning of the output, over one interpolant."""
 
     def __init__(self, interpolant: Interpolant) -> None:
         self.interpolant = interpolant
 
     @abstractmethod
     def coefficients(self, t: Times, r: Times) -> tuple[Times, Times]:
-        """P(t, r) and Q(t, r)."""
+        """P and Q of psi = P m + Q x."""
+
+    @abstractmethod
+    def rates(self, t: Times) -> tuple[Times, Times]:
+        """The factors p and q of b = p m + q x."""
 
     @abstractmethod
     def conditional(
         self, x0: Float[Tensor, "b *s"], x1: Float[Tensor, "b *s"], t: Times
     ) -> Float[Tensor, "b *s"]:
-        """The instantaneous field of one pair, whose conditional expectation is m_t."""
+        """Instantaneous field given both ends; its mean given x_t is the field to learn."""
 
-    def from_derivatives(self, t: Times, r: Times) -> tuple[Times, Times]:
-        """dP/dt and dQ/dt, at fixed r."""
-        tangent = torch.ones_like(t)
-        return torch.func.jvp(lambda s: self.coefficients(s, r), (t,), (tangent,))[1]
+    @abstractmethod
+    def reach(self, t: Times, r: Times) -> Times:
+        """The ratio C = P / p, finite also where p is not."""
 
-    def to_derivatives(self, t: Times, r: Times) -> tuple[Times, Times]:
-        """dP/dr and dQ/dr, at fixed t."""
-        tangent = torch.ones_like(r)
-        return torch.func.jvp(lambda s: self.coefficients(t, s), (r,), (tangent,))[1]
+    @abstractmethod
+    def bend(self, t: Times, r: Times) -> Times:
+        """The factor S of dQ/dt = p S - q Q."""
+
+    @abstractmethod
+    def defect(self, t: Times, s: Times, r: Times) -> Times:
+        """Q(s, r) Q(t, s) - Q(t, r), without cancellation."""
 
     def velocity(
         self, m: Float[Tensor, "b *s"], x: Float[Tensor, "b *s"], t: Times
     ) -> Float[Tensor, "b *s"]:
-        """Velocity b_t(x) = d psi / dr at r = t, from the instantaneous field m_t(x)."""
-        p, q = self.to_derivatives(t, t)
-        return expand_time(p, like=m) * m + expand_time(q, like=x) * x
+        """Velocity b_t(x) = p m + q x of the instantaneous field m."""
+        p, q = self.rates(t)
+        return expand_time(p, like=x) * m + expand_time(q, like=x) * x
+
+    def derivatives(self, t: Times, r: Times) -> tuple[Times, Times]:
+        """Derivatives of P and Q in t."""
+        p, q = self.rates(t)
+        _, coefficient = self.coefficients(t, r)
+        return -p * coefficient, p * self.bend(t, r) - q * coefficient
+
+    def average_weights(self, t: Times, s: Times, r: Times) -> tuple[Times, Times, Times]:
+        """Weights of the averaging law, for t <= s <= r and t < r.
+
+        m_{t->r}(x) = w1 m_{t->s}(x) + w2 m_{s->r}(psi_{t->s}(x)) + w3 x holds exactly. But for
+        v, w1 + w2 = 1 and w3 = 0.
+        """
+        p_tr, _ = self.coefficients(t, r)
+        p_ts, _ = self.coefficients(t, s)
+        p_sr, q_sr = self.coefficients(s, r)
+        return q_sr * p_ts / p_tr, p_sr / p_tr, self.defect(t, s, r) / p_tr
 
 
 class Velocity(Prediction):
-    """u: the average velocity between t and r."""
+    """The network outputs the average velocity.
+
+    Reference: Geng et al., "Mean Flows for One-step Generative Modeling", 2025,
+    arXiv:2505.13447.
+    """
 
     def coefficients(self, t: Times, r: Times) -> tuple[Times, Times]:
-        """r - t and 1."""
-        return r - t, 1.0 + 0.0 * (r - t)
+        """Elapsed time and 1."""
+        return r - t, torch.ones_like(t)
+
+    def rates(self, t: Times) -> tuple[Times, Times]:
+        """1 and 0."""
+        return torch.ones_like(t), torch.zeros_like(t)
 
     def conditional(
         self, x0: Float[Tensor, "b *s"], x1: Float[Tensor, "b *s"], t: Times
     ) -> Float[Tensor, "b *s"]:
-        """Velocity of the pair."""
+        """Velocity of the path."""
         return self.interpolant.velocity(x0, x1, t)
+
+    def reach(self, t: Times, r: Times) -> Times:
+        """Elapsed time, r - t."""
+        return r - t
+
+    def bend(self, t: Times, r: Times) -> Times:
+        """0."""
+        return torch.zeros_like(t)
+
+    def defect(self, t: Times, s: Times, r: Times) -> Times:
+        """0."""
+        return torch.zeros_like(t)
 
 
 class Data(Prediction):
-    """x1: the clean data; DDIM's form on a variance-preserving path, EDM's on an exploding one."""
+    """The network outputs data: psi_{t->1} = m exactly."""
 
     def coefficients(self, t: Times, r: Times) -> tuple[Times, Times]:
-        """beta_r - alpha_r beta_t / alpha_t and alpha_r / alpha_t."""
-        shrink = self.interpolant.alpha(r) / self.interpolant.alpha(t)
-        return self.interpolant.beta(r) - self.interpolant.beta(t) * shrink, shrink
+        """A / alpha_t and alpha_r / alpha_t."""
+        alpha = self.interpolant.alpha(t)
+        return _ratio(self.interpolant.area(t, r), alpha, 0.0), _ratio(
+            self.interpolant.alpha(r), alpha, 1.0
+        )
+
+    def rates(self, t: Times) -> tuple[Times, Times]:
+        """W / alpha and alpha' / alpha; infinite at t = 1."""
+        alpha = self.interpolant.alpha(t)
+        return self.interpolant.area_rate(t) / alpha, self.interpolant.alpha_dot(t) / alpha
 
     def conditional(
         self, x0: Float[Tensor, "b *s"], x1: Float[Tensor, "b *s"], t: Times
     ) -> Float[Tensor, "b *s"]:
-        """The data point."""
+        """The data."""
         return x1
+
+    def reach(self, t: Times, r: Times) -> Times:
+        """A / W."""
+        return self.interpolant.area(t, r) / self.interpolant.area_rate(t)
+
+    def bend(self, t: Times, r: Times) -> Times:
+        """0."""
+        return torch.zeros_like(t)
+
+    def defect(self, t: Times, s: Times, r: Times) -> Times:
+        """0."""
+        return torch.zeros_like(t)
 
 
 class Noise(Prediction):
-    """x0 (epsilon): the noise. Undefined where beta_t = 0, at t = 0 of linear paths."""
+    """The network outputs noise; infinite coefficients where beta(t) = 0 and r > t."""
 
     def coefficients(self, t: Times, r: Times) -> tuple[Times, Times]:
-        """alpha_r - beta_r alpha_t / beta_t and beta_r / beta_t."""
-        grow = self.interpolant.beta(r) / self.interpolant.beta(t)
-        return self.interpolant.alpha(r) - self.interpolant.alpha(t) * grow, grow
+        """-A / beta_t and beta_r / beta_t."""
+        beta = self.interpolant.beta(t)
+        return _ratio(-self.interpolant.area(t, r), beta, 0.0), _ratio(
+            self.interpolant.beta(r), beta, 1.0
+        )
+
+    def rates(self, t: Times) -> tuple[Times, Times]:
+        """-W / beta and beta' / beta."""
+        beta = self.interpolant.beta(t)
+        return -self.interpolant.area_rate(t) / beta, self.interpolant.beta_dot(t) / beta
 
     def conditional(
         self, x0: Float[Tensor, "b *s"], x1: Float[Tensor, "b *s"], t: Times
@@ -106,35 +182,62 @@ class Noise(Prediction):
         """The noise."""
         return x0
 
+    def reach(self, t: Times, r: Times) -> Times:
+        """A / W."""
+        return self.interpolant.area(t, r) / self.interpolant.area_rate(t)
+
+    def bend(self, t: Times, r: Times) -> Times:
+        """0."""
+        return torch.zeros_like(t)
+
+    def defect(self, t: Times, s: Times, r: Times) -> Times:
+        """0."""
+        return torch.zeros_like(t)
+
 
 class Angular(Prediction):
-    """v: the velocity on the circle, per radian."""
+    """The network outputs v, the path's tangent once its coefficients are put on a circle.
 
-    def __init__(self, interpolant: Interpolant) -> None:
-        super().__init__(interpolant)
-        t = torch.linspace(0.0, 1.0, 5, dtype=torch.float64)
-        radius = interpolant.alpha(t) ** 2 + interpolant.beta(t) ** 2
-        if not torch.allclose(radius, torch.ones_like(radius), atol=1e-6):
-            raise ValueError(
-                "prediction 'v' needs an interpolant with alpha^2 + beta^2 = 1 "
-                f"('vp' or 'trigonometric'), got {type(interpolant).__name__}"
-            )
-
-    def angle(self, t: Times) -> Times:
-        """phi = atan2(beta, alpha), from 0 (noise) to pi / 2 (data)."""
-        return torch.atan2(self.interpolant.beta(t), self.interpolant.alpha(t))
+    Coefficients are finite at both ends of every path. On the trigonometric path P and Q are
+    the sine and cosine of the angle between the two times.
+    """
 
     def coefficients(self, t: Times, r: Times) -> tuple[Times, Times]:
-        """Sine and cosine of the angle between."""
-        between = self.angle(r) - self.angle(t)
-        return between.sin(), between.cos()
+        """A / n_t and (alpha_t alpha_r + beta_t beta_r) / n_t^2."""
+        alpha, beta = self.interpolant.alpha(t), self.interpolant.beta(t)
+        square = alpha.square() + beta.square()
+        product = alpha * self.interpolant.alpha(r) + beta * self.interpolant.beta(r)
+        return self.interpolant.area(t, r) / square.sqrt(), product / square
+
+    def rates(self, t: Times) -> tuple[Times, Times]:
+        """W / n and n' / n."""
+        alpha, beta = self.interpolant.alpha(t), self.interpolant.beta(t)
+        square = alpha.square() + beta.square()
+        growth = alpha * self.interpolant.alpha_dot(t) + beta * self.interpolant.beta_dot(t)
+        return self.interpolant.area_rate(t) / square.sqrt(), growth / square
 
     def conditional(
         self, x0: Float[Tensor, "b *s"], x1: Float[Tensor, "b *s"], t: Times
     ) -> Float[Tensor, "b *s"]:
-        """beta-weighted noise taken from alpha-weighted data."""
+        """(alpha x1 - beta x0) / n."""
         alpha, beta = self.interpolant.alpha(t), self.interpolant.beta(t)
-        return expand_time(alpha, like=x1) * x1 - expand_time(beta, like=x0) * x0
+        length = torch.sqrt(alpha.square() + beta.square())
+        return expand_time(alpha / length, like=x1) * x1 - expand_time(beta / length, like=x0) * x0
+
+    def reach(self, t: Times, r: Times) -> Times:
+        """A / W."""
+        return self.interpolant.area(t, r) / self.interpolant.area_rate(t)
+
+    def bend(self, t: Times, r: Times) -> Times:
+        """A / n_t^3."""
+        square = self.interpolant.alpha(t).square() + self.interpolant.beta(t).square()
+        return self.interpolant.area(t, r) / square**1.5
+
+    def defect(self, t: Times, s: Times, r: Times) -> Times:
+        """A(t, s) A(s, r) / (n_t n_s)^2."""
+        square_t = self.interpolant.alpha(t).square() + self.interpolant.beta(t).square()
+        square_s = self.interpolant.alpha(s).square() + self.interpolant.beta(s).square()
+        return self.interpolant.area(t, s) * self.interpolant.area(s, r) / (square_t * square_s)
 
 
 PREDICTIONS: dict[str, type[Prediction]] = {
@@ -143,3 +246,10 @@ PREDICTIONS: dict[str, type[Prediction]] = {
     "x0": Noise,
     "v": Angular,
 }
+
+
+def _ratio(numerator: Tensor, denominator: Tensor, empty: float) -> Tensor:
+    """The quotient, with 0 / 0 = empty: the limit r -> t at an end of the self.interpolant."""
+    is_empty = (numerator == 0) & (denominator == 0)
+    quotient = numerator / torch.where(is_empty, 1.0, denominator)
+    return torch.where(is_empty, empty, quotient)

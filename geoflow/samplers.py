@@ -1,13 +1,19 @@
-"""From noise to data: a few applications of the flow map, or many steps of the ODE.
+"""Samplers: from noise to data by applications of a flow map, or along its velocity.
 
-References: flow maps, Boffi et al., 2024, arXiv:2406.07507; Euler and Heun for the
-probability-flow ODE, Karras et al., 2022, arXiv:2206.00364, algorithm 1.
+Both are generators: they yield the state at every time of the grid, noise first and data last,
+so that a caller may draw the way, or stop. `steps` counts map applications, `nfe` network
+evaluations.
+
+References: Boffi et al., "Flow map matching", 2024, arXiv:2406.07507; Karras et al.,
+"Elucidating the Design Space of Diffusion-Based Generative Models", 2022, arXiv:2206.00364,
+algorithm 1 (Heun, with one evaluation in the last step).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from itertools import pairwise
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -20,9 +26,11 @@ from geoflow.typing import Condition
 Method = Literal["euler", "heun"]
 
 
-def start_state(flow_map: FlowMap, x0: Float[Tensor, "b *s"]) -> Float[Tensor, "b *s"]:
-    """State at t = 0 of unit noise x0: alpha_0 x0."""
-    t = x0.new_zeros(len(x0))
+def start_state(
+    flow_map: FlowMap, x0: Float[Tensor, "b *s"], time: float = 0.0
+) -> Float[Tensor, "b *s"]:
+    """State at an early time of unit noise x0: alpha x0."""
+    t = x0.new_full((len(x0),), time)
     return expand_time(flow_map.interpolant.alpha(t), like=x0) * x0
 
 
@@ -34,22 +42,22 @@ def sample_flow_map(
     cond: Condition | None = None,
     times: Float[Tensor, " n"] | None = None,
 ) -> Iterator[Float[Tensor, "b *s"]]:
-    """Yield the states at the grid's times, noise first, data last; `steps` network evaluations.
+    """Yield the states at the grid's times, noise first, data last; nfe = steps.
 
     Args:
         flow_map: the map.
         x0: unit Gaussian noise.
         steps: number of applications; ignored where `times` is given.
         cond: condition of each example.
-        times: grid from 0 to 1; default: `steps` equal intervals.
+        times: grid that rises to 1; default: `steps` equal intervals from 0.
 
     Raises:
-        ValueError: if steps < 1, or the grid does not rise from 0 to 1.
+        ValueError: if steps < 1, the grid does not rise to 1, or the map cannot start there.
     """
-    grid = _grid(steps, times)
-    x = start_state(flow_map, x0)
+    grid = _grid(flow_map, steps, times)
+    x = start_state(flow_map, x0, grid[0])
     yield x
-    for t, r in zip(grid[:-1].tolist(), grid[1:].tolist(), strict=True):
+    for t, r in pairwise(grid):
         x = flow_map(x, x.new_full((len(x),), t), x.new_full((len(x),), r), cond)
         yield x
 
@@ -61,38 +69,68 @@ def sample_ode(
     steps: int = 50,
     cond: Condition | None = None,
     method: Method = "euler",
+    times: Float[Tensor, " n"] | None = None,
 ) -> Iterator[Float[Tensor, "b *s"]]:
-    """Yield the states of the ODE solver on a uniform grid, noise first, data last.
+    """Yield the states of an ODE solver at the grid's times, noise first, data last.
 
-    Network evaluations: `steps` for Euler, 2 steps - 1 for Heun, whose last step is an Euler
-    step since velocities may be singular at the data.
+    Euler holds the instantaneous field over a step: the step of DDIM, and of EDM in its noise
+    level, for data prediction, that of Euler for velocity prediction; first order, nfe = steps.
+    Heun corrects it by the velocity at the end of the step; second order, nfe = 2 steps - 1.
+
+    Args:
+        flow_map: the map, of which only the diagonal is used.
+        x0: unit Gaussian noise.
+        steps: number of steps; ignored where `times` is given.
+        cond: condition of each example.
+        method: solver.
+        times: grid that rises to 1; default: `steps` equal intervals from 0.
 
     Raises:
-        ValueError: if steps < 1 or the method is unknown.
+        ValueError: if steps < 1, the grid does not rise to 1, the map cannot start there, or
+            the method is unknown.
     """
-    if method not in ("euler", "heun"):
-        raise ValueError(f"method must be 'euler' or 'heun', got {method!r}")
-    grid = _grid(steps, None).tolist()
-    x = start_state(flow_map, x0)
+    count_evaluations(method, steps)
+    grid = _grid(flow_map, steps, times)
+    x = start_state(flow_map, x0, grid[0])
     yield x
-    for i, (t, r) in enumerate(zip(grid[:-1], grid[1:], strict=True)):
-        here = x.new_full((len(x),), t)
-        slope = flow_map.velocity(x, here, cond)
-        ahead = x + (r - t) * slope
-        if method == "heun" and i < steps - 1:
-            there = x.new_full((len(x),), r)
-            slope = (slope + flow_map.velocity(ahead, there, cond)) / 2
-            ahead = x + (r - t) * slope
-        x = ahead
+    for start, end in pairwise(grid):
+        t, r = x.new_full((len(x),), start), x.new_full((len(x),), end)
+        field = flow_map.field(x, t, t, cond)
+        # For data prediction the velocity at t = 1 is 0 / 0: the last step goes uncorrected.
+        if method == "euler" or end == grid[-1]:
+            x = flow_map.apply_field(field, x, t, r)
+        else:
+            slope = flow_map.prediction.velocity(field, x, t)
+            ahead = flow_map.velocity(x + (end - start) * slope, r, cond)
+            x = x + (end - start) * (slope + ahead) / 2
         yield x
 
 
-def _grid(steps: int, times: Tensor | None) -> Tensor:
+def count_evaluations(method: Literal["map", "euler", "heun"], steps: int) -> int:
+    """Network evaluations (nfe) of a sampler of `steps` steps.
+
+    Raises:
+        ValueError: for an unknown method.
+    """
+    if method == "map" or method == "euler":
+        return steps
+    if method == "heun":
+        return 2 * steps - 1
+    raise ValueError(f"method must be map, {', '.join(get_args(Method))}, got {method!r}")
+
+
+def _grid(flow_map: FlowMap, steps: int, times: Tensor | None) -> list[float]:
     if times is None:
         if steps < 1:
             raise ValueError(f"steps must be at least 1, got {steps}")
-        return torch.linspace(0.0, 1.0, steps + 1, dtype=torch.float64)
-    ends = (float(times[0]), float(times[-1]))
-    if len(times) < 2 or ends != (0.0, 1.0) or not bool((times.diff() > 0).all()):
-        raise ValueError(f"times must rise from 0 to 1, got {times.tolist()}")
-    return times
+        times = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+    grid: list[float] = times.tolist()
+    if len(grid) < 2 or grid[0] < 0 or grid[-1] != 1 or not bool((times.diff() > 0).all()):
+        raise ValueError(f"times must rise from at least 0 to exactly 1, got {grid}")
+    ends = times.new_tensor(grid[:1]), times.new_tensor(grid[1:2])
+    if not bool(torch.cat(flow_map.prediction.coefficients(*ends)).isfinite().all()):
+        raise ValueError(
+            f"{type(flow_map.prediction).__name__} prediction cannot start at time {grid[0]}, "
+            "where the path holds no data; give times that start later"
+        )
+    return grid

@@ -1,11 +1,16 @@
-"""Times: how one is broadcast, and how pairs (t, r) with t <= r are drawn for training.
+"""Distributions over pairs of times t <= r, and the one rule by which times meet tensors.
 
-Reference: the half of pairs on the diagonal r = t follows Li et al., "Cumulative flow maps",
-2026, arXiv:2605.03623; without it training collapses there.
+A pair is diagonal (r = t: flow matching) with a fixed share, ends at the data (r = 1: the jump
+of a one-step sampler) with another, and is otherwise two independent draws in order.
+
+References: uniform pairs with half on the diagonal, without which training collapses, Li et
+al., "A Few-Step Generative Model on Cumulative Flow Maps", 2026, arXiv:2605.03623; logit-normal
+pairs, Geng et al., "Mean Flows for One-step Generative Modeling", 2025, arXiv:2505.13447.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -16,13 +21,27 @@ from geoflow.typing import Times
 
 
 def expand_time(t: Times, *, like: Float[Tensor, "b *s"]) -> Float[Tensor, "b *o"]:
-    """A time per example, shaped to broadcast against `like`."""
+    """Times (b,) as (b, 1, ..., 1), to multiply `like`; the only place that reshapes a time."""
     return t.reshape(t.shape + (1,) * (like.ndim - 1))
 
 
+class TimePairs(ABC):
+    """A distribution over pairs (t, r) with 0 <= t <= r <= 1."""
+
+    @abstractmethod
+    def sample(
+        self,
+        num: int,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> tuple[Times, Times]:
+        """Pairs (t, r) with t <= r, on the CPU."""
+
+
 @dataclass(frozen=True)
-class UniformPairs:
-    """Two uniform times, ordered; a share on the diagonal, and a share that ends at the data."""
+class UniformPairs(TimePairs):
+    """Both times uniform, put in order."""
 
     diagonal: float = 0.5
     """Share of pairs with r = t."""
@@ -37,9 +56,7 @@ class UniformPairs:
         Raises:
             ValueError: if a share or `latest` is outside [0, 1].
         """
-        for name in ("diagonal", "end", "latest"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        _check_shares(diagonal=self.diagonal, end=self.end, latest=self.latest)
 
     def sample(
         self,
@@ -50,9 +67,63 @@ class UniformPairs:
     ) -> tuple[Times, Times]:
         """Pairs (t, r) with t <= r, on the CPU."""
         draws = torch.rand(4, num, generator=generator, dtype=dtype)
-        t, r = draws[0].minimum(draws[1]), draws[0].maximum(draws[1])
-        # On the diagonal t is uniform itself, not the smaller of two draws.
-        on_diagonal, at_end = draws[2] < self.diagonal, draws[3] < self.end
-        t = torch.where(on_diagonal | at_end, draws[0], t) * self.latest
-        r = torch.where(on_diagonal, t, torch.where(at_end, torch.ones_like(r), r.maximum(t)))
-        return t, r
+        return _pair(draws[:2], draws[2] < self.diagonal, draws[3] < self.end, self.latest)
+
+
+@dataclass(frozen=True)
+class LogitNormalPairs(TimePairs):
+    """Both times sigmoid(mean + std z) of normal z, put in order."""
+
+    mean: float = 0.4
+    """Mean of the logit; above zero favours the data end."""
+    std: float = 1.0
+    """Standard deviation of the logit."""
+    diagonal: float = 0.75
+    """Share of pairs with r = t."""
+    end: float = 0.0
+    """Share of the other pairs with r = 1 exactly."""
+    latest: float = 0.999
+    """Largest t, as the others are scaled to it."""
+
+    def __post_init__(self) -> None:
+        """Check the shares.
+
+        Raises:
+            ValueError: if a share or `latest` is outside [0, 1].
+        """
+        _check_shares(diagonal=self.diagonal, end=self.end, latest=self.latest)
+
+    def sample(
+        self,
+        num: int,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> tuple[Times, Times]:
+        """Pairs (t, r) with t <= r, on the CPU."""
+        normal = torch.randn(2, num, generator=generator, dtype=dtype)
+        draws = torch.rand(2, num, generator=generator, dtype=dtype)
+        times = torch.sigmoid(self.mean + self.std * normal)
+        return _pair(times, draws[0] < self.diagonal, draws[1] < self.end, self.latest)
+
+
+TIME_PAIRS: dict[str, type[TimePairs]] = {
+    "uniform": UniformPairs,
+    "logit-normal": LogitNormalPairs,
+}
+
+
+def _pair(
+    times: Tensor, is_diagonal: Tensor, is_end: Tensor, latest: float
+) -> tuple[Tensor, Tensor]:
+    # A single time keeps its own law on the diagonal and before the end: the smaller of two
+    # draws would favour the noise.
+    t = torch.where(is_diagonal | is_end, times[0], times.amin(0)) * latest
+    r = torch.where(is_end, 1.0, times.amax(0))
+    return t, torch.where(is_diagonal, t, r)
+
+
+def _check_shares(**shares: float) -> None:
+    for name, share in shares.items():
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(f"{name} must be in [0, 1], got {share}")

@@ -133,42 +133,47 @@ class ScalarVectorBlock(nn.Module):
     """
 
     def __init__(
-        self, width: int, vectors: int, *, heads: int, frame_size: int, condition: int = 0
+        self,
+        width: int,
+        vectors: int,
+        *,
+        heads: int,
+        frame_size: int,
+        expansion: int = 3,
+        modulated: bool = False,
     ) -> None:
         super().__init__()
         self.heads, self.vectors = heads, vectors
-        self.norm_attention = nn.LayerNorm(width, elementwise_affine=condition == 0)
-        self.norm_mlp = nn.LayerNorm(width, elementwise_affine=condition == 0)
+        self.norm_attention = nn.LayerNorm(width, elementwise_affine=not modulated)
+        self.norm_mlp = nn.LayerNorm(width, elementwise_affine=not modulated)
         self.norm_vectors = VectorNorm(vectors)
         self.qkv = nn.Linear(width, 3 * width)
         self.vector_values = VectorLinear(vectors, vectors)
         self.scalar_out = nn.Linear(width, width)
         self.vector_out = VectorLinear(vectors, vectors)
         self.invariants = Invariants(vectors, frame_size)
-        self.up = nn.Linear(width + self.invariants.channels, 3 * width)
-        self.down = nn.Linear(3 * width, width + vectors * (1 + frame_size))
+        self.up = nn.Linear(width + self.invariants.channels, expansion * width)
+        self.down = nn.Linear(expansion * width, width + vectors * (1 + frame_size))
         self.vector_mix = VectorLinear(vectors, vectors)
-        self.modulation = nn.Linear(condition, 6 * width) if condition else None
-        if self.modulation is not None:
-            nn.init.zeros_(self.modulation.weight)
-            nn.init.zeros_(self.modulation.bias)
+        # The block's own offset to the modulation that all blocks share.
+        self.modulation = nn.Parameter(torch.zeros(6 * width)) if modulated else None
 
     def forward(
         self,
         s: Float[Tensor, "b k d"],
         v: Float[Tensor, "b k c 3"],
         frame: Float[Tensor, "b m 3"] | None,
-        condition: Float[Tensor, "b e"] | None = None,
+        modulation: Float[Tensor, "b e"] | None = None,
     ) -> tuple[Float[Tensor, "b k d"], Float[Tensor, "b k c 3"]]:
-        """Both residual updates."""
-        gate_a = gate_m = 1.0
+        """Both residual updates; `modulation` holds shifts, scales and gates, 6 d channels."""
         a, m = self.norm_attention(s), self.norm_mlp
+        gate_a: Tensor | float = 1.0
+        gate_m: Tensor | float = 1.0
         shift_m: Tensor | float = 0.0
         scale_m: Tensor | float = 0.0
-        if self.modulation is not None and condition is not None:
-            shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(condition)[
-                :, None
-            ].chunk(6, dim=-1)
+        if self.modulation is not None and modulation is not None:
+            parts = (modulation + self.modulation)[:, None].chunk(6, dim=-1)
+            shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = parts
             gate_a, gate_m = 1 + gate_a, 1 + gate_m
             a = a * (1 + scale_a) + shift_a
         q, k, values = self.qkv(a).chunk(3, dim=-1)

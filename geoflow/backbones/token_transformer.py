@@ -47,7 +47,9 @@ class TransformerConfig:
     """Transformer blocks."""
     heads: int = 8
     """Attention heads; divides both widths."""
-    condition_width: int = 192
+    expansion: int = 2
+    """Hidden channels of the feed-forward parts, in units of the width."""
+    condition_width: int = 128
     """Channels of the time and category embedding."""
 
 
@@ -89,10 +91,15 @@ class TokenTransformer(nn.Module):
                 vectors,
                 heads=config.heads,
                 frame_size=frame_size,
-                condition=config.condition_width,
+                expansion=config.expansion,
+                modulated=True,
             )
             for _ in range(config.blocks)
         )
+        # One modulation for all blocks, each adding its own offset (PixArt's saving).
+        self.modulate = nn.Linear(config.condition_width, 6 * width)
+        nn.init.zeros_(self.modulate.weight)
+        nn.init.zeros_(self.modulate.bias)
         self.norm = nn.LayerNorm(width)
         self.to_scalars = nn.Linear(width, config.scalars)
         self.to_gates = nn.Linear(width, vectors)
@@ -118,8 +125,9 @@ class TokenTransformer(nn.Module):
         if category is None:
             category = torch.zeros(len(x), dtype=torch.long, device=x.device)
         condition = nn.functional.silu(condition + self.category(category))
+        modulation = self.modulate(condition)
         for block in self.blocks:
-            s, v = block(s, v, frame, condition)
+            s, v = block(s, v, frame, modulation)
         s = self.norm(s)
         out = self.to_vectors(v * self.to_gates(s)[..., None])
         if self.to_frame is not None:

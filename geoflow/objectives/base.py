@@ -1,28 +1,31 @@
-"""What an objective is: per-example losses of a flow map on pairs of noise and data."""
+"""What every objective is: a per-example loss of a flow map, its terms and its weight."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from geoflow.flow_map import FlowMap
-from geoflow.typing import Condition
+from geoflow.typing import Condition, Times
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Loss of each example, and the named terms that it is the sum of."""
+    """Losses of a batch, one number per example; nothing is averaged yet."""
 
     total: Float[Tensor, " b"]
+    """What to minimise the mean of."""
     terms: dict[str, Float[Tensor, " b"]]
+    """Parts by name; zero where a part does not concern an example. They sum to the total."""
 
 
 class Objective(ABC):
-    """A loss on a flow map. Times are drawn inside; the value of an example is its own."""
+    """A loss whose minimiser is the flow map of the data."""
 
     @abstractmethod
     def __call__(
@@ -35,7 +38,7 @@ class Objective(ABC):
         generator: torch.Generator | None = None,
         teacher: FlowMap | None = None,
     ) -> Losses:
-        """Losses of a batch.
+        """Losses of noise x0 paired with data x1.
 
         Args:
             flow_map: the map in training.
@@ -43,15 +46,50 @@ class Objective(ABC):
             x1: data.
             cond: condition of each example.
             generator: randomness of the times, on the CPU.
-            teacher: the map that gives stopped targets; default: `flow_map` itself.
+            teacher: a slower copy of the map that gives stopped targets, for objectives that
+                compare the map with itself; default: `flow_map`.
         """
 
 
-def mean_square(difference: Float[Tensor, "b *s"]) -> Float[Tensor, " b"]:
-    """Mean of squares over all axes but the first."""
-    return difference.square().flatten(1).mean(1)
+@dataclass(frozen=True)
+class Weight:
+    """Weight of an example's squared error, by its time and, if asked, by its size.
 
+    References: `power`, Geng et al., "Mean Flows", 2025, arXiv:2505.13447; "edm", Karras et
+    al., 2022, arXiv:2206.00364.
+    """
 
-def take(cond: Condition | None, index: Tensor) -> Condition | None:
-    """The condition of some examples."""
-    return None if cond is None else cond[index]
+    space: Literal["field", "velocity", "edm"] = "field"
+    """Where errors count: in the network's output; in the velocity, times p^2; or in the raw
+    output of a preconditioned network, times 1 / c_out^2 = 1 / data_std^2 + (beta / alpha)^2."""
+    limit: float = 400.0
+    """Largest weight by time; those of "velocity" and "edm" grow without bound at t = 1."""
+    data_std: float = 0.5
+    """Standard deviation of the data, for "edm"."""
+    power: float = 0.0
+    """Divide by (squared error + floor)^power, held fixed: 1 is nearly scale-free."""
+    floor: float = 1e-3
+    """Keeps the division finite."""
+
+    def __call__(
+        self, flow_map: FlowMap, error: Float[Tensor, "b *s"], t: Times
+    ) -> Float[Tensor, " b"]:
+        """Weighted mean square of each example's error."""
+        square = error.square().flatten(1).mean(1)
+        loss = self._of_time(flow_map, t) * square
+        return loss / (square.detach() + self.floor) ** self.power if self.power else loss
+
+    def _of_time(self, flow_map: FlowMap, t: Times) -> Times:
+        if self.space == "field":
+            return torch.ones_like(t)
+        path = flow_map.interpolant
+        if self.space == "velocity":
+            weight = flow_map.prediction.rates(t)[0].square()
+        elif self.space == "edm":
+            alpha, beta = path.alpha(t), path.beta(t)
+            weight = self.data_std**-2 + (beta / alpha).square()
+        else:
+            raise ValueError(
+                f"the space of a weight must be field, velocity or edm, got {self.space!r}"
+            )
+        return weight.clamp(max=self.limit)

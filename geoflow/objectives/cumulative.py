@@ -1,72 +1,156 @@
-"""Cumulative flow map: the two-time map learned from data, for any interpolant x prediction.
+"""Cumulative flow maps: one identity, written once for every interpolant and prediction.
 
-Along the ODE's trajectory psi_{t->r}(x_t) does not change. With psi = P m + Q x and
-D = d/dt + b . d/dx the derivative along the trajectory, this *cumulative identity* reads
+Differentiating psi_{t->r}(x_t) = P m + Q x_t along a trajectory, where it does not change, and
+dividing by p = dP/dr at r = t leaves
 
-    D psi = P' m + P D m + Q' x + Q b = 0,        P' = dP/dt, Q' = dQ/dt.
+    0 = rho = Q (m_{t->r} - m_t) - C D m_{t->r} - S x,      D = d/dt + b_t . grad,  C = P / p
 
-Divided by P'(t, t) it becomes a residual that is m - m_t on the diagonal r = t and never
-singular, r = 1 included:
+with m_t the instantaneous field and S zero but for v. No coefficient is singular at r = 1. The
+loss | m - sg(m - rho) |^2 takes m_t and b_t given (x0, x1): they enter linearly and behind the
+stop-gradient sg, so its mean gradient is that of the marginal fields. At r = t, C = 0 and Q = 1:
+flow matching.
 
-    rho = D psi_{t->r}(x_t) / P'(t, t),    L = E | m^theta - sg(m^theta - rho) |^2
+The four published forms are settings: u-FM = MeanFlow (linear, u), x1-FM (linear, x1), DDIM
+(vp, x1), EDM (ve, x1); rho / Q is the residual printed there.
 
-where b may be replaced by the velocity of the pair (x0, x1), since it enters the stopped target
-linearly. With u-prediction on linear paths this is MeanFlow; x1-prediction on linear,
-variance-preserving and variance-exploding paths gives the published x1-FM, DDIM and EDM forms,
-their residuals multiplied by alpha_r / alpha_t, which removes the singularity at r = 1.
+The derivative-free form is the exact averaging law of the same field, for s between t and r,
 
-The derivative-free law follows from the semigroup psi_{t->r} = psi_{s->r} o psi_{t->s}: for
-any split s in [t, r]
+    m_{t->r}(x) = w1 m_{t->s}(x) + w2 m_{s->r}(psi_{t->s}(x)) + w3 x.
 
-    m_{t->r}(x) = [ P_sr m_{s->r}(y) + Q_sr P_ts m_{t->s}(x) + (Q_sr Q_ts - Q_tr) x ] / P_tr,
-    y = psi_{t->s}(x),
-
-which in the clock of u, x1 and x0 is the weighted average w m_{t->s} + (1 - w) m_{s->r}.
-
-Reference: Li et al., "A few-step generative model on cumulative flow maps", 2026,
-arXiv:2605.03623, theorem 3 and eq. 7; averaging: Boffi et al., 2025, arXiv:2505.18825 (PSD).
+References: Li et al., "A Few-Step Generative Model on Cumulative Flow Maps", 2026,
+arXiv:2605.03623, eq. 5-7; the averaging law with the clock of u, Boffi et al., "How to build a
+consistency model", 2025, arXiv:2505.18825, and Frans et al., "One Step Diffusion via Shortcut
+Models", 2024, arXiv:2410.12557.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geoflow.flow_map import FlowMap
-from geoflow.objectives.base import Losses, Objective, mean_square, take
-from geoflow.times import UniformPairs, expand_time
+from geoflow.objectives.base import Losses, Objective, Weight
+from geoflow.times import TimePairs, UniformPairs, expand_time
 from geoflow.typing import Condition, Times
 
-Derivative = Literal["jvp", "difference", "average"]
+Derivative = Literal["average", "jvp", "difference"]
+
+
+def cumulative_residual(
+    flow_map: FlowMap,
+    output: Float[Tensor, "b *s"],
+    instantaneous: Float[Tensor, "b *s"],
+    derivative: Float[Tensor, "b *s"],
+    x: Float[Tensor, "b *s"],
+    t: Times,
+    r: Times,
+) -> Float[Tensor, "b *s"]:
+    """The residual rho = Q (m - m_t) - C D m - S x of a field m = `output`, D m = `derivative`."""
+    prediction = flow_map.prediction
+    _, q = prediction.coefficients(t, r)
+    reach, bend = prediction.reach(t, r), prediction.bend(t, r)
+    return (
+        expand_time(q, like=x) * (output - instantaneous)
+        - expand_time(reach, like=x) * derivative
+        - expand_time(bend, like=x) * x
+    )
+
+
+def average_field(
+    flow_map: FlowMap,
+    x: Float[Tensor, "b *s"],
+    t: Times,
+    s: Times,
+    r: Times,
+    cond: Condition | None = None,
+) -> Float[Tensor, "b *s"]:
+    """The field m_{t->r}(x) that lands where the steps t -> s -> r land, for t <= s <= r, t < r."""
+    first = flow_map.field(x, t, s, cond)
+    second = flow_map.field(flow_map.apply_field(first, x, t, s), s, r, cond)
+    weights = flow_map.prediction.average_weights(t, s, r)
+    w1, w2, w3 = (expand_time(weight, like=x) for weight in weights)
+    return w1 * first + w2 * second + w3 * x
+
+
+def derivative_jvp(
+    flow_map: FlowMap,
+    x: Float[Tensor, "b *s"],
+    velocity: Float[Tensor, "b *s"],
+    t: Times,
+    r: Times,
+    cond: Condition | None = None,
+) -> Float[Tensor, "b *s"]:
+    """The derivative D m of the field along (velocity, 1) in (x, t), by forward mode."""
+
+    def field_at(x: Tensor, t: Tensor) -> Tensor:
+        return flow_map.field(x, t, r, cond)
+
+    # The fused attention kernels have no forward-mode derivative.
+    with torch.autocast(x.device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
+        _, derivative = torch.func.jvp(field_at, (x, t), (velocity, torch.ones_like(t)))
+    return derivative
+
+
+def derivative_difference(
+    flow_map: FlowMap,
+    x: Float[Tensor, "b *s"],
+    velocity: Float[Tensor, "b *s"],
+    t: Times,
+    r: Times,
+    cond: Condition | None = None,
+    *,
+    step: float,
+) -> Float[Tensor, "b *s"]:
+    """The derivative D m of the field by one forward difference, first order in `step`."""
+    # No step beyond r, and the step that rounding left of it.
+    later = torch.minimum(t + step, r)
+    h = expand_time(later - t, like=x)
+    with torch.autocast(x.device.type, enabled=False):
+        difference = flow_map.field(x + h * velocity, later, r, cond) - flow_map.field(
+            x, t, r, cond
+        )
+    return difference / h
 
 
 @dataclass(frozen=True)
 class Cumulative(Objective):
-    """Regression on the diagonal, the cumulative identity off it."""
+    """Learn the cumulative field of two times from data alone.
+
+    Reference: Li et al., "A Few-Step Generative Model on Cumulative Flow Maps", 2026,
+    arXiv:2605.03623.
+    """
 
     derivative: Derivative = "average"
-    """How the identity is used: exact derivative, forward difference, or averaging law."""
-    times: UniformPairs = field(default_factory=lambda: UniformPairs(diagonal=0.5, end=0.4))
-    """Law of the pairs (t, r)."""
+    """Averaging law, which needs no derivative; forward mode; or a forward difference."""
+    times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=0.5, end=0.4))
+    """Law of the pairs of times."""
     step: float = 3e-4
-    """Step of the forward difference, in time; shorter pairs use their own length."""
+    """Step of the forward difference, in time; 3e-4 suits float32."""
+    split: float | None = None
+    """Fraction of the way from t to r at which the averaging law splits; None: uniform."""
+    weight: Weight = field(default_factory=Weight)
+    """Weight of an example."""
 
     def __post_init__(self) -> None:
         """Check the options.
 
         Raises:
-            ValueError: for an unknown derivative or a step that is not positive.
+            ValueError: for an unknown derivative, a step or a split out of range.
         """
-        if self.derivative not in ("jvp", "difference", "average"):
+        if self.derivative not in get_args(Derivative):
             raise ValueError(
-                f"derivative must be 'jvp', 'difference' or 'average', got {self.derivative!r}"
+                f"derivative must be one of {', '.join(get_args(Derivative))}, "
+                f"got {self.derivative!r}"
             )
-        if not self.step > 0.0:
+        if not self.step > 0:
             raise ValueError(f"step must be positive, got {self.step}")
+        if self.split is not None and not 0 < self.split < 1:
+            raise ValueError(f"split must lie between 0 and 1, got {self.split}")
 
     def __call__(
         self,
@@ -78,90 +162,64 @@ class Cumulative(Objective):
         generator: torch.Generator | None = None,
         teacher: FlowMap | None = None,
     ) -> Losses:
-        """Mean squared residual; terms `diagonal` and `map` are zero on the other's examples."""
-        t, r = self.times.sample(len(x0), generator=generator, dtype=x0.dtype)
-        u = torch.rand(len(x0), generator=generator, dtype=x0.dtype)
-        t, r, u = t.to(x0.device), r.to(x0.device), u.to(x0.device)
-        xt = flow_map.interpolant.interpolate(x0, x1, t)
-        predicted = flow_map.field(xt, t, r, cond)
-        target = flow_map.prediction.conditional(x0, x1, t)
-        # Only examples off the diagonal pay for the identity.
-        index = (r > t).nonzero()[:, 0]
-        if len(index):
-            x, ti, ri, c = xt[index], t[index], r[index], take(cond, index)
+        """Losses of noise x0 paired with data x1.
+
+        Only the averaging law reads the teacher; without one the map is its own, under
+        stop-gradient. Targets off the diagonal cost two evaluations without gradient each,
+        those on it none.
+        """
+        path = flow_map.interpolant
+        t, r = self.times.sample(len(x1), generator=generator, dtype=x1.dtype)
+        # Drawn for the whole batch, so that an example's split is its own.
+        fraction = torch.rand(len(x1), generator=generator, dtype=x1.dtype)
+        if self.split is not None:
+            fraction = torch.full_like(fraction, self.split)
+        t, r, fraction = t.to(x1.device), r.to(x1.device), fraction.to(x1.device)
+        x = path.interpolate(x0, x1, t)
+        output = flow_map.field(x, t, r, cond)
+        target = flow_map.prediction.conditional(x0, x1, t).detach().clone()
+        is_apart = r > t
+        (apart,) = is_apart.nonzero(as_tuple=True)
+        if len(apart) > 0:
             with torch.no_grad():
-                if self.derivative == "average":
-                    split = ti + u[index] * (ri - ti)
-                    stopped = averaged_field(teacher or flow_map, x, ti, split, ri, c)
-                else:
-                    velocity = flow_map.interpolant.velocity(x0[index], x1[index], ti)
-                    m, residual = cumulative_residual(
-                        flow_map,
-                        x.float() if x.dtype == torch.bfloat16 else x,
-                        ti,
-                        ri,
-                        velocity,
-                        c,
-                        step=None if self.derivative == "jvp" else self.step,
-                    )
-                    stopped = m - residual
-            target = target.index_copy(0, index, stopped.to(target.dtype))
-        loss = mean_square(predicted - target)
-        off = (r > t).to(loss.dtype)
-        return Losses(loss, {"diagonal": loss * (1 - off), "map": loss * off})
+                target[apart] = self._target(
+                    flow_map if teacher is None else teacher,
+                    flow_map,
+                    output[apart].to(target.dtype),
+                    target[apart],
+                    x[apart],
+                    path.velocity(x0[apart], x1[apart], t[apart]),
+                    t[apart],
+                    fraction[apart],
+                    r[apart],
+                    None if cond is None else cond[apart],
+                ).to(target.dtype)
+        total = self.weight(flow_map, output - target, t)
+        return Losses(
+            total,
+            {
+                "diagonal": torch.where(is_apart, 0.0, total),
+                "map": torch.where(is_apart, total, 0.0),
+            },
+        )
 
-
-def cumulative_residual(
-    flow_map: FlowMap,
-    x: Float[Tensor, "b *s"],
-    t: Times,
-    r: Times,
-    velocity: Float[Tensor, "b *s"],
-    cond: Condition | None = None,
-    *,
-    step: float | None = None,
-) -> tuple[Float[Tensor, "b *s"], Float[Tensor, "b *s"]]:
-    """m_{t->r}(x) and rho = D psi_{t->r}(x) / P'(t, t), along the given velocity.
-
-    The derivative of m is forward-mode (`step` None) or a forward difference. Autocast is
-    switched off: a difference of close bfloat16 values has no correct digit.
-    """
-    p, q = flow_map.prediction.coefficients(t, r)
-    dp, dq = flow_map.prediction.from_derivatives(t, r)
-    scale, _ = flow_map.prediction.from_derivatives(t, t)
-
-    def field(x: Tensor, t: Tensor) -> Tensor:
-        return flow_map.field(x, t, r, cond)
-
-    with torch.autocast(x.device.type, enabled=False):
-        if step is None:
-            m, dm = torch.func.jvp(field, (x, t), (velocity, torch.ones_like(t)))
+    def _target(
+        self,
+        teacher: FlowMap,
+        flow_map: FlowMap,
+        output: Tensor,
+        instantaneous: Tensor,
+        x: Tensor,
+        velocity: Tensor,
+        t: Tensor,
+        fraction: Tensor,
+        r: Tensor,
+        cond: Condition | None,
+    ) -> Tensor:
+        if self.derivative == "average":
+            return average_field(teacher, x, t, t + fraction * (r - t), r, cond)
+        if self.derivative == "jvp":
+            derivative = derivative_jvp(flow_map, x, velocity, t, r, cond)
         else:
-            h = (r - t).clamp(1e-5, step)
-            m = field(x, t)
-            dm = (field(x + expand_time(h, like=x) * velocity, t + h) - m) / expand_time(h, like=x)
-    total = (
-        expand_time(dp, like=x) * m
-        + expand_time(p, like=x) * dm
-        + expand_time(dq, like=x) * x
-        + expand_time(q, like=x) * velocity
-    )
-    return m, total / expand_time(scale, like=x)
-
-
-def averaged_field(
-    flow_map: FlowMap,
-    x: Float[Tensor, "b *s"],
-    t: Times,
-    s: Times,
-    r: Times,
-    cond: Condition | None = None,
-) -> Float[Tensor, "b *s"]:
-    """m_{t->r}(x) from m_{t->s} and m_{s->r}, exact for the true map; t <= s <= r, t < r."""
-    prediction = flow_map.prediction
-    p_ts, q_ts = (expand_time(c, like=x) for c in prediction.coefficients(t, s))
-    p_sr, q_sr = (expand_time(c, like=x) for c in prediction.coefficients(s, r))
-    p_tr, q_tr = (expand_time(c, like=x) for c in prediction.coefficients(t, r))
-    first = flow_map.field(x, t, s, cond)
-    second = flow_map.field(p_ts * first + q_ts * x, s, r, cond)
-    return (p_sr * second + q_sr * p_ts * first + (q_sr * q_ts - q_tr) * x) / p_tr
+            derivative = derivative_difference(flow_map, x, velocity, t, r, cond, step=self.step)
+        return output - cumulative_residual(flow_map, output, instantaneous, derivative, x, t, r)

@@ -1,0 +1,1 @@
+"""Geometry without learning: solids, extraction of meshes, mesh files, metrics."""

@@ -1,0 +1,159 @@
+"""Second stage: the flow map over latent tokens, on latents encoded once.
+
+The first share of the run is flow matching alone: the averaging law of the cumulative objective
+compares two halves of the map, and learns nothing from a map that is still noise. The teacher
+of the stopped targets is the moving average of the weights, which is also what is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from geoflow.backbones import FieldAutoencoder
+from geoflow.flow_map import FlowMap
+from geoflow.objectives import OBJECTIVES, Cumulative, FlowMatching, Objective
+from geoflow.training.autoencoder import mirror_batch
+from geoflow.training.ema import Ema
+from geoflow.training.loop import Progress, Symmetry, step_generator, upright_frame
+from geoflow.training.optimisation import Optimiser, Schedule
+from geoflow.typing import Condition, ShapeDataset
+
+STAGE = "flow"
+
+
+@dataclass(frozen=True)
+class FlowTraining:
+    """Options of the second stage."""
+
+    steps: int = 10_000
+    """Optimiser steps."""
+    batch: int = 128
+    """Latents of a step."""
+    objective: str = "cumulative"
+    """Key of OBJECTIVES."""
+    derivative: str = "average"
+    """How the cumulative identity is used: average, jvp or difference."""
+    diagonal_first: float = 0.3
+    """Share of the run, at its start, that is flow matching alone."""
+    ema: float = 0.995
+    """Decay of the moving average of the weights."""
+    num_surface: int = 1024
+    """Surface points that the encoder reads for each latent."""
+    mirror: bool = True
+    """Encode every shape and its mirror image."""
+    bf16: bool = True
+    """Run the network under bfloat16 autocast (derivatives are float32 in any case)."""
+    schedule: Schedule = field(default_factory=lambda: Schedule(learning_rate=2e-3))
+    """Learning rate."""
+
+    def build_objective(self) -> Objective:
+        """The objective named by `objective`.
+
+        Raises:
+            ValueError: for an unknown name.
+        """
+        if self.objective not in OBJECTIVES:
+            raise ValueError(
+                f"objective must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}"
+            )
+        if self.objective == "cumulative":
+            return Cumulative(derivative=self.derivative)  # type: ignore[arg-type]
+        return OBJECTIVES[self.objective]()
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Encoded shapes: packed tokens of the autoencoder and category indices."""
+
+    tokens: Float[Tensor, "n k c"]
+    category: Int[Tensor, " n"]
+
+
+@torch.no_grad()
+def encode_shapes(
+    model: FieldAutoencoder,
+    data: ShapeDataset,
+    options: FlowTraining,
+    *,
+    symmetry: Symmetry,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    chunk: int = 32,
+) -> Latents:
+    """Encode every shape once, and once mirrored, from random surface points.
+
+    Raises:
+        ValueError: for fewer than one shape.
+    """
+    if len(data) < 1:
+        raise ValueError("there are no shapes to encode")
+    model.eval()
+    tokens, categories = [], []
+    generator = step_generator(seed, "latents", 0)
+    for flip in (1.0, -1.0) if options.mirror else (1.0,):
+        for indices in torch.arange(len(data)).split(chunk):
+            batch = data.batch(
+                indices.numpy(), num_surface=options.num_surface, num_queries=1, generator=generator
+            )
+            signs = torch.full((len(indices),), flip)
+            surface = mirror_batch(batch.surface, signs).to(device)
+            normals = mirror_batch(batch.normals, signs).to(device)
+            frame = upright_frame(symmetry, len(indices))
+            frame = frame if frame is None else frame.to(device)
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.bf16):
+                encoded = model.encode(surface, normals, frame)
+            tokens.append(encoded.float().cpu())
+            categories.append(batch.category)
+    return Latents(torch.cat(tokens), torch.cat(categories))
+
+
+def train_flow(
+    flow_map: FlowMap,
+    teacher: Ema[FlowMap],
+    latents: Latents,
+    optimiser: Optimiser,
+    options: FlowTraining,
+    *,
+    symmetry: Symmetry,
+    seed: int = 0,
+    start: int = 0,
+    device: torch.device | str = "cpu",
+) -> Iterator[Progress]:
+    """Yield after every step from `start` on; `latents` are those of the flow, scaled.
+
+    Raises:
+        FloatingPointError: if the loss is not finite; nothing of that step is applied.
+    """
+    objective = options.build_objective()
+    warm_up = FlowMatching()
+    flow_map.train()
+    for step in range(start, options.steps):
+        generator = step_generator(seed, STAGE, step)
+        index = torch.randint(len(latents.tokens), (options.batch,), generator=generator)
+        x1 = latents.tokens[index].to(device)
+        x0 = torch.randn(x1.shape, generator=generator).to(device)
+        condition = Condition(upright_frame(symmetry, len(x1)), latents.category[index])
+        current = warm_up if step < options.diagonal_first * options.steps else objective
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.bf16):
+            losses = current(
+                flow_map, x0, x1, condition.to(device), generator=generator, teacher=teacher.module
+            )
+        loss = losses.total.float().mean()
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"flow loss is {loss.item()} at step {step}: lower the learning rate, "
+                "or use --derivative average"
+            )
+        loss.backward()
+        optimiser.step(step, options.steps)
+        teacher.update(flow_map, step)
+        terms = {name: value.float().mean().item() for name, value in losses.terms.items()}
+        yield Progress(STAGE, step + 1, options.steps, loss.item(), terms)
+
+
+__all__ = ["Cumulative", "FlowTraining", "Latents", "encode_shapes", "train_flow"]

@@ -1,0 +1,1 @@
+"""Tools around the library: pictures, benchmarks, preparation of data."""
