@@ -101,5 +101,5 @@ class Preconditioned(nn.Module):
         scale = torch.sqrt(alpha.square() + (beta * self.data_std).square())
         skip = beta * self.data_std**2 / scale.square()
         out = alpha * self.data_std / scale
-        raw = self.backbone(x / expand_time(scale, like=x), t, r, cond)
+        raw: Tensor = self.backbone(x / expand_time(scale, like=x), t, r, cond)
         return expand_time(skip, like=x) * x + expand_time(out, like=x) * raw

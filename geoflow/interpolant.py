@@ -220,7 +220,7 @@ class VarianceExploding(Interpolant):
             )
 
     def _slope(self) -> float:
-        return (self.sigma_max / self.sigma_min) ** (1 / self.rho) - 1
+        return math.pow(self.sigma_max / self.sigma_min, 1 / self.rho) - 1
 
     def _unit(self) -> float:
         return self.sigma_max * self.sigma_min / (self.sigma_max - self.sigma_min)

@@ -15,8 +15,9 @@ With area and area_rate of the interpolant, written A(t, r) and W(t), and n^2 = 
     v   rotation    A / n_t        (alpha_t alpha_r + beta_t beta_r)     (alpha x1 - beta x0) / n
                                    / n_t^2
 
-All four obey dP/dt = -p Q and dQ/dt = p S - q Q, where S is zero but for v: the flow map's
-field is then the average of the instantaneous field in a clock of its own.
+All four obey dP/dt = -p Q and dQ/dt = p S - q Q. But for v, S = 0, and the cumulative field is
+the average of the instantaneous field along the trajectory in a clock of its own: t for u,
+beta / alpha for x1, alpha / beta for x0.
 
 References: Li et al., "A Few-Step Generative Model on Cumulative Flow Maps", 2026,
 arXiv:2605.03623, for u, x1 and noise levels; Salimans & Ho, "Progressive Distillation", 2022,
@@ -57,16 +58,8 @@ class Prediction(ABC):
         """Instantaneous field given both ends; its mean given x_t is the field to learn."""
 
     @abstractmethod
-    def reach(self, t: Times, r: Times) -> Times:
-        """The ratio C = P / p, finite also where p is not."""
-
-    @abstractmethod
-    def bend(self, t: Times, r: Times) -> Times:
-        """The factor S of dQ/dt = p S - q Q."""
-
-    @abstractmethod
-    def defect(self, t: Times, s: Times, r: Times) -> Times:
-        """Q(s, r) Q(t, s) - Q(t, r), without cancellation."""
+    def turning(self, t: Times) -> Times:
+        """How far the field is from having a clock: 1 / n^2 for v, else 0."""
 
     def velocity(
         self, m: Float[Tensor, "b *s"], x: Float[Tensor, "b *s"], t: Times
@@ -79,18 +72,33 @@ class Prediction(ABC):
         """Derivatives of P and Q in t."""
         p, q = self.rates(t)
         _, coefficient = self.coefficients(t, r)
-        return -p * coefficient, p * self.bend(t, r) - q * coefficient
+        _, _, bend = self.residual_weights(t, r)
+        return -p * coefficient, p * bend - q * coefficient
+
+    def residual_weights(self, t: Times, r: Times) -> tuple[Times, Times, Times]:
+        """Weights Q, C and S of the cumulative identity, for t < 1.
+
+        Q (m_{t->r} - m_t) = C D m_{t->r} + S x holds for the field of every flow, D being the
+        derivative in t along its trajectory. None is singular at r = 1.
+        """
+        p, _ = self.rates(t)
+        coefficient, q = self.coefficients(t, r)
+        area, rate = self.interpolant.area(t, r), self.interpolant.area_rate(t)
+        return q, coefficient / p, area * rate * self.turning(t).square() / p
 
     def average_weights(self, t: Times, s: Times, r: Times) -> tuple[Times, Times, Times]:
         """Weights of the averaging law, for t <= s <= r and t < r.
 
-        m_{t->r}(x) = w1 m_{t->s}(x) + w2 m_{s->r}(psi_{t->s}(x)) + w3 x holds exactly. But for
-        v, w1 + w2 = 1 and w3 = 0.
+        m_{t->r}(x) = w1 m_{t->s}(x) + w2 m_{s->r}(psi_{t->s}(x)) + w3 x holds for the field of
+        every flow. But for v, w1 + w2 = 1 and w3 = 0.
         """
         p_tr, _ = self.coefficients(t, r)
         p_ts, _ = self.coefficients(t, s)
         p_sr, q_sr = self.coefficients(s, r)
-        return q_sr * p_ts / p_tr, p_sr / p_tr, self.defect(t, s, r) / p_tr
+        # Q(s, r) Q(t, s) - Q(t, r), without the cancellation.
+        areas = self.interpolant.area(t, s) * self.interpolant.area(s, r)
+        rest = areas * self.turning(t) * self.turning(s)
+        return q_sr * p_ts / p_tr, p_sr / p_tr, rest / p_tr
 
 
 class Velocity(Prediction):
@@ -114,15 +122,7 @@ class Velocity(Prediction):
         """Velocity of the path."""
         return self.interpolant.velocity(x0, x1, t)
 
-    def reach(self, t: Times, r: Times) -> Times:
-        """Elapsed time, r - t."""
-        return r - t
-
-    def bend(self, t: Times, r: Times) -> Times:
-        """0."""
-        return torch.zeros_like(t)
-
-    def defect(self, t: Times, s: Times, r: Times) -> Times:
+    def turning(self, t: Times) -> Times:
         """0."""
         return torch.zeros_like(t)
 
@@ -133,9 +133,8 @@ class Data(Prediction):
     def coefficients(self, t: Times, r: Times) -> tuple[Times, Times]:
         """A / alpha_t and alpha_r / alpha_t."""
         alpha = self.interpolant.alpha(t)
-        return _ratio(self.interpolant.area(t, r), alpha, 0.0), _ratio(
-            self.interpolant.alpha(r), alpha, 1.0
-        )
+        shrink = _ratio(self.interpolant.alpha(r), alpha, 1.0)
+        return _ratio(self.interpolant.area(t, r), alpha, 0.0), shrink
 
     def rates(self, t: Times) -> tuple[Times, Times]:
         """W / alpha and alpha' / alpha; infinite at t = 1."""
@@ -148,15 +147,7 @@ class Data(Prediction):
         """The data."""
         return x1
 
-    def reach(self, t: Times, r: Times) -> Times:
-        """A / W."""
-        return self.interpolant.area(t, r) / self.interpolant.area_rate(t)
-
-    def bend(self, t: Times, r: Times) -> Times:
-        """0."""
-        return torch.zeros_like(t)
-
-    def defect(self, t: Times, s: Times, r: Times) -> Times:
+    def turning(self, t: Times) -> Times:
         """0."""
         return torch.zeros_like(t)
 
@@ -167,9 +158,8 @@ class Noise(Prediction):
     def coefficients(self, t: Times, r: Times) -> tuple[Times, Times]:
         """-A / beta_t and beta_r / beta_t."""
         beta = self.interpolant.beta(t)
-        return _ratio(-self.interpolant.area(t, r), beta, 0.0), _ratio(
-            self.interpolant.beta(r), beta, 1.0
-        )
+        grow = _ratio(self.interpolant.beta(r), beta, 1.0)
+        return _ratio(-self.interpolant.area(t, r), beta, 0.0), grow
 
     def rates(self, t: Times) -> tuple[Times, Times]:
         """-W / beta and beta' / beta."""
@@ -182,15 +172,7 @@ class Noise(Prediction):
         """The noise."""
         return x0
 
-    def reach(self, t: Times, r: Times) -> Times:
-        """A / W."""
-        return self.interpolant.area(t, r) / self.interpolant.area_rate(t)
-
-    def bend(self, t: Times, r: Times) -> Times:
-        """0."""
-        return torch.zeros_like(t)
-
-    def defect(self, t: Times, s: Times, r: Times) -> Times:
+    def turning(self, t: Times) -> Times:
         """0."""
         return torch.zeros_like(t)
 
@@ -224,20 +206,9 @@ class Angular(Prediction):
         length = torch.sqrt(alpha.square() + beta.square())
         return expand_time(alpha / length, like=x1) * x1 - expand_time(beta / length, like=x0) * x0
 
-    def reach(self, t: Times, r: Times) -> Times:
-        """A / W."""
-        return self.interpolant.area(t, r) / self.interpolant.area_rate(t)
-
-    def bend(self, t: Times, r: Times) -> Times:
-        """A / n_t^3."""
-        square = self.interpolant.alpha(t).square() + self.interpolant.beta(t).square()
-        return self.interpolant.area(t, r) / square**1.5
-
-    def defect(self, t: Times, s: Times, r: Times) -> Times:
-        """A(t, s) A(s, r) / (n_t n_s)^2."""
-        square_t = self.interpolant.alpha(t).square() + self.interpolant.beta(t).square()
-        square_s = self.interpolant.alpha(s).square() + self.interpolant.beta(s).square()
-        return self.interpolant.area(t, s) * self.interpolant.area(s, r) / (square_t * square_s)
+    def turning(self, t: Times) -> Times:
+        """1 / n^2."""
+        return 1 / (self.interpolant.alpha(t).square() + self.interpolant.beta(t).square())
 
 
 PREDICTIONS: dict[str, type[Prediction]] = {
@@ -249,7 +220,7 @@ PREDICTIONS: dict[str, type[Prediction]] = {
 
 
 def _ratio(numerator: Tensor, denominator: Tensor, empty: float) -> Tensor:
-    """The quotient, with 0 / 0 = empty: the limit r -> t at an end of the self.interpolant."""
+    """The quotient, with 0 / 0 = empty: the limit r -> t at an end of the path."""
     is_empty = (numerator == 0) & (denominator == 0)
     quotient = numerator / torch.where(is_empty, 1.0, denominator)
     return torch.where(is_empty, empty, quotient)

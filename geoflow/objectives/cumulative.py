@@ -51,14 +51,9 @@ def cumulative_residual(
     r: Times,
 ) -> Float[Tensor, "b *s"]:
     """The residual rho = Q (m - m_t) - C D m - S x of a field m = `output`, D m = `derivative`."""
-    prediction = flow_map.prediction
-    _, q = prediction.coefficients(t, r)
-    reach, bend = prediction.reach(t, r), prediction.bend(t, r)
-    return (
-        expand_time(q, like=x) * (output - instantaneous)
-        - expand_time(reach, like=x) * derivative
-        - expand_time(bend, like=x) * x
-    )
+    weights = flow_map.prediction.residual_weights(t, r)
+    q, reach, bend = (expand_time(weight, like=x) for weight in weights)
+    return q * (output - instantaneous) - reach * derivative - bend * x
 
 
 def average_field(
@@ -92,7 +87,7 @@ def derivative_jvp(
 
     # The fused attention kernels have no forward-mode derivative.
     with torch.autocast(x.device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
-        _, derivative = torch.func.jvp(field_at, (x, t), (velocity, torch.ones_like(t)))
+        derivative: Tensor = torch.func.jvp(field_at, (x, t), (velocity, torch.ones_like(t)))[1]
     return derivative
 
 
@@ -183,8 +178,8 @@ class Cumulative(Objective):
         if len(apart) > 0:
             with torch.no_grad():
                 target[apart] = self._target(
-                    flow_map if teacher is None else teacher,
                     flow_map,
+                    flow_map if teacher is None else teacher,
                     output[apart].to(target.dtype),
                     target[apart],
                     x[apart],
@@ -205,8 +200,8 @@ class Cumulative(Objective):
 
     def _target(
         self,
-        teacher: FlowMap,
         flow_map: FlowMap,
+        teacher: FlowMap,
         output: Tensor,
         instantaneous: Tensor,
         x: Tensor,
