@@ -1,0 +1,1 @@
+"""Sources of shapes. `load` takes "procedural" or the path of a folder of meshes."""

@@ -39,7 +39,7 @@ class TransformerConfig:
     """Latent vectors of a token."""
     num_categories: int = 1
     """Classes to condition on."""
-    width: int = 192
+    width: int = 184
     """Scalar channels."""
     vector_width: int = 8
     """Vector channels."""

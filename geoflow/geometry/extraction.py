@@ -51,7 +51,7 @@ def extract_mesh(
     bound: float = 1.05,
     method: Method = "hierarchical",
     reach: float = 0.5,
-    coarsest: int = 32,
+    coarsest: int = 24,
 ) -> Extraction:
     """Closed, outward-oriented mesh of the zero level set inside the cube [-bound, bound]^3.
 

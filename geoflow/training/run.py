@@ -1,21 +1,26 @@
 """A whole training run: autoencoder, latents, flow map; checkpoints that resume exactly.
 
 A run is a folder: run.json (the resolved options), one checkpoint per stage (weights, moments,
-step), log.jsonl (every report), sheets/*.png, and in the end model/, which a Generator loads.
+step), latents.safetensors, log.jsonl (every report), and in the end model/, which a Generator
+loads. All randomness is a function of the seed and the step, so that a run that was killed and
+resumed ends with the bits of one that was not.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from geoflow.backbones import FieldAutoencoder
+from geoflow import __version__
+from geoflow.flow_map import FlowMap
+from geoflow.generator import Generator
+from geoflow.training import autoencoder, flow
 from geoflow.training.autoencoder import AutoencoderTraining, train_autoencoder
-from geoflow.training.autoencoder import STAGE as AUTOENCODER
 from geoflow.training.checkpoint import (
     CheckpointError,
     load_checkpoint,
@@ -25,98 +30,193 @@ from geoflow.training.checkpoint import (
     without_prefix,
     write_text,
 )
-from geoflow.training.config import ModelConfig, to_json
-from geoflow.training.loop import Progress
+from geoflow.training.config import ModelConfig, from_json, to_json
+from geoflow.training.ema import Ema
+from geoflow.training.flow import FlowTraining, Latents, encode_shapes, train_flow
+from geoflow.training.loop import Progress, upright_frame
 from geoflow.training.optimisation import Optimiser
 from geoflow.typing import ShapeDataset
 
 
 @dataclass(frozen=True)
-class Intervals:
-    """How often a run saves, in steps; it also saves at the end of each stage."""
+class RunConfig:
+    """Everything that determines a run's result, with the data."""
 
-    checkpoint: int = 500
-    """Steps between checkpoints."""
-
-
-@dataclass(frozen=True)
-class AutoencoderRun:
-    """The first stage of a run: a folder, a model, its data and options."""
-
-    folder: Path
-    model: ModelConfig
-    options: AutoencoderTraining = field(default_factory=AutoencoderTraining)
-    intervals: Intervals = field(default_factory=Intervals)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """Networks."""
+    autoencoder: AutoencoderTraining = field(default_factory=AutoencoderTraining)
+    """First stage."""
+    flow: FlowTraining = field(default_factory=FlowTraining)
+    """Second stage."""
     seed: int = 0
-    device: str = "cpu"
+    """Seed of weights, batches and noise."""
+    init_from: str | None = None
+    """Model whose weights both stages start from."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints; each stage also saves at its end."""
 
-    @property
-    def checkpoint(self) -> Path:
-        """The stage's checkpoint."""
-        return self.folder / f"{AUTOENCODER}.safetensors"
 
-    def train(self, data: ShapeDataset) -> Iterator[Progress]:
-        """Train from the last checkpoint, or from the start; checkpoints are written here."""
-        network, optimiser, start = self.open()
+class Run:
+    """A run folder: open it, train what is left, read the generator."""
+
+    def __init__(self, folder: Path, config: RunConfig, *, device: str = "cpu") -> None:
+        self.folder, self.config, self.device = folder, config, device
+        torch.manual_seed(config.seed)
+        if config.init_from is None:
+            self.generator = Generator.build(config.model)
+        else:
+            self.generator = Generator.from_pretrained(config.init_from)
+        self.generator.to(device)
+        self.teacher: Ema[FlowMap] = Ema(self.generator.flow_map, config.flow.ema)
+
+    @staticmethod
+    def create(folder: Path, config: RunConfig, *, device: str = "cpu") -> Run:
+        """Start a run in an empty or new folder.
+
+        Raises:
+            FileExistsError: if the folder holds a run already.
+        """
+        if (folder / "run.json").exists():
+            raise FileExistsError(
+                f"{folder} holds a run already: add --resume to continue it, or choose another --out"
+            )
+        write_text(folder / "run.json", json.dumps(to_json(config), indent=2) + "\n")
+        return Run(folder, config, device=device)
+
+    @staticmethod
+    def open(folder: Path, *, device: str = "cpu") -> Run:
+        """Continue a run with the options that it was started with.
+
+        Raises:
+            CheckpointError: if the folder holds no run, or a damaged one.
+        """
+        path = folder / "run.json"
+        if not path.is_file():
+            raise CheckpointError(f"{folder} holds no run to resume (run.json is missing)")
+        try:
+            config = from_json(RunConfig, json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(f"{path} cannot be read: {error}") from error
+        return Run(folder, config, device=device)
+
+    def train(self, data: ShapeDataset, card: dict[str, Any]) -> Iterator[Progress]:
+        """Train what is left of both stages, then write model/; `card` describes the data."""
+        yield from self._train_autoencoder(data)
+        latents = self._latents(data)
+        yield from self._train_flow(latents)
+        self._write_model(card)
+
+    def _train_autoencoder(self, data: ShapeDataset) -> Iterator[Progress]:
+        options, network = self.config.autoencoder, self.generator.autoencoder
+        path = self.folder / f"{autoencoder.STAGE}.safetensors"
+        optimiser = Optimiser(network, options.schedule)
+        start = _load_stage(path, network, optimiser)
         for progress in train_autoencoder(
             network,
             data,
             optimiser,
-            self.options,
-            symmetry=self.model.symmetry,
-            seed=self.seed,
+            options,
+            symmetry=self.config.model.symmetry,
+            seed=self.config.seed,
             start=start,
             device=self.device,
         ):
-            last = progress.step == self.options.steps
-            if last or progress.step % self.intervals.checkpoint == 0:
-                save_stage(self.checkpoint, network, optimiser, progress.step, self.model)
+            if self._is_due(progress):
+                _save_stage(path, network, optimiser, progress.step)
             yield progress
 
-    def open(self) -> tuple[FieldAutoencoder, Optimiser, int]:
-        """The network, its optimiser, and the step they stand at."""
-        torch.manual_seed(self.seed)
-        network = FieldAutoencoder(self.model.autoencoder).to(self.device)
-        optimiser = Optimiser(network, self.options.schedule)
-        start = load_stage(self.checkpoint, network, optimiser)
-        return network, optimiser, start
+    def _latents(self, data: ShapeDataset) -> Latents:
+        """Scaled latents of all shapes, encoded once per run."""
+        path, generator = self.folder / "latents.safetensors", self.generator
+        symmetry, scale = self.config.model.symmetry, generator.scale
+        if path.is_file():
+            tensors, _ = load_checkpoint(path)
+            encoded = Latents(tensors["tokens"], tensors["category"])
+        else:
+            encoded = encode_shapes(
+                generator.autoencoder,
+                data,
+                self.config.flow,
+                symmetry=symmetry,
+                seed=self.config.seed,
+                device=self.device,
+            )
+            stored = {"tokens": encoded.tokens, "category": encoded.category}
+            save_checkpoint(path, stored, {})
+        scale.to("cpu")
+        frame = upright_frame(symmetry, len(encoded.tokens))
+        if self.config.init_from is None:
+            scale.fit(encoded.tokens, frame)
+        scaled = Latents(scale.normalise(encoded.tokens, frame), encoded.category)
+        scale.to(self.device)
+        return scaled
+
+    def _train_flow(self, latents: Latents) -> Iterator[Progress]:
+        options, flow_map = self.config.flow, self.generator.flow_map
+        path = self.folder / f"{flow.STAGE}.safetensors"
+        optimiser = Optimiser(flow_map, options.schedule)
+        start = _load_stage(path, flow_map, optimiser, self.teacher)
+        for progress in train_flow(
+            flow_map,
+            self.teacher,
+            latents,
+            optimiser,
+            options,
+            symmetry=self.config.model.symmetry,
+            seed=self.config.seed,
+            start=start,
+            device=self.device,
+        ):
+            if self._is_due(progress):
+                _save_stage(path, flow_map, optimiser, progress.step, self.teacher)
+            yield progress
+
+    def averaged(self) -> Generator:
+        """The generator with the moving average of the flow map's weights."""
+        g = self.generator
+        return Generator(g.autoencoder, self.teacher.module, g.scale, g.config, g.card)
+
+    def _write_model(self, card: dict[str, Any]) -> None:
+        generator = self.averaged()
+        generator.card = {"geoflow": __version__, "data": card, "run": asdict(self.config)}
+        generator.to(self.device)
+        generator.save_pretrained(self.folder / "model")
+
+    def _is_due(self, progress: Progress) -> bool:
+        return (
+            progress.step == progress.steps or progress.step % self.config.checkpoint_every == 0
+        )
 
 
-def save_stage(
+def _save_stage(
     path: Path,
     network: torch.nn.Module,
     optimiser: Optimiser,
     step: int,
-    model: ModelConfig,
+    teacher: Ema[FlowMap] | None = None,
 ) -> None:
-    """Write weights, moments and step of a stage as one atomic file."""
     tensors = with_prefix("weights", network.state_dict())
     tensors |= with_prefix("optimiser", optimiser.state_tensors())
-    save_checkpoint(path, tensors, {"step": step, "model": to_json(model)})
+    if teacher is not None:
+        tensors |= with_prefix("teacher", teacher.module.state_dict())
+    save_checkpoint(path, tensors, {"step": step})
 
 
-def load_stage(path: Path, network: torch.nn.Module, optimiser: Optimiser) -> int:
-    """Load a stage's checkpoint where there is one; the step it stands at, else 0."""
+def _load_stage(
+    path: Path,
+    network: torch.nn.Module,
+    optimiser: Optimiser,
+    teacher: Ema[FlowMap] | None = None,
+) -> int:
+    """Load a stage's checkpoint where there is one; the step that it stands at, else 0."""
     if not path.is_file():
         return 0
     tensors, card = load_checkpoint(path)
     load_weights(network, without_prefix("weights", tensors), source=str(path))
     optimiser.load_state_tensors(without_prefix("optimiser", tensors))
+    if teacher is not None:
+        load_weights(teacher.module, without_prefix("teacher", tensors), source=str(path))
     step = card.get("step")
     if not isinstance(step, int):
         raise CheckpointError(f"{path} does not say at which step it was written")
     return step
-
-
-def log_writer(path: Path) -> Callable[[dict[str, object]], None]:
-    """A function that appends one JSON line per report."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-
-    def write(report: dict[str, object]) -> None:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(report) + "\n")
-
-    return write
-
-
-__all__ = ["AutoencoderRun", "Intervals", "load_stage", "log_writer", "save_stage", "write_text"]

@@ -1,0 +1,107 @@
+"""Mesh files and clean-up: normalise, simplify, turn, write by suffix, summarise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+SUFFIXES = (".obj", ".ply", ".stl", ".glb", ".off")
+MIN_FACES = 16
+# +Y up to +Z up: a quarter turn about +X.
+_Y_TO_Z = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a user asks of a mesh first."""
+
+    faces: int
+    is_watertight: bool
+    components: int
+    volume: float
+
+
+def summarise(mesh: trimesh.Trimesh) -> Summary:
+    """Faces, watertightness, connected components, and volume in cubic units of the mesh."""
+    return Summary(
+        len(mesh.faces), bool(mesh.is_watertight), int(mesh.body_count), float(mesh.volume)
+    )
+
+
+def normalise_mesh(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
+    """A copy with its bounding box centred and its longest half extent 1.
+
+    Raises:
+        ValueError: if the mesh is empty, flat to a point, or not finite.
+    """
+    if len(mesh.vertices) == 0 or not np.isfinite(mesh.vertices).all():
+        raise ValueError("the mesh has no vertices, or vertices that are not finite")
+    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
+    longest = float((high - low).max())
+    if longest <= 0.0:
+        raise ValueError("the mesh has no extent")
+    copy = mesh.copy()
+    copy.vertices = (mesh.vertices - (low + high) / 2) * (2.0 / longest)
+    return copy
+
+
+def simplify_mesh(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
+    """At most `faces` triangles by quadric decimation; the mesh itself where it has fewer.
+
+    Raises:
+        ValueError: if faces < 16.
+    """
+    if faces < MIN_FACES:
+        raise ValueError(f"faces must be at least {MIN_FACES}, got {faces}")
+    if len(mesh.faces) <= faces:
+        return mesh
+    simple = mesh.simplify_quadric_decimation(face_count=faces)
+    simple.metadata.update(mesh.metadata)
+    return simple
+
+
+def turn_up(mesh: trimesh.Trimesh, up: str) -> trimesh.Trimesh:
+    """A copy with the given axis up, from +Y up.
+
+    Raises:
+        ValueError: if `up` is neither "y" nor "z".
+    """
+    if up not in ("y", "z"):
+        raise ValueError(f"up must be 'y' or 'z', got {up!r}")
+    copy = mesh.copy()
+    if up == "z":
+        copy.apply_transform(_Y_TO_Z)
+    return copy
+
+
+def check_suffix(path: Path) -> str:
+    """The file's suffix in lower case.
+
+    Raises:
+        ValueError: if no mesh format has it.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"suffix must be one of {', '.join(SUFFIXES)}, got {path.name!r}")
+    return suffix
+
+
+def write_mesh(mesh: trimesh.Trimesh, path: Path) -> None:
+    """Write by suffix; the file appears whole or keeps its old content.
+
+    Raises:
+        ValueError: for an unknown suffix.
+        OSError: if the folder does not exist or cannot be written.
+    """
+    suffix = check_suffix(path)
+    draft = path.with_name(f".{path.stem}-draft{suffix}")
+    try:
+        # Bytes first: some exporters add a .mtl beside an .obj when they are given a path.
+        data = mesh.export(file_type=suffix[1:])
+        draft.write_bytes(data.encode() if isinstance(data, str) else data)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

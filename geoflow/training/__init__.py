@@ -1,0 +1,1 @@
+"""Training: two stages, their options, checkpoints, and the run that joins them."""
