@@ -96,13 +96,16 @@ def sample_ode(
     for start, end in pairwise(grid):
         t, r = x.new_full((len(x),), start), x.new_full((len(x),), end)
         field = flow_map.field(x, t, t, cond)
-        # For data prediction the velocity at t = 1 is 0 / 0: the last step goes uncorrected.
-        if method == "euler" or end == grid[-1]:
+        if method == "euler":
             x = flow_map.apply_field(field, x, t, r)
         else:
             slope = flow_map.prediction.velocity(field, x, t)
-            ahead = flow_map.velocity(x + (end - start) * slope, r, cond)
-            x = x + (end - start) * (slope + ahead) / 2
+            ahead = x + (end - start) * slope
+            # For data prediction the velocity at t = 1 is 0 / 0: the last step goes uncorrected.
+            if end < 1:
+                slope = (slope + flow_map.velocity(ahead, r, cond)) / 2
+                ahead = x + (end - start) * slope
+            x = ahead
         yield x
 
 

@@ -24,6 +24,11 @@ from geoflow.typing import ShapeBatch
 _ARRAYS = ("surface", "normals", "queries", "sdf", "categories")
 _FORMAT = 1
 
+# A bank's queries: this share near the surface first, then uniform ones in the box of half
+# extent BOUND.
+NEAR_SHARE = 0.7
+BOUND = 1.05
+
 
 def cache_folder() -> Path:
     """Where banks are kept: $GEOFLOW_CACHE, or ~/.cache/geoflow."""
@@ -92,6 +97,12 @@ class ShapeBank:
             sdf=take(self.sdf, far),
             category=torch.from_numpy(np.asarray(self.categories[rows[:, 0]], dtype=np.int64)),
         )
+
+    def uniform_queries(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The queries (u, 3) of a shape that are uniform in the box, with distances (u,)."""
+        first = int(NEAR_SHARE * self.queries.shape[1])
+        queries = np.asarray(self.queries[index, first:], dtype=np.float32)
+        return queries, np.asarray(self.sdf[index, first:], dtype=np.float32)
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> ShapeBank:
         """The shapes at `indices`, in that order."""

@@ -34,6 +34,8 @@ from geoflow.backbones.layers import (
 
 # Vectors pooled from the points, read beside the frame where the frame does not span the space.
 _POOLED = 4
+# Radius of the sphere that an untrained decoder draws.
+_SPHERE_RADIUS = 0.5
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,34 @@ class Decoder(nn.Module):
         self.out = nn.Linear(hidden, 1)
         for linear in self.second:
             nn.init.normal_(linear.weight, std=0.3 / hidden**0.5)
+        self._start_as_sphere()
+
+    @torch.no_grad()
+    def _start_as_sphere(self) -> None:
+        """Set two hidden units so that the untrained field is about |q - centre| - 0.5.
+
+        silu(a) - silu(-a) = a, so that a pair of units carries |q| through to the output: a
+        geometric initialisation in the spirit of Atzmon & Lipman, 2020, arXiv:1911.10414.
+        """
+        pair, signs = slice(0, 2), torch.tensor([1.0, -1.0])
+        self.read.weight[pair] = 0.0
+        self.read.weight[pair, -1] = signs
+        self.read.bias[pair] = -_SPHERE_RADIUS * signs
+        size = self.config.frame_size
+        for linear, rows in (
+            (self.to_gain, pair),
+            (self.to_offset, pair),
+            (self.to_frame, slice(0, 2 * size)),
+        ):
+            linear.weight[rows] = 0.0
+            linear.bias[rows] = 0.0
+        self.to_planes.weight[pair] = 0.0
+        for linear in self.second:
+            linear.weight[pair] = 0.0
+            linear.bias[pair] = 0.0
+        self.out.weight *= 0.1
+        self.out.weight[0, pair] = 10.0 * signs
+        self.out.bias.zero_()
 
     def context(
         self,

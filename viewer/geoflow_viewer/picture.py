@@ -133,3 +133,11 @@ def _shade(
     rim = np.maximum(unit[:, 2], 0.0)
     light = 0.30 + 0.28 * sky + 0.42 * sun + 0.12 * rim
     return light[:, None] * _COLOUR
+
+
+def write_picture(mesh: Mesh, path: Path, *, size: int = 480) -> None:
+    """Write three views of a mesh side by side as PNG; whole or not at all."""
+    views = [render_mesh(mesh, size=size, azimuth=a) for a in (35.0, 0.0, 125.0)]
+    draft = path.with_name(f".{path.name}.png")
+    Image.fromarray(np.concatenate(views, axis=1)).save(draft)
+    draft.replace(path)

@@ -14,17 +14,28 @@ import numpy as np
 from jaxtyping import Float
 
 from geoflow.geometry.sdf import Solid, normalise, sample_surface, union_distance
+from geoflow_datasets.bank import BOUND, NEAR_SHARE
 from geoflow_datasets.procedural.chair import chair
+from geoflow_datasets.procedural.lamp import lamp
+from geoflow_datasets.procedural.sofa import sofa
+from geoflow_datasets.procedural.table import table
+from geoflow_datasets.procedural.vehicles import airplane, car
+from geoflow_datasets.procedural.vessels import bottle, mug
 
 CATEGORIES: dict[str, Callable[[np.random.Generator], list[Solid]]] = {
     "chair": chair,
+    "table": table,
+    "lamp": lamp,
+    "mug": mug,
+    "bottle": bottle,
+    "airplane": airplane,
+    "car": car,
+    "sofa": sofa,
 }
 SPLITS = ("train", "val", "test")
 
-# Queries: near the surface at two scales, the rest uniform in the box of half extent BOUND.
-NEAR_SHARE = 0.7
+# Queries near the surface stray from it by one of these standard deviations.
 NEAR_SCALES = (0.012, 0.05)
-BOUND = 1.05
 
 
 @dataclass(frozen=True)

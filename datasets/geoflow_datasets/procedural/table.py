@@ -1,0 +1,70 @@
+"""Tables: rectangular, round or oval tops; four legs, pedestal, trestle or slab; shelves, drawers.
+
+Lengths are metres before normalisation; +Y up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from geoflow.geometry.sdf import RoundCone, Solid
+from geoflow_datasets.procedural.parts import bar, box, lathe
+
+
+def table(rng: np.random.Generator) -> list[Solid]:
+    """One random table."""
+    width, depth = rng.uniform(0.8, 1.6), rng.uniform(0.6, 0.9)
+    height, thick = rng.uniform(0.4, 0.78), rng.uniform(0.05, 0.09)
+    is_round = rng.random() < 0.3
+    if is_round:
+        width = depth = rng.uniform(0.7, 1.2)
+        r = width / 2
+        profile = [(0, height - thick), (r, height - thick), (r, height), (0, height)]
+        solids: list[Solid] = [lathe(profile)]
+    else:
+        size = [width / 2, thick / 2, depth / 2]
+        solids = [box([0, height - thick / 2, 0], size, rng.uniform(0.1, 0.9) * thick / 2)]
+    under = height - thick + 0.005
+    kind = rng.choice(["four", "pedestal", "trestle", "slab"], p=[0.5, 0.2, 0.15, 0.15])
+    reach = 0.62 if is_round else 0.88
+    x, z = reach * width / 2, reach * depth / 2
+    if kind == "four":
+        top, tip = rng.uniform(0.035, 0.05), rng.uniform(0.025, 0.04)
+        splay, square = rng.uniform(0.9, 1.08), rng.random() < 0.5
+        for sx in (-1, 1):
+            for sz in (-1, 1):
+                joint = np.array([sx * x * 0.94, under, sz * z * 0.94])
+                foot = np.array([sx * x * splay, tip, sz * z * splay])
+                solids.append(
+                    bar(joint, foot, top) if square else RoundCone(joint, foot, top, tip)
+                )
+        if not is_round and rng.random() < 0.4:
+            half = rng.uniform(0.04, 0.07)
+            for sz in (-1, 1):
+                solids.append(box([0, under - half, sz * z * 0.94], [x * 0.94, half, 0.022], 0.005))
+        if not is_round and rng.random() < 0.3:
+            level = rng.uniform(0.2, 0.45) * height
+            solids.append(box([0, level, 0], [x * 0.96, 0.022, z * 0.96], 0.01))
+    elif kind == "pedestal":
+        column, foot = rng.uniform(0.05, 0.09), rng.uniform(0.4, 0.6) * min(width, depth)
+        solids.append(
+            lathe([(0, 0), (foot, 0), (foot, 0.03), (column, 0.1), (column, 0.85 * under),
+                   (2 * column, under), (0, under)])
+        )  # fmt: skip
+    elif kind == "trestle":
+        half = rng.uniform(0.028, 0.04)
+        for sx in (-1, 1):
+            for sz in (-1, 1):
+                top = np.array([sx * x * 0.8, under, sz * z * 0.25])
+                solids.append(bar(top, np.array([sx * x * 0.8, half, sz * z]), half))
+        solids.append(box([0, 0.4 * height, 0], [x * 0.8, 0.03, 0.03], 0.008))
+        for sx in (-1, 1):
+            across = [0.03, 0.03, z * 0.7]
+            solids.append(box([sx * x * 0.8, 0.4 * height, 0], across, 0.008))
+    else:
+        half = rng.uniform(0.03, 0.05)
+        for sx in (-1, 1):
+            solids.append(box([sx * x, under / 2, 0], [half, under / 2, z], 0.01))
+        if rng.random() < 0.5:
+            solids.append(box([0, under * 0.75, -z * 0.8], [x, under * 0.25, 0.025], 0.008))
+    return solids

@@ -1,0 +1,51 @@
+"""The command line: `geoflow train | sample | view | info`.
+
+Arguments are parsed before torch is imported, so that help and usage errors come at once.
+Exit codes: 0 done, 1 failure, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+
+from geoflow import __version__
+from geoflow.cli.errors import Failure, UsageError
+from geoflow.cli.options import Info, Sample, Train, View
+
+_Command = (
+    Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Sample, tyro.conf.subcommand("sample")]
+    | Annotated[View, tyro.conf.subcommand("view")]
+    | Annotated[Info, tyro.conf.subcommand("info")]
+)
+_DESCRIPTION = "Generate 3D geometry in one to four network evaluations."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, run, and return the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments == ["--version"]:
+        print(__version__)
+        return 0
+    command = tyro.cli(  # type: ignore[call-overload]
+        _Command,
+        prog="geoflow",
+        description=_DESCRIPTION,
+        args=arguments,
+    )
+    try:
+        command.run()
+    except UsageError as error:
+        print(f"geoflow: error: {error}", file=sys.stderr)
+        return 2
+    except Failure as error:
+        print(f"geoflow: failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("geoflow: interrupted", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,58 @@
+"""Checks of arguments that several commands share, made before anything slow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from geoflow.cli.errors import UsageError
+from geoflow.geometry.extraction import MAX_RESOLUTION, MIN_RESOLUTION
+from geoflow.geometry.mesh import check_suffix
+
+
+def check_at_least(name: str, value: int, lowest: int) -> None:
+    """Raise UsageError for a number that is too small."""
+    if value < lowest:
+        raise UsageError(f"--{name} must be at least {lowest}, got {value}")
+
+
+def check_resolution(value: int) -> None:
+    """Raise UsageError for a grid that is too coarse or too fine."""
+    if not MIN_RESOLUTION <= value <= MAX_RESOLUTION:
+        raise UsageError(
+            f"--resolution must be between {MIN_RESOLUTION} and {MAX_RESOLUTION}, got {value}"
+        )
+
+
+def check_output(name: str, path: Path) -> None:
+    """Raise UsageError for a mesh file that cannot be written."""
+    try:
+        check_suffix(path)
+    except ValueError as error:
+        raise UsageError(f"--{name}: {error}") from error
+    check_folder(name, path)
+
+
+def check_folder(name: str, path: Path) -> None:
+    """Raise UsageError if the folder of a file does not exist."""
+    if not path.parent.is_dir():
+        raise UsageError(f"--{name}: the folder {path.parent} does not exist; create it first")
+    if path.is_dir():
+        raise UsageError(f"--{name} must be a file, got the folder {path}")
+
+
+def resolve_device(name: str) -> str:
+    """The device to use; 'auto' is the first accelerator found, else the CPU.
+
+    Raises:
+        UsageError: if the named device is not there.
+    """
+    import torch
+
+    found = {"cpu": True, "cuda": torch.cuda.is_available()}
+    found["mps"] = torch.backends.mps.is_available()
+    if name == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if found[device])
+    if not found[name]:
+        here = ", ".join(device for device, is_there in found.items() if is_there)
+        raise UsageError(f"--device {name} is not available here; available: {here}")
+    return name

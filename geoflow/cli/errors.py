@@ -1,0 +1,32 @@
+"""The two ways in which a command ends early."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class UsageError(Exception):
+    """The arguments are wrong: exit code 2."""
+
+
+class Failure(Exception):
+    """The arguments are right, the work could not be done: exit code 1."""
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """Turn the library's foreseen errors into one line for the user."""
+    from geoflow.geometry.extraction import EmptySurfaceError
+    from geoflow.training.checkpoint import CheckpointError
+
+    try:
+        yield
+    except (EmptySurfaceError, CheckpointError, FloatingPointError) as error:
+        raise Failure(str(error)) from error
+    except FileExistsError as error:
+        raise UsageError(str(error)) from error
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    except OSError as error:
+        raise Failure(str(error)) from error

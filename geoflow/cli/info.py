@@ -1,0 +1,35 @@
+"""`geoflow info`."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata, util
+
+from geoflow import __version__
+
+_REQUIRED = ("torch", "numpy", "scipy", "scikit-image", "trimesh", "point-cloud-utils")
+_OPTIONAL = {
+    "open3d": "window of `geoflow view`",
+    "viser": "browser viewer",
+    "torch_cluster": "neighbour search",
+    "pytorch3d": "neighbour search",
+}
+
+
+def info() -> None:
+    """Print versions, devices, shipped models and optional packages."""
+    import torch
+
+    from geoflow.generator import shipped_models
+
+    print(f"geoflow {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    for name in _REQUIRED:
+        print(f"  {name} {metadata.version(name)}")
+    devices = ["cpu"]
+    devices += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    devices += ["mps"] if torch.backends.mps.is_available() else []
+    print(f"devices: {', '.join(devices)} ({torch.get_num_threads()} threads)")
+    print(f"shipped models: {', '.join(shipped_models()) or 'none'}")
+    for name, use in _OPTIONAL.items():
+        found = "found" if util.find_spec(name) else "not found"
+        print(f"  {name}: {found} ({use})")

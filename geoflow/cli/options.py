@@ -1,0 +1,126 @@
+"""The commands' options: one frozen dataclass each; a field's docstring is its help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train the field autoencoder, then the flow map over its latents."""
+
+    shape_category: str = "chair"
+    """Procedural category, or with --data a folder: the category's name (or 'all')."""
+    data: str = "procedural"
+    """'procedural', or a folder of .obj, .ply, .stl, .off or .glb files."""
+    out: Path | None = None
+    """Run folder. Default: runs/CATEGORY."""
+    resume: bool = False
+    """Continue the run in --out, with the options that it was started with."""
+    init_from: str | None = None
+    """Start from a model: a shipped name or a folder."""
+    steps: int | None = None
+    """Optimiser steps of each stage. Default: 13,500 for the autoencoder, 10,000 for the flow."""
+    autoencoder_steps: int | None = None
+    """Optimiser steps of the autoencoder alone."""
+    objective: Literal["cumulative", "flow-matching"] = "cumulative"
+    """Objective of the flow map."""
+    derivative: Literal["average", "jvp", "difference"] = "average"
+    """How the cumulative identity is used."""
+    interpolant: Literal["linear", "vp", "ve", "trigonometric"] = "linear"
+    """Path between noise and data."""
+    prediction: Literal["x1", "u", "x0", "v"] = "x1"
+    """What the network predicts."""
+    symmetry: Literal["frame", "so2", "so3"] = "frame"
+    """Upright samples in a frame; symmetric about the up axis; or in any pose."""
+    num_shapes: int = 12_000
+    """Procedural training shapes."""
+    sheet_every: int = 2_000
+    """Steps between contact sheets and validations; 0: none."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: Device = "auto"
+    """Where to train."""
+    progress: bool = True
+    """Show a progress bar."""
+
+    def run(self) -> None:
+        """Run the command."""
+        from geoflow.cli.train import train
+
+        train(self)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Generate meshes and write them by suffix."""
+
+    out: Path
+    """File to write: .obj, .ply, .stl, .glb or .off; for several, NAME-000.obj and on."""
+    steps: int = 2
+    """Network evaluations per sample."""
+    model: str = "chair"
+    """Shipped model, or a folder of a model or a run."""
+    num: int = 1
+    """Number of samples."""
+    resolution: int = 128
+    """Cells of the extraction grid along an edge."""
+    faces: int | None = None
+    """Simplify to at most this many triangles."""
+    category: str | None = None
+    """Category, for a model of several."""
+    up: Literal["y", "z"] = "y"
+    """Axis that points up in the files."""
+    seed: int = 0
+    """Seed of the noise."""
+    device: Device = "auto"
+    """Where to compute."""
+
+    def run(self) -> None:
+        """Run the command."""
+        from geoflow.cli.sample import sample
+
+        sample(self)
+
+
+@dataclass(frozen=True)
+class View:
+    """Show a mesh file, or samples of a model, in a window; without a display, write a picture."""
+
+    mesh: Annotated[Path | None, tyro.conf.Positional] = None
+    """Mesh file to show. Default: a sample of the model."""
+    model: str = "chair"
+    """Shipped model, or a folder of a model or a run."""
+    steps: int = 2
+    """Network evaluations per sample."""
+    seed: int = 0
+    """Seed of the noise."""
+    resolution: int = 128
+    """Cells of the extraction grid along an edge."""
+    png: Path | None = None
+    """Write a picture here, and open no window."""
+    device: Device = "auto"
+    """Where to compute."""
+
+    def run(self) -> None:
+        """Run the command."""
+        from geoflow.cli.view import view
+
+        view(self)
+
+
+@dataclass(frozen=True)
+class Info:
+    """Print versions, the device, and which optional packages are found."""
+
+    def run(self) -> None:
+        """Run the command."""
+        from geoflow.cli.info import info
+
+        info()

@@ -1,0 +1,52 @@
+"""`geoflow sample`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from geoflow.cli.checks import check_at_least, check_output, check_resolution, resolve_device
+from geoflow.cli.errors import UsageError, failing
+from geoflow.cli.options import Sample
+from geoflow.geometry.mesh import MIN_FACES, summarise, turn_up, write_mesh
+
+
+def sample(options: Sample) -> None:
+    """Check, load, generate, write, and print one line per mesh."""
+    check_at_least("steps", options.steps, 1)
+    check_at_least("num", options.num, 1)
+    check_resolution(options.resolution)
+    if options.faces is not None:
+        check_at_least("faces", options.faces, MIN_FACES)
+    check_output("out", options.out)
+    device = resolve_device(options.device)
+    from geoflow.generator import Generator
+
+    with failing():
+        generator = Generator.from_pretrained(options.model, device=device)
+        names = generator.config.categories
+        if options.category is not None and options.category not in names:
+            raise UsageError(f"--category must be one of {', '.join(names)}")
+        meshes = generator.iterate(
+            num=options.num,
+            steps=options.steps,
+            seed=options.seed,
+            resolution=options.resolution,
+            faces=options.faces,
+            category=options.category,
+        )
+        for i, mesh in enumerate(meshes):
+            path = numbered(options.out, i, options.num)
+            write_mesh(turn_up(mesh, options.up), path)
+            summary, made = summarise(mesh), mesh.metadata
+            print(
+                f"{path}: {summary.faces} faces, "
+                f"{'watertight' if summary.is_watertight else 'not watertight'}, "
+                f"{summary.components} component{'s' if summary.components != 1 else ''}, "
+                f"volume {summary.volume:.4f}, {made['seconds']:.2f} s, "
+                f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
+            )
+
+
+def numbered(path: Path, index: int, num: int) -> Path:
+    """NAME.obj for one mesh, NAME-000.obj and on for several."""
+    return path if num == 1 else path.with_name(f"{path.stem}-{index:03d}{path.suffix}")

@@ -1,0 +1,151 @@
+"""`geoflow train`."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from geoflow.cli.checks import check_at_least, resolve_device
+from geoflow.cli.errors import UsageError, failing
+from geoflow.cli.options import Train
+
+_NUM_VALIDATION = 32
+_SMOOTHING = 0.98
+
+
+def train(options: Train) -> None:
+    """Check, prepare the data, train both stages with reports, and say where the model is."""
+    for name in ("steps", "autoencoder_steps"):
+        value = getattr(options, name)
+        if value is not None:
+            check_at_least(name.replace("_", "-"), value, 1)
+    check_at_least("num-shapes", options.num_shapes, 2)
+    check_at_least("sheet-every", options.sheet_every, 0)
+    if options.data != "procedural" and not Path(options.data).is_dir():
+        raise UsageError(
+            f"--data must be 'procedural' or an existing folder of meshes, got {options.data!r}"
+        )
+    device = resolve_device(options.device)
+    from geoflow.training.run import Run
+    from geoflow_datasets import load
+
+    folder = options.out or Path("runs") / options.shape_category
+    with failing():
+        if options.resume:
+            run = Run.open(folder, device=device)
+        else:
+            run = Run.create(folder, _config(options), device=device)
+        banks = {
+            split: load(
+                options.data,
+                options.shape_category,
+                split=split,
+                num=options.num_shapes if split == "train" else _NUM_VALIDATION,
+                show_progress=options.progress,
+            )
+            for split in ("train", "val")
+        }
+        card = {
+            "source": options.data if options.data == "procedural" else Path(options.data).name,
+            "category": options.shape_category,
+            "train_shapes": len(banks["train"]),
+        }
+        _Reporter(options, run, banks["val"]).follow(run.train(banks["train"], card))
+        print(f"{folder / 'model'}: model written; try: geoflow sample --model {folder} --out mesh.obj")
+
+
+def _config(options: Train):  # type: ignore[no-untyped-def]
+    from geoflow.generator import Generator
+    from geoflow.training.autoencoder import AutoencoderTraining
+    from geoflow.training.config import ModelConfig
+    from geoflow.training.flow import FlowTraining
+    from geoflow.training.run import RunConfig
+
+    if options.init_from is None:
+        model = ModelConfig.build(
+            symmetry=options.symmetry,
+            categories=(options.shape_category,),
+            interpolant=options.interpolant,
+            prediction=options.prediction,
+        )
+    else:
+        model = Generator.from_pretrained(options.init_from).config
+    autoencoder, flow = AutoencoderTraining(), FlowTraining()
+    steps = options.autoencoder_steps or options.steps
+    if steps is not None:
+        autoencoder = replace(autoencoder, steps=steps)
+    if options.steps is not None:
+        flow = replace(flow, steps=options.steps)
+    flow = replace(flow, objective=options.objective, derivative=options.derivative)
+    return RunConfig(
+        model=model,
+        autoencoder=autoencoder,
+        flow=flow,
+        seed=options.seed,
+        init_from=options.init_from,
+    )
+
+
+class _Reporter:
+    """Progress bar, log file, validation and contact sheets of a run."""
+
+    def __init__(self, options: Train, run, validation) -> None:  # type: ignore[no-untyped-def]
+        self.options, self.run, self.validation = options, run, validation
+        self.log = run.folder / "log.jsonl"
+        self.start = time.perf_counter()
+        self.loss: dict[str, float] = {}
+
+    def follow(self, steps) -> None:  # type: ignore[no-untyped-def]
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("loss {task.fields[loss]:.4f}"),
+            TextColumn("{task.speed:.2f} steps/s"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, disable=not self.options.progress) as bar:
+            tasks = {}
+            for progress in steps:
+                smooth = self.loss.get(progress.stage, progress.loss)
+                smooth = _SMOOTHING * smooth + (1 - _SMOOTHING) * progress.loss
+                self.loss[progress.stage] = smooth
+                if progress.stage not in tasks:
+                    tasks[progress.stage] = bar.add_task(
+                        progress.stage, total=progress.steps, completed=progress.step - 1, loss=0.0
+                    )
+                bar.update(tasks[progress.stage], completed=progress.step, loss=smooth)
+                self._report(progress, smooth)
+
+    def _report(self, progress, smooth: float) -> None:  # type: ignore[no-untyped-def]
+        every, last = self.options.sheet_every, progress.step == progress.steps
+        if progress.step % 100 and not last:
+            return
+        report = {
+            "stage": progress.stage,
+            "step": progress.step,
+            "loss": smooth,
+            **progress.terms,
+            "seconds": round(time.perf_counter() - self.start, 1),
+        }
+        if every and (last or progress.step % every == 0):
+            report |= self._sheet(progress)
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(report) + "\n")
+
+    def _sheet(self, progress) -> dict[str, float]:  # type: ignore[no-untyped-def]
+        from geoflow_tools.validation import write_reconstruction_sheet, write_sample_sheet
+
+        path = self.run.folder / "sheets" / f"{progress.stage}-{progress.step:06d}.png"
+        generator = self.run.averaged()
+        generator.to(self.run.device)
+        if progress.stage == "flow":
+            write_sample_sheet(generator, path)
+            return {}
+        numbers = write_reconstruction_sheet(generator, self.validation, path)
+        generator.autoencoder.train()
+        return {"validation_iou": numbers.iou, "validation_chamfer": numbers.chamfer}

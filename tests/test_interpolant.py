@@ -1,0 +1,76 @@
+"""Laws of the interpolants, in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from geoflow.interpolant import INTERPOLANTS, Interpolant, Linear, VarianceExploding
+from torch import Tensor
+
+pytestmark = pytest.mark.parametrize("key", INTERPOLANTS)
+
+
+def path_of(key: str) -> Interpolant:
+    return INTERPOLANTS[key]()
+
+
+def grid() -> Tensor:
+    return torch.linspace(0.02, 0.98, 25, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_path_ends_at_the_data_exactly(key: str, dtype: torch.dtype) -> None:
+    path, one = path_of(key), torch.ones(4, dtype=dtype)
+    x0, x1 = torch.randn(2, 4, 3, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(path.interpolate(x0, x1, one), x1)
+    assert not torch.equal(path.interpolate(x0, x1, 0.99 * one), x1)
+
+
+def test_the_path_starts_at_the_noise(key: str) -> None:
+    path, zero = path_of(key), torch.zeros(4, dtype=torch.float64)
+    x0, x1 = torch.randn(2, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    # The exploding path adds noise to the data; the others leave no data at t = 0.
+    start = 80 * x0 + x1 if isinstance(path, VarianceExploding) else x0
+    torch.testing.assert_close(path.interpolate(x0, x1, zero), start, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["alpha", "beta"])
+def test_derivatives_are_those_of_the_values(key: str, name: str) -> None:
+    path, t = path_of(key), grid()
+    _, expected = torch.func.jvp(getattr(path, name), (t,), (torch.ones_like(t),))
+    actual = getattr(path, f"{name}_dot")(t)
+    torch.testing.assert_close(actual, expected, rtol=1e-11, atol=1e-11)
+
+
+def test_noise_falls_and_signal_over_noise_rises(key: str) -> None:
+    path, t = path_of(key), grid()
+    assert bool((path.alpha(t).diff() < 0).all())
+    assert bool(((path.beta(t) / path.alpha(t)).diff() > 0).all())
+
+
+def test_areas_are_the_closed_form_of_their_definition(key: str) -> None:
+    path, t = path_of(key), grid()
+    r = t + 0.3 * (1 - t)
+    area = path.alpha(t) * path.beta(r) - path.alpha(r) * path.beta(t)
+    rate = path.alpha(t) * path.beta_dot(t) - path.alpha_dot(t) * path.beta(t)
+    torch.testing.assert_close(path.area(t, r), area, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(path.area_rate(t), rate, rtol=1e-10, atol=1e-12)
+    assert torch.equal(path.area(t, t), torch.zeros_like(t))
+
+
+def test_velocity_is_the_derivative_of_the_path(key: str) -> None:
+    path, t = path_of(key), grid()
+    x0, x1 = torch.randn(2, len(t), 3, dtype=t.dtype, generator=torch.Generator().manual_seed(1))
+    _, expected = torch.func.jvp(
+        lambda t: path.interpolate(x0, x1, t), (t,), (torch.ones_like(t),)
+    )
+    torch.testing.assert_close(path.velocity(x0, x1, t), expected, rtol=1e-11, atol=1e-11)
+    other = Linear() if key != "linear" else VarianceExploding()
+    assert not torch.allclose(other.velocity(x0, x1, t), expected)
+
+
+def test_single_precision_keeps_small_noise_levels(key: str) -> None:
+    path = path_of(key)
+    t = 1 - torch.logspace(-4, -1, 20)
+    relative = path.alpha(t).double() / path.alpha(t.double()) - 1
+    assert relative.abs().max().item() < 1e-5

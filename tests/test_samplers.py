@@ -1,0 +1,149 @@
+"""Laws of the samplers on the exact flow of Gaussian data, in float64."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from geoflow.flow_map import FlowMap
+from geoflow.gaussian import GaussianField
+from geoflow.interpolant import INTERPOLANTS
+from geoflow.samplers import (
+    Method,
+    count_evaluations,
+    sample_flow_map,
+    sample_ode,
+    start_state,
+)
+from geoflow.typing import Condition, Times
+from torch import Tensor, nn
+
+MEAN = torch.tensor([0.7, -0.4], dtype=torch.float64)
+STD = torch.tensor([0.3, 1.5], dtype=torch.float64)
+GRID = [(i, p) for i in INTERPOLANTS for p in ("u", "x1", "v")]
+
+
+class Counting(nn.Module):
+    """Counts the evaluations of a backbone."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.evaluations = 0
+
+    def forward(self, x: Tensor, t: Times, r: Times, cond: Condition | None = None) -> Tensor:
+        """Evaluate once."""
+        self.evaluations += 1
+        out: Tensor = self.backbone(x, t, r, cond)
+        return out
+
+
+def oracle(path_key: str, key: str) -> FlowMap:
+    return GaussianField.flow_map(MEAN, STD, INTERPOLANTS[path_key](), key)
+
+
+def exact(flow_map: FlowMap, x0: Tensor) -> Tensor:
+    assert isinstance(flow_map.backbone, GaussianField)
+    t = torch.zeros(len(x0), dtype=x0.dtype)
+    return flow_map.backbone.flow(start_state(flow_map, x0), t, torch.ones_like(t))
+
+
+def noise() -> Tensor:
+    return torch.randn(20, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+@pytest.mark.parametrize(("path_key", "key"), GRID)
+def test_the_exact_map_lands_in_any_number_of_steps(path_key: str, key: str, steps: int) -> None:
+    flow_map, x0 = oracle(path_key, key), noise()
+    *_, x1 = sample_flow_map(flow_map, x0, steps=steps)
+    torch.testing.assert_close(x1, exact(flow_map, x0), rtol=1e-8, atol=1e-8)
+
+
+def test_a_wrong_map_does_not_land() -> None:
+    flow_map, x0 = oracle("linear", "x1"), noise()
+    wrong = GaussianField.flow_map(MEAN + 0.1, STD, INTERPOLANTS["linear"](), "x1")
+    *_, x1 = sample_flow_map(wrong, x0, steps=1)
+    assert (x1 - exact(flow_map, x0)).abs().min() > 0.05
+
+
+def order(path_key: str, key: str, method: Method) -> float:
+    """Slope of the log error over the log step."""
+    flow_map, x0 = oracle(path_key, key), noise()
+    counts = [64, 128, 256]
+    errors = []
+    for steps in counts:
+        *_, x1 = sample_ode(flow_map, x0, steps=steps, method=method)
+        errors.append((x1 - exact(flow_map, x0)).square().mean().sqrt().item())
+    return math.log(errors[0] / errors[-1]) / math.log(counts[-1] / counts[0])
+
+
+@pytest.mark.parametrize(("method", "expected"), [("euler", 1), ("heun", 2)])
+@pytest.mark.parametrize(("path_key", "key"), GRID)
+def test_order_of_convergence(path_key: str, key: str, method: Method, expected: int) -> None:
+    assert order(path_key, key, method) == pytest.approx(expected, abs=0.15)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize("method", ["map", "euler", "heun"])
+def test_evaluations_are_those_stated(method: str, steps: int) -> None:
+    exact_map = oracle("linear", "x1")
+    backbone = Counting(exact_map.backbone)
+    flow_map = FlowMap(backbone, exact_map.interpolant, "x1")
+    if method == "map":
+        states = list(sample_flow_map(flow_map, noise(), steps=steps))
+    else:
+        states = list(sample_ode(flow_map, noise(), steps=steps, method=method))  # type: ignore[arg-type]
+    assert len(states) == steps + 1
+    assert backbone.evaluations == count_evaluations(method, steps)  # type: ignore[arg-type]
+    assert backbone.evaluations == (2 * steps - 1 if method == "heun" else steps)
+
+
+def test_the_first_state_is_the_scaled_noise_and_inputs_stay() -> None:
+    x0 = noise()
+    before = x0.clone()
+    first, *_ = sample_flow_map(oracle("ve", "x1"), x0, steps=1)
+    torch.testing.assert_close(first, 80 * before, rtol=1e-12, atol=0)
+    assert torch.equal(x0, before)
+
+
+def test_a_grid_of_times_replaces_equal_steps() -> None:
+    flow_map, x0 = oracle("linear", "x1"), noise()
+    times = torch.tensor([0.0, 0.7, 1.0])
+    _, middle, x1 = sample_flow_map(flow_map, x0, times=times)
+    assert isinstance(flow_map.backbone, GaussianField)
+    t = torch.zeros(len(x0), dtype=x0.dtype)
+    torch.testing.assert_close(
+        middle, flow_map.backbone.flow(x0, t, t + times[1].double()), rtol=1e-8, atol=1e-8
+    )
+    torch.testing.assert_close(x1, exact(flow_map, x0), rtol=1e-8, atol=1e-8)
+
+
+def test_noise_prediction_starts_after_pure_noise() -> None:
+    flow_map, x0 = oracle("linear", "x0"), noise()
+    with pytest.raises(ValueError, match="Noise prediction cannot start at time 0.0"):
+        next(sample_flow_map(flow_map, x0, steps=2))
+    *_, x1 = sample_flow_map(flow_map, x0, times=torch.tensor([1e-3, 0.5, 1.0]))
+    assert x1.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("steps", "times", "message"),
+    [
+        (0, None, "steps must be at least 1, got 0"),
+        (2, [0.0, 0.5], "times must rise"),
+        (2, [0.0, 0.6, 0.5, 1.0], "times must rise"),
+        (2, [-0.1, 1.0], "times must rise"),
+        (2, [1.0], "times must rise"),
+    ],
+)
+def test_a_bad_grid_is_refused(steps: int, times: list[float] | None, message: str) -> None:
+    grid = None if times is None else torch.tensor(times, dtype=torch.float64)
+    with pytest.raises(ValueError, match=message):
+        next(sample_flow_map(oracle("linear", "u"), noise(), steps=steps, times=grid))
+
+
+def test_an_unknown_method_is_refused() -> None:
+    with pytest.raises(ValueError, match="method must be map, euler, heun, got 'midpoint'"):
+        next(sample_ode(oracle("linear", "u"), noise(), steps=2, method="midpoint"))  # type: ignore[arg-type]

@@ -1,0 +1,123 @@
+"""What a training run reports beside its loss: reconstruction numbers and contact sheets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+
+from geoflow.generator import Generator
+from geoflow.geometry.extraction import EmptySurfaceError
+from geoflow.geometry.metrics import chamfer_distance, volume_iou
+from geoflow_datasets.bank import ShapeBank
+from geoflow_viewer.picture import contact_sheet
+
+SHEET_STEPS = (1, 2, 4)
+_NUM_POINTS = 2048
+_ENCODED_POINTS = 2048
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Means over shapes: volume IoU at uniform points, unsquared Chamfer distance, failures."""
+
+    iou: float
+    chamfer: float
+    empty: int
+
+
+def encode_shape(generator: Generator, bank: ShapeBank, index: int) -> torch.Tensor:
+    """Latent tokens (k, c) of one shape of a bank."""
+    batch = bank.batch(
+        np.array([index]),
+        num_surface=_ENCODED_POINTS,
+        num_queries=1,
+        generator=torch.Generator().manual_seed(index),
+    )
+    frame = generator.frame_for(1)
+    with torch.no_grad():
+        surface, normals = batch.surface.to(generator.device), batch.normals.to(generator.device)
+        return generator.autoencoder.encode(surface, normals, frame)[0]
+
+
+def reconstruct(
+    generator: Generator, bank: ShapeBank, *, num: int, resolution: int = 96
+) -> tuple[Reconstruction, list[trimesh.Trimesh | None]]:
+    """Encode and decode the first `num` shapes of a bank; numbers and meshes."""
+    ious, chamfers, meshes = [], [], []
+    for i in range(min(num, len(bank))):
+        tokens = encode_shape(generator, bank, i)
+        queries, sdf = bank.uniform_queries(i)
+        predicted = generator.field(tokens)(torch.from_numpy(queries)).cpu().numpy()
+        ious.append(volume_iou(predicted < 0, sdf < 0))
+        mesh = try_decode(generator, tokens, resolution)
+        meshes.append(mesh)
+        if mesh is not None:
+            points = surface_points(mesh, seed=i)
+            chamfers.append(chamfer_distance(points, np.asarray(bank.surface[i], np.float64)))
+    chamfer = float(np.mean(chamfers)) if chamfers else float("nan")
+    return Reconstruction(float(np.mean(ious)), chamfer, meshes.count(None)), meshes
+
+
+def surface_points(mesh: trimesh.Trimesh, *, seed: int, num: int = _NUM_POINTS) -> np.ndarray:
+    """Uniform points on a mesh."""
+    points, _ = trimesh.sample.sample_surface(mesh, num, seed=seed)
+    return np.asarray(points)
+
+
+def try_decode(
+    generator: Generator, tokens: torch.Tensor, resolution: int
+) -> trimesh.Trimesh | None:
+    """Mesh of a latent; None where an untrained field has no surface."""
+    try:
+        return generator.decode(tokens, resolution=resolution)
+    except EmptySurfaceError:
+        return None
+
+
+def sample_rows(
+    generator: Generator,
+    *,
+    num: int,
+    steps: tuple[int, ...] = SHEET_STEPS,
+    ode_steps: int | None = None,
+    seed: int = 0,
+    resolution: int = 96,
+    category: str | None = None,
+) -> tuple[list[list[trimesh.Trimesh | None]], list[str]]:
+    """Rows of samples from the same noise at several step counts, with labels."""
+    noise = generator.noise(num, seed=seed)
+    rows, labels = [], []
+    for count in steps:
+        tokens = generator.sample_latents(noise, steps=count, category=category)
+        rows.append([try_decode(generator, t, resolution) for t in tokens])
+        labels.append(f"{count} step{'s' if count > 1 else ''}")
+    if ode_steps:
+        tokens = generator.sample_latents(noise, steps=ode_steps, category=category, ode=True)
+        rows.append([try_decode(generator, t, resolution) for t in tokens])
+        labels.append(f"{ode_steps} steps of the ODE")
+    return rows, labels
+
+
+def write_reconstruction_sheet(
+    generator: Generator, bank: ShapeBank, path: Path, *, num: int = 8
+) -> Reconstruction:
+    """Reconstructions, and what their latents give when perturbed, as a picture."""
+    numbers, meshes = reconstruct(generator, bank, num=num, resolution=64)
+    noise = torch.Generator().manual_seed(0)
+    shaken = []
+    for i in range(len(meshes)):
+        tokens = encode_shape(generator, bank, i)
+        shift = 2 * generator.config.autoencoder.noise * torch.randn(tokens.shape, generator=noise)
+        shaken.append(try_decode(generator, tokens + shift.to(tokens), 64))
+    contact_sheet([meshes, shaken], ["reconstruction", "latent perturbed"], path, size=120)
+    return numbers
+
+
+def write_sample_sheet(generator: Generator, path: Path, *, num: int = 8) -> None:
+    """1-, 2- and 4-step samples of the same noise as a picture."""
+    rows, labels = sample_rows(generator, num=num, resolution=64)
+    contact_sheet(rows, labels, path, size=120)
