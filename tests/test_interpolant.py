@@ -61,9 +61,7 @@ def test_areas_are_the_closed_form_of_their_definition(key: str) -> None:
 def test_velocity_is_the_derivative_of_the_path(key: str) -> None:
     path, t = path_of(key), grid()
     x0, x1 = torch.randn(2, len(t), 3, dtype=t.dtype, generator=torch.Generator().manual_seed(1))
-    _, expected = torch.func.jvp(
-        lambda t: path.interpolate(x0, x1, t), (t,), (torch.ones_like(t),)
-    )
+    _, expected = torch.func.jvp(lambda t: path.interpolate(x0, x1, t), (t,), (torch.ones_like(t),))
     torch.testing.assert_close(path.velocity(x0, x1, t), expected, rtol=1e-11, atol=1e-11)
     other = Linear() if key != "linear" else VarianceExploding()
     assert not torch.allclose(other.velocity(x0, x1, t), expected)

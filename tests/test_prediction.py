@@ -69,9 +69,7 @@ def test_the_table_is_complete() -> None:
 def test_coefficients_are_those_of_the_table(path_key: str, key: str) -> None:
     path, prediction = build(path_key, key)
     t, r = times()
-    for actual, expected in zip(
-        prediction.coefficients(t, r), TABLE[key](path, t, r), strict=True
-    ):
+    for actual, expected in zip(prediction.coefficients(t, r), TABLE[key](path, t, r), strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-11)
 
 

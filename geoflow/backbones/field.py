@@ -260,9 +260,7 @@ class Decoder(nn.Module):
             frame=frame,
         )
 
-    def forward(
-        self, context: Context, queries: Float[Tensor, "b q 3"]
-    ) -> Float[Tensor, "b q"]:
+    def forward(self, context: Context, queries: Float[Tensor, "b q 3"]) -> Float[Tensor, "b q"]:
         """Signed distance at the query points."""
         relative = queries - context.centre
         coordinates = frame_coordinates(relative, context.frame)

@@ -29,9 +29,7 @@ class LatentScale(nn.Module):
         self.scale: Tensor
 
     @torch.no_grad()
-    def fit(
-        self, tokens: Float[Tensor, "n k c"], frame: Float[Tensor, "n m 3"] | None
-    ) -> None:
+    def fit(self, tokens: Float[Tensor, "n k c"], frame: Float[Tensor, "n m 3"] | None) -> None:
         """Set mean and scale from latents.
 
         Raises:

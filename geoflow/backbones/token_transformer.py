@@ -60,9 +60,7 @@ class TimeEmbedding(nn.Module):
         super().__init__()
         frequencies = torch.exp(torch.linspace(0.0, math.log(_MAX_FREQUENCY), 32))
         self.register_buffer("frequencies", frequencies, persistent=False)
-        self.mlp = nn.Sequential(
-            nn.Linear(64, channels), nn.SiLU(), nn.Linear(channels, channels)
-        )
+        self.mlp = nn.Sequential(nn.Linear(64, channels), nn.SiLU(), nn.Linear(channels, channels))
         self.frequencies: Tensor
 
     def forward(self, t: Times) -> Float[Tensor, "b d"]:

@@ -55,7 +55,9 @@ def train(options: Train) -> None:
             "train_shapes": len(banks["train"]),
         }
         _Reporter(options, run, banks["val"]).follow(run.train(banks["train"], card))
-        print(f"{folder / 'model'}: model written; try: geoflow sample --model {folder} --out mesh.obj")
+        print(
+            f"{folder / 'model'}: model written; try: geoflow sample --model {folder} --out mesh.obj"
+        )
 
 
 def _config(options: Train):  # type: ignore[no-untyped-def]

@@ -42,9 +42,7 @@ def _mesh(options: View) -> trimesh.Trimesh:
     if options.mesh is None:
         from geoflow.generator import Generator
 
-        generator = Generator.from_pretrained(
-            options.model, device=resolve_device(options.device)
-        )
+        generator = Generator.from_pretrained(options.model, device=resolve_device(options.device))
         return generator.sample(
             steps=options.steps, seed=options.seed, resolution=options.resolution
         )[0]

@@ -299,9 +299,7 @@ class Revolution:
         return edges, weight
 
 
-def union_distance(
-    solids: Sequence[Solid], points: Float[Array, "n 3"]
-) -> Float[Array, " n"]:
+def union_distance(solids: Sequence[Solid], points: Float[Array, "n 3"]) -> Float[Array, " n"]:
     """Signed distance to the union: exact outside and on the surface, a bound inside."""
     distance = solids[0].distance(points)
     for solid in solids[1:]:

@@ -103,8 +103,7 @@ def train_autoencoder(
         if options.mirror:
             flip = torch.randint(2, (options.batch,), generator=generator) * 2.0 - 1.0
         surface, normals, queries = (
-            mirror_batch(x, flip).to(device)
-            for x in (batch.surface, batch.normals, batch.queries)
+            mirror_batch(x, flip).to(device) for x in (batch.surface, batch.normals, batch.queries)
         )
         frame = upright_frame(symmetry, options.batch)
         frame = frame if frame is None else frame.to(device)

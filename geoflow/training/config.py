@@ -48,9 +48,7 @@ class ModelConfig:
             vectors=autoencoder.vectors,
             num_categories=len(categories),
         )
-        return ModelConfig(
-            symmetry, categories, interpolant, prediction, autoencoder, transformer
-        )
+        return ModelConfig(symmetry, categories, interpolant, prediction, autoencoder, transformer)
 
 
 def to_json(config: Any) -> dict[str, Any]:

@@ -71,9 +71,7 @@ class Muon(torch.optim.Optimizer):
             for shape, parameters in by_shape.items():
                 self._update(parameters, 0.2 * max(shape) ** 0.5, group)
 
-    def _update(
-        self, parameters: list[nn.Parameter], scale: float, group: dict[str, Any]
-    ) -> None:
+    def _update(self, parameters: list[nn.Parameter], scale: float, group: dict[str, Any]) -> None:
         nudges = []
         for parameter in parameters:
             state = self.state[parameter]

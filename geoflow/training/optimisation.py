@@ -76,9 +76,7 @@ class Optimiser:
             ValueError: if a tensor belongs to no parameter of this optimiser.
         """
         by_name = dict(zip(self.names, self.parameters, strict=True))
-        owner = {
-            id(p): part for part in self.parts for g in part.param_groups for p in g["params"]
-        }
+        owner = {id(p): part for part in self.parts for g in part.param_groups for p in g["params"]}
         for key, value in tensors.items():
             name, _, moment = key.rpartition("/")
             if name not in by_name:

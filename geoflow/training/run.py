@@ -183,9 +183,7 @@ class Run:
         generator.save_pretrained(self.folder / "model")
 
     def _is_due(self, progress: Progress) -> bool:
-        return (
-            progress.step == progress.steps or progress.step % self.config.checkpoint_every == 0
-        )
+        return progress.step == progress.steps or progress.step % self.config.checkpoint_every == 0
 
 
 def _save_stage(

@@ -153,18 +153,24 @@ def test_the_averaging_law_holds_for_the_exact_field(path_key: str, key: str) ->
     assert (error / scale).abs().max().item() > 1e-4
 
 
-def printed_u(path: Interpolant, m: Tensor, d: Partials, x: Tensor, ends: Ends, t: Tensor, r: Tensor) -> Tensor:
+def printed_u(
+    path: Interpolant, m: Tensor, d: Partials, x: Tensor, ends: Ends, t: Tensor, r: Tensor
+) -> Tensor:
     x0, x1 = ends
     return (x1 - x0) + (r - t) * (d(torch.zeros_like(x), 1.0) + d(x1 - x0, 0.0))
 
 
-def printed_x1(path: Interpolant, m: Tensor, d: Partials, x: Tensor, ends: Ends, t: Tensor, r: Tensor) -> Tensor:
+def printed_x1(
+    path: Interpolant, m: Tensor, d: Partials, x: Tensor, ends: Ends, t: Tensor, r: Tensor
+) -> Tensor:
     _, x1 = ends
     zero = torch.zeros_like(x)
     return x1 + (r - t) / (1 - r) * ((1 - t) * d(zero, 1.0) + d(x1 - x, 0.0))
 
 
-def printed_ddim(path: Interpolant, m: Tensor, d: Partials, x: Tensor, ends: Ends, t: Tensor, r: Tensor) -> Tensor:
+def printed_ddim(
+    path: Interpolant, m: Tensor, d: Partials, x: Tensor, ends: Ends, t: Tensor, r: Tensor
+) -> Tensor:
     _, x1 = ends
     zero = torch.zeros_like(x)
     bar_t, bar_r = path.beta(t) ** 2, path.beta(r) ** 2
@@ -176,7 +182,9 @@ def printed_ddim(path: Interpolant, m: Tensor, d: Partials, x: Tensor, ends: End
     return x1 + c * inner
 
 
-def printed_edm(path: Interpolant, m: Tensor, d: Partials, x: Tensor, ends: Ends, t: Tensor, r: Tensor) -> Tensor:
+def printed_edm(
+    path: Interpolant, m: Tensor, d: Partials, x: Tensor, ends: Ends, t: Tensor, r: Tensor
+) -> Tensor:
     _, x1 = ends
     zero = torch.zeros_like(x)
     sigma_t, sigma_r = path.alpha(t), path.alpha(r)
@@ -205,9 +213,7 @@ def printed_and_ours(cell: tuple[str, str], formula: tuple[str, str]) -> tuple[T
 
     def partial(direction: Tensor, speed: float) -> Tensor:
         tangents = (direction, torch.full_like(t, speed))
-        return torch.func.jvp(
-            lambda x, t: flow_map.field(x, t[:, 0], r[:, 0]), (x, t), tangents
-        )[1]
+        return torch.func.jvp(lambda x, t: flow_map.field(x, t[:, 0], r[:, 0]), (x, t), tangents)[1]
 
     m = flow_map.field(x, t[:, 0], r[:, 0])
     printed = PRINTED[formula](path, m, partial, x, (x0, x1), t, r)
@@ -305,9 +311,7 @@ def test_the_average_loss_of_the_exact_field_is_zero(path_key: str, key: str) ->
     total = objective(flow_map, x0, x1, generator=torch.Generator().manual_seed(3)).total
     size = 1 + field(x1, torch.full((300,), 0.5).double(), torch.ones(300).double()).square()
     assert (total / size.mean()).max().item() < 1e-15
-    perturbed = FlowMap(
-        Perturbed(field, torch.tensor(0.1).double()), flow_map.interpolant, key
-    )
+    perturbed = FlowMap(Perturbed(field, torch.tensor(0.1).double()), flow_map.interpolant, key)
     total = objective(perturbed, x0, x1, generator=torch.Generator().manual_seed(3)).total
     assert total.mean().item() > 1e-8
 

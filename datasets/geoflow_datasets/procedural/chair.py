@@ -122,7 +122,9 @@ def _legs(rng: np.random.Generator, width: float, depth: float, under: float) ->
             np.array([side, under + 0.005, front]), np.array([side, radius, front + lean]),
             np.array([side, radius, rear - abs(lean)]), np.array([side, under + 0.005, rear]),
         ]  # fmt: skip
-        solids += [RoundCone(a, b, radius, radius) for a, b in zip(joints, joints[1:], strict=False)]
+        solids += [
+            RoundCone(a, b, radius, radius) for a, b in zip(joints, joints[1:], strict=False)
+        ]
     if rng.random() < 0.5:
         solids.append(
             RoundCone(np.array([-x, radius, rear]), np.array([x, radius, rear]), radius, radius)
@@ -217,9 +219,7 @@ def _arms(
     post = rng.uniform(0.020, 0.026)
     size = np.array([half, rng.uniform(0.021, 0.027), (front - rear) / 2])
     for side in (-x, x):
-        solids.append(
-            RoundBox(np.array([side, level, (front + rear) / 2]), size, size[1] * 0.9)
-        )
+        solids.append(RoundBox(np.array([side, level, (front + rear) / 2]), size, size[1] * 0.9))
         solids.append(
             RoundCone(
                 np.array([side * 0.98, over - thick / 2, front - 0.05]),

@@ -35,9 +35,7 @@ def table(rng: np.random.Generator) -> list[Solid]:
             for sz in (-1, 1):
                 joint = np.array([sx * x * 0.94, under, sz * z * 0.94])
                 foot = np.array([sx * x * splay, tip, sz * z * splay])
-                solids.append(
-                    bar(joint, foot, top) if square else RoundCone(joint, foot, top, tip)
-                )
+                solids.append(bar(joint, foot, top) if square else RoundCone(joint, foot, top, tip))
         if not is_round and rng.random() < 0.4:
             half = rng.uniform(0.04, 0.07)
             for sz in (-1, 1):

@@ -24,7 +24,9 @@ def mug(rng: np.random.Generator) -> list[Solid]:
     reach, radius = rng.uniform(0.22, 0.36), rng.uniform(0.045, 0.065)
 
     def side(y: float) -> float:
-        ends = (foot, belly, y / middle) if y < middle else (belly, rim, (y - middle) / (1 - middle))
+        ends = (
+            (foot, belly, y / middle) if y < middle else (belly, rim, (y - middle) / (1 - middle))
+        )
         return ends[0] + (ends[1] - ends[0]) * ends[2] - wall / 2
 
     square = rng.uniform(0.55, 1.0)
