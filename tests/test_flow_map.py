@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from geoflow.flow_map import FlowMap, Preconditioned
 from geoflow.interpolant import INTERPOLANTS, VarianceExploding
 from geoflow.prediction import PREDICTIONS
 from geoflow.typing import Condition, Times
-from torch import Tensor, nn
 
 both = pytest.mark.parametrize(
     ("path_key", "key"), [(i, p) for i in INTERPOLANTS for p in PREDICTIONS]
@@ -68,9 +69,9 @@ def test_data_prediction_lands_on_its_output_exactly(path_key: str) -> None:
 
 
 def test_an_unknown_key_is_refused() -> None:
-    with pytest.raises(ValueError, match="prediction must be one of u, x1, x0, v, got 'y'"):
+    with pytest.raises(ValueError, match=r"prediction must be one of u, x1, x0, v, got 'y'"):
         FlowMap.build(Network(), "linear", "y")
-    with pytest.raises(ValueError, match="interpolant must be one of linear, .*, got 'curved'"):
+    with pytest.raises(ValueError, match=r"interpolant must be one of linear, .*, got 'curved'"):
         FlowMap.build(Network(), "curved", "u")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
+
 from geoflow.flow_map import FlowMap
 from geoflow.gaussian import GaussianField
 from geoflow.interpolant import INTERPOLANTS
 from geoflow.prediction import PREDICTIONS
-from torch import Tensor
 
 MEAN = torch.tensor([0.7, -0.4, 0.0], dtype=torch.float64)
 STD = torch.tensor([0.3, 1.0, 2.0], dtype=torch.float64)

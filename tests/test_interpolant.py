@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from geoflow.interpolant import INTERPOLANTS, Interpolant, Linear, VarianceExploding
 from torch import Tensor
+
+from geoflow.interpolant import INTERPOLANTS, Interpolant, Linear, VarianceExploding
 
 pytestmark = pytest.mark.parametrize("key", INTERPOLANTS)
 

@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
+
 from geoflow.interpolant import INTERPOLANTS, Interpolant
 from geoflow.prediction import PREDICTIONS, Prediction
-from torch import Tensor
 
 both = pytest.mark.parametrize(
     ("path_key", "key"), [(i, p) for i in INTERPOLANTS for p in PREDICTIONS]

@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from geoflow.flow_map import FlowMap
 from geoflow.gaussian import GaussianField
 from geoflow.interpolant import INTERPOLANTS
@@ -17,7 +19,6 @@ from geoflow.samplers import (
     start_state,
 )
 from geoflow.typing import Condition, Times
-from torch import Tensor, nn
 
 MEAN = torch.tensor([0.7, -0.4], dtype=torch.float64)
 STD = torch.tensor([0.3, 1.5], dtype=torch.float64)
@@ -122,7 +123,7 @@ def test_a_grid_of_times_replaces_equal_steps() -> None:
 
 def test_noise_prediction_starts_after_pure_noise() -> None:
     flow_map, x0 = oracle("linear", "x0"), noise()
-    with pytest.raises(ValueError, match="Noise prediction cannot start at time 0.0"):
+    with pytest.raises(ValueError, match="Noise prediction cannot start at time"):
         next(sample_flow_map(flow_map, x0, steps=2))
     *_, x1 = sample_flow_map(flow_map, x0, times=torch.tensor([1e-3, 0.5, 1.0]))
     assert x1.isfinite().all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from geoflow.times import TIME_PAIRS, TimePairs, UniformPairs, expand_time
 
 NUM = 40_000

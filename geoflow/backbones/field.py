@@ -200,10 +200,11 @@ class Decoder(nn.Module):
         coordinates = config.frame_size * (1 + 2 * config.frequencies) + 1
         self.read = nn.Linear(coordinates, hidden)
         self.first = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers - 1))
-        self.second = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers - 1))
+        second = [nn.Linear(hidden, hidden) for _ in range(layers - 1)]
+        for layer in second:
+            nn.init.normal_(layer.weight, std=0.3 / hidden**0.5)
+        self.second = nn.ModuleList(second)
         self.out = nn.Linear(hidden, 1)
-        for linear in self.second:
-            nn.init.normal_(linear.weight, std=0.3 / hidden**0.5)
         self._start_as_sphere()
 
     @torch.no_grad()
@@ -226,9 +227,9 @@ class Decoder(nn.Module):
             linear.weight[rows] = 0.0
             linear.bias[rows] = 0.0
         self.to_planes.weight[pair] = 0.0
-        for linear in self.second:
-            linear.weight[pair] = 0.0
-            linear.bias[pair] = 0.0
+        for layer in self.second:
+            for parameter in layer.parameters():
+                parameter[pair] = 0.0
         self.out.weight *= 0.1
         self.out.weight[0, pair] = 10.0 * signs
         self.out.bias.zero_()

@@ -27,7 +27,7 @@ def safe_norm(v: Float[Tensor, "*s 3"]) -> Float[Tensor, "*s"]:
 
 
 def fourier(x: Float[Tensor, "*s d"], num_frequencies: int) -> Float[Tensor, "*s e"]:
-    """x with sin and cos of pi 2^j x, j < num_frequencies: (1 + 2 num_frequencies) d channels."""
+    """Coordinates x with sin and cos of pi 2^j x, j < num_frequencies."""
     scale = math.pi * 2.0 ** torch.arange(num_frequencies, device=x.device, dtype=x.dtype)
     phase = (x[..., None, :] * scale[:, None]).flatten(-2)
     return torch.cat([x, phase.sin(), phase.cos()], dim=-1)

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(__version__)
         return 0
-    command = tyro.cli(  # type: ignore[call-overload]
+    command = tyro.cli(
         _Command,
         prog="geoflow",
         description=_DESCRIPTION,

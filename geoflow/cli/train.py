@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from geoflow.cli.checks import check_at_least, resolve_device
 from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Train
+
+if TYPE_CHECKING:
+    from geoflow.training.loop import Progress as StepProgress
+    from geoflow.training.run import Run, RunConfig
+    from geoflow_datasets.bank import ShapeBank
 
 _NUM_VALIDATION = 32
 _SMOOTHING = 0.98
@@ -55,12 +62,11 @@ def train(options: Train) -> None:
             "train_shapes": len(banks["train"]),
         }
         _Reporter(options, run, banks["val"]).follow(run.train(banks["train"], card))
-        print(
-            f"{folder / 'model'}: model written; try: geoflow sample --model {folder} --out mesh.obj"
-        )
+        print(f"{folder / 'model'}: model written")
+        print(f"try: geoflow sample --model {folder} --out mesh.obj")
 
 
-def _config(options: Train):  # type: ignore[no-untyped-def]
+def _config(options: Train) -> RunConfig:
     from geoflow.generator import Generator
     from geoflow.training.autoencoder import AutoencoderTraining
     from geoflow.training.config import ModelConfig
@@ -95,13 +101,13 @@ def _config(options: Train):  # type: ignore[no-untyped-def]
 class _Reporter:
     """Progress bar, log file, validation and contact sheets of a run."""
 
-    def __init__(self, options: Train, run, validation) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, options: Train, run: Run, validation: ShapeBank) -> None:
         self.options, self.run, self.validation = options, run, validation
         self.log = run.folder / "log.jsonl"
         self.start = time.perf_counter()
         self.loss: dict[str, float] = {}
 
-    def follow(self, steps) -> None:  # type: ignore[no-untyped-def]
+    def follow(self, steps: Iterator[StepProgress]) -> None:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -123,7 +129,7 @@ class _Reporter:
                 bar.update(tasks[progress.stage], completed=progress.step, loss=smooth)
                 self._report(progress, smooth)
 
-    def _report(self, progress, smooth: float) -> None:  # type: ignore[no-untyped-def]
+    def _report(self, progress: StepProgress, smooth: float) -> None:
         every, last = self.options.sheet_every, progress.step == progress.steps
         if progress.step % 100 and not last:
             return
@@ -139,7 +145,7 @@ class _Reporter:
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(report) + "\n")
 
-    def _sheet(self, progress) -> dict[str, float]:  # type: ignore[no-untyped-def]
+    def _sheet(self, progress: StepProgress) -> dict[str, float]:
         from geoflow_tools.validation import write_reconstruction_sheet, write_sample_sheet
 
         path = self.run.folder / "sheets" / f"{progress.stage}-{progress.step:06d}.png"

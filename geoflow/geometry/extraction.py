@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float32
 from skimage.measure import marching_cubes
 from torch import Tensor
 

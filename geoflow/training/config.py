@@ -71,7 +71,7 @@ def from_json(kind: type[T], data: dict[str, Any]) -> T:
     values = {}
     for name, value in data.items():
         if dataclasses.is_dataclass(hints[name]) and isinstance(value, dict):
-            value = from_json(hints[name], value)  # type: ignore[arg-type]
+            value = from_json(hints[name], value)
         elif isinstance(value, list):
             value = tuple(value)
         values[name] = value

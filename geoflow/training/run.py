@@ -78,7 +78,8 @@ class Run:
         """
         if (folder / "run.json").exists():
             raise FileExistsError(
-                f"{folder} holds a run already: add --resume to continue it, or choose another --out"
+                f"{folder} holds a run already: add --resume to continue it, "
+                "or choose another --out"
             )
         write_text(folder / "run.json", json.dumps(to_json(config), indent=2) + "\n")
         return Run(folder, config, device=device)

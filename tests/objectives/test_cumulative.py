@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from geoflow.flow_map import FlowMap
 from geoflow.gaussian import GaussianField
 from geoflow.interpolant import INTERPOLANTS, Interpolant
@@ -18,9 +21,8 @@ from geoflow.objectives.cumulative import (
     derivative_jvp,
 )
 from geoflow.prediction import PREDICTIONS
-from geoflow.times import UniformPairs
+from geoflow.times import TimePairs, UniformPairs
 from geoflow.typing import Condition, Times
-from torch import Tensor, nn
 
 NUM = 40_000
 MEAN = torch.tensor([0.7, -0.4], dtype=torch.float64)
@@ -30,15 +32,19 @@ both = pytest.mark.parametrize(
 )
 
 
-class FixedPairs:
+class FixedPairs(TimePairs):
     """Given pairs, in order, repeated over the batch."""
 
-    def __init__(self, t: Tensor | float, r: float) -> None:
+    def __init__(self, t: Tensor | list[float] | float, r: float) -> None:
         self.t = torch.as_tensor(t, dtype=torch.float64).reshape(-1)
         self.r = r
 
     def sample(
-        self, num: int, *, generator: torch.Generator | None, dtype: torch.dtype
+        self,
+        num: int,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> tuple[Times, Times]:
         """The given pairs."""
         t = self.t.to(dtype).repeat(num // len(self.t))
@@ -113,7 +119,7 @@ def test_the_identity_holds_for_the_exact_field(path_key: str, key: str) -> None
 
     scale = 1 + output.abs()
     assert (residual(0.0) / scale).abs().max().item() < 1e-8
-    assert residual(1e-3)[20:].abs().min().item() > 1e-6
+    assert residual(1e-3).abs().mean().item() > 1e-5
 
 
 @both
@@ -153,47 +159,47 @@ def test_the_averaging_law_holds_for_the_exact_field(path_key: str, key: str) ->
     assert (error / scale).abs().max().item() > 1e-4
 
 
-def printed_u(
-    path: Interpolant, m: Tensor, d: Partials, x: Tensor, ends: Ends, t: Tensor, r: Tensor
-) -> Tensor:
-    x0, x1 = ends
-    return (x1 - x0) + (r - t) * (d(torch.zeros_like(x), 1.0) + d(x1 - x0, 0.0))
+@dataclass(frozen=True)
+class Printed:
+    """What the formulas of the paper are written in; times have shape (b, 1)."""
+
+    path: Interpolant
+    partial: Callable[[Tensor | float, float], Tensor]
+    """Derivative of the field along (direction of x, speed of t)."""
+    x: Tensor
+    x0: Tensor
+    x1: Tensor
+    t: Tensor
+    r: Tensor
 
 
-def printed_x1(
-    path: Interpolant, m: Tensor, d: Partials, x: Tensor, ends: Ends, t: Tensor, r: Tensor
-) -> Tensor:
-    _, x1 = ends
-    zero = torch.zeros_like(x)
-    return x1 + (r - t) / (1 - r) * ((1 - t) * d(zero, 1.0) + d(x1 - x, 0.0))
+def printed_u(of: Printed) -> Tensor:
+    velocity = of.x1 - of.x0
+    return velocity + (of.r - of.t) * (of.partial(0.0, 1.0) + of.partial(velocity, 0.0))
 
 
-def printed_ddim(
-    path: Interpolant, m: Tensor, d: Partials, x: Tensor, ends: Ends, t: Tensor, r: Tensor
-) -> Tensor:
-    _, x1 = ends
-    zero = torch.zeros_like(x)
-    bar_t, bar_r = path.beta(t) ** 2, path.beta(r) ** 2
-    slope = 2 * path.beta(t) * path.beta_dot(t)
+def printed_x1(of: Printed) -> Tensor:
+    inner = (1 - of.t) * of.partial(0.0, 1.0) + of.partial(of.x1 - of.x, 0.0)
+    return of.x1 + (of.r - of.t) / (1 - of.r) * inner
+
+
+def printed_ddim(of: Printed) -> Tensor:
+    bar_t, bar_r = of.path.beta(of.t) ** 2, of.path.beta(of.r) ** 2
+    slope = 2 * of.path.beta(of.t) * of.path.beta_dot(of.t)
     c = (1 - bar_t).sqrt() * bar_r.sqrt() / ((1 - bar_r).sqrt() * bar_t.sqrt()) - 1
     # The schedule index of the paper falls towards the data; -2 (1 - bar)(1 - beta) / beta is
     # the limit of 2 bar (1 - bar) / slope per unit of time.
-    inner = d(bar_t.sqrt() * x1 - bar_t * x, 0.0) + 2 * bar_t * (1 - bar_t) / slope * d(zero, 1.0)
-    return x1 + c * inner
+    by_time = 2 * bar_t * (1 - bar_t) / slope * of.partial(0.0, 1.0)
+    return of.x1 + c * (of.partial(bar_t.sqrt() * of.x1 - bar_t * of.x, 0.0) + by_time)
 
 
-def printed_edm(
-    path: Interpolant, m: Tensor, d: Partials, x: Tensor, ends: Ends, t: Tensor, r: Tensor
-) -> Tensor:
-    _, x1 = ends
-    zero = torch.zeros_like(x)
-    sigma_t, sigma_r = path.alpha(t), path.alpha(r)
-    by_sigma = d(zero, 1.0) / path.alpha_dot(t)
-    return x1 + (sigma_r - sigma_t) / sigma_r * (sigma_t * by_sigma + d(x - x1, 0.0))
+def printed_edm(of: Printed) -> Tensor:
+    sigma_t, sigma_r = of.path.alpha(of.t), of.path.alpha(of.r)
+    by_sigma = of.partial(0.0, 1.0) / of.path.alpha_dot(of.t)
+    inner = sigma_t * by_sigma + of.partial(of.x - of.x1, 0.0)
+    return of.x1 + (sigma_r - sigma_t) / sigma_r * inner
 
 
-Partials = Callable[[Tensor, float], Tensor]
-Ends = tuple[Tensor, Tensor]
 PRINTED = {
     ("linear", "u"): printed_u,
     ("linear", "x1"): printed_x1,
@@ -206,28 +212,30 @@ def printed_and_ours(cell: tuple[str, str], formula: tuple[str, str]) -> tuple[T
     """The target printed in the paper for `formula`, and ours in a cell of the grid."""
     flow_map = FlowMap.build(Network(), *cell)
     path = flow_map.interpolant
-    x0, x1 = pairs(60)
     _, t, _, r = states(oracle(*cell)[0])
-    x0, x1, t, r = x0[20:], x1[20:], t[20:, None], r[20:, None]
-    x = path.interpolate(x0, x1, t[:, 0])
+    # The printed forms are singular at r = 1, where the first examples end.
+    t, r = t[20:], r[20:]
+    x0, x1 = (end[20:] for end in pairs(60))
+    x = path.interpolate(x0, x1, t)
 
-    def partial(direction: Tensor, speed: float) -> Tensor:
-        tangents = (direction, torch.full_like(t, speed))
-        return torch.func.jvp(lambda x, t: flow_map.field(x, t[:, 0], r[:, 0]), (x, t), tangents)[1]
+    def partial(direction: Tensor | float, speed: float) -> Tensor:
+        tangents = (torch.zeros_like(x) + direction, torch.full_like(t, speed))
+        moved: Tensor = torch.func.jvp(lambda x, t: flow_map.field(x, t, r), (x, t), tangents)[1]
+        return moved
 
-    m = flow_map.field(x, t[:, 0], r[:, 0])
-    printed = PRINTED[formula](path, m, partial, x, (x0, x1), t, r)
-    times = (t[:, 0], r[:, 0])
+    printed = PRINTED[formula](Printed(path, partial, x, x0, x1, t[:, None], r[:, None]))
+    output = flow_map.field(x, t, r)
     residual = cumulative_residual(
         flow_map,
-        m,
-        flow_map.prediction.conditional(x0, x1, t[:, 0]),
-        derivative_jvp(flow_map, x, path.velocity(x0, x1, t[:, 0]), *times),
+        output,
+        flow_map.prediction.conditional(x0, x1, t),
+        derivative_jvp(flow_map, x, path.velocity(x0, x1, t), t, r),
         x,
-        *times,
+        t,
+        r,
     )
-    _, q = flow_map.prediction.coefficients(*times)
-    return printed, m - residual / q[:, None]
+    _, q = flow_map.prediction.coefficients(t, r)
+    return printed, output - residual / q[:, None]
 
 
 @pytest.mark.parametrize("cell", PRINTED, ids=["u-FM", "x1-FM", "DDIM", "EDM"])
@@ -236,9 +244,9 @@ def test_the_four_printed_targets_are_settings(cell: tuple[str, str]) -> None:
     torch.testing.assert_close(ours, printed, rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("formula", [("linear", "x1"), ("vp", "x1"), ("ve", "x1")])
-def test_a_printed_target_is_not_that_of_another_path(formula: tuple[str, str]) -> None:
-    printed, ours = printed_and_ours(("trigonometric", "x1"), formula)
+@pytest.mark.parametrize(("formula", "other"), [("linear", "vp"), ("vp", "ve"), ("ve", "vp")])
+def test_a_printed_target_is_not_that_of_another_path(formula: str, other: str) -> None:
+    printed, ours = printed_and_ours((other, "x1"), (formula, "x1"))
     assert not torch.allclose(ours, printed, rtol=1e-3, atol=1e-3)
 
 
@@ -293,7 +301,7 @@ def test_the_derivative_loss_of_the_exact_field_is_the_known_variance(
     path_key: str, key: str, t: float, r: float
 ) -> None:
     field, flow_map = oracle(path_key, key)
-    objective = Cumulative(derivative="jvp", times=FixedPairs(t, r))  # type: ignore[arg-type]
+    objective = Cumulative(derivative="jvp", times=FixedPairs(t, r))
     total = objective(flow_map, *pairs()).total
     expected = variance(path_key, key, t, r)
     error = 4 * total.std().item() / NUM**0.5
@@ -306,7 +314,7 @@ def test_the_derivative_loss_of_the_exact_field_is_the_known_variance(
 @both
 def test_the_average_loss_of_the_exact_field_is_zero(path_key: str, key: str) -> None:
     field, flow_map = oracle(path_key, key)
-    objective = Cumulative(times=FixedPairs([0.3, 0.5, 0.8], 1.0))  # type: ignore[arg-type]
+    objective = Cumulative(times=FixedPairs([0.3, 0.5, 0.8], 1.0))
     x0, x1 = pairs(300)
     total = objective(flow_map, x0, x1, generator=torch.Generator().manual_seed(3)).total
     size = 1 + field(x1, torch.full((300,), 0.5).double(), torch.ones(300).double()).square()
@@ -326,7 +334,7 @@ def test_the_mean_gradient_at_the_exact_field_is_zero(
     path_key: str, key: str, t: float, r: float
 ) -> None:
     field, flow_map = oracle(path_key, key)
-    objective = Cumulative(derivative="jvp", times=FixedPairs(t, r))  # type: ignore[arg-type]
+    objective = Cumulative(derivative="jvp", times=FixedPairs(t, r))
     scale = variance(path_key, key, t, r) ** 0.5
     for offset, is_zero in ((0.0, True), (0.5, False)):
         size = torch.full((NUM, 1), offset * scale, dtype=torch.float64, requires_grad=True)
@@ -375,7 +383,7 @@ def test_full_gradients_are_biased_and_stopped_targets_are_not() -> None:
     """On N(0, 0.3^2) the one-step map has slope 0.300; full gradients give 0.160."""
     num = 100
     midpoints = (torch.arange(num, dtype=torch.float64) + 0.5) / num
-    objective = Cumulative(derivative="jvp", times=FixedPairs(midpoints, 1.0))  # type: ignore[arg-type]
+    objective = Cumulative(derivative="jvp", times=FixedPairs(midpoints, 1.0))
 
     def stopped(flow_map: FlowMap, x0: Tensor, x1: Tensor) -> Tensor:
         return objective(flow_map, x0, x1).total
@@ -398,7 +406,7 @@ def test_the_loss_is_regular_at_the_data(path_key: str, key: str, derivative: De
     x0, x1 = (end.float() for end in pairs(64))
 
     def total(r: float) -> Tensor:
-        objective = Cumulative(derivative=derivative, split=0.5, times=FixedPairs(0.4, r))  # type: ignore[arg-type]
+        objective = Cumulative(derivative=derivative, split=0.5, times=FixedPairs(0.4, r))
         return objective(flow_map, x0, x1).total
 
     assert total(1.0).isfinite().all()
@@ -406,13 +414,10 @@ def test_the_loss_is_regular_at_the_data(path_key: str, key: str, derivative: De
 
 
 def test_the_printed_target_is_singular_at_the_data() -> None:
-    path = INTERPOLANTS["linear"]()
-    ends, t, r = pairs(4), torch.full((4, 1), 0.4).double(), torch.ones(4, 1).double()
-
-    def one(direction: Tensor, speed: float) -> Tensor:
-        return torch.ones(4, 2, dtype=torch.float64)
-
-    assert not printed_x1(path, ends[1], one, ends[0], ends, t, r).isfinite().any()
+    x0, x1 = pairs(4)
+    t, r = torch.full((4, 1), 0.4).double(), torch.ones(4, 1).double()
+    inputs = Printed(INTERPOLANTS["linear"](), lambda *_: torch.ones_like(x0), x0, x0, x1, t, r)
+    assert not printed_x1(inputs).isfinite().any()
 
 
 @pytest.mark.parametrize("derivative", ["average", "jvp", "difference"])
@@ -442,7 +447,7 @@ def test_on_the_diagonal_it_is_flow_matching_and_costs_as_much() -> None:
 def test_derivatives_are_taken_without_autocast(derivative: Derivative) -> None:
     network = Network(torch.float32)
     x0, x1 = (end.float() for end in pairs(8))
-    objective = Cumulative(derivative=derivative, times=FixedPairs(0.3, 0.9))  # type: ignore[arg-type]
+    objective = Cumulative(derivative=derivative, times=FixedPairs(0.3, 0.9))
     with torch.autocast("cpu", torch.bfloat16):
         total = objective(FlowMap.build(network, "linear", "x1"), x0, x1).total
     assert network.autocast[0]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from geoflow.flow_map import FlowMap
 from geoflow.gaussian import GaussianField
 from geoflow.interpolant import INTERPOLANTS
 from geoflow.objectives import FlowMatching
 from geoflow.prediction import PREDICTIONS
+from geoflow.times import TimePairs
 from geoflow.typing import Condition, Times
-from torch import Tensor, nn
 
 NUM = 40_000
 MEAN = torch.tensor([0.7, -0.4], dtype=torch.float64)
@@ -20,14 +22,18 @@ both = pytest.mark.parametrize(
 )
 
 
-class FixedTime:
+class FixedTime(TimePairs):
     """Pairs at one time, on the diagonal."""
 
     def __init__(self, t: float) -> None:
         self.t = t
 
     def sample(
-        self, num: int, *, generator: torch.Generator | None, dtype: torch.dtype
+        self,
+        num: int,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> tuple[Times, Times]:
         """The one time."""
         t = torch.full((num,), self.t, dtype=dtype)
@@ -58,7 +64,7 @@ def losses(path_key: str, key: str, t: float, size: Tensor) -> Tensor:
     path = INTERPOLANTS[path_key]()
     field = GaussianField(MEAN, STD, path, key)
     flow_map = FlowMap(Perturbed(field, size), path, key)
-    objective = FlowMatching(times=FixedTime(t))  # type: ignore[arg-type]
+    objective = FlowMatching(times=FixedTime(t))
     return objective(flow_map, *pairs()).total
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import trimesh
@@ -20,7 +21,7 @@ _COLOUR = np.array([0.46, 0.60, 0.86])
 _SUN = np.array([0.35, 0.85, 0.55]) / np.linalg.norm([0.35, 0.85, 0.55])
 _LABEL_HEIGHT = 22
 
-Mesh = trimesh.Trimesh
+Mesh: TypeAlias = trimesh.Trimesh
 
 
 def render_mesh(

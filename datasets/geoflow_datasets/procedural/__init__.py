@@ -71,7 +71,7 @@ def make_samples(
     in half precision loses nothing.
     """
     solids = make_solids(category, index, split=split)
-    rng = np.random.default_rng([_generator(category, index, split).integers(2**32), 1])
+    rng = np.random.default_rng([int(_generator(category, index, split).integers(2**32)), 1])
     surface, normals = sample_surface(solids, num_surface, rng)
     near = int(NEAR_SHARE * num_queries)
     scale = rng.choice(NEAR_SCALES, size=(near, 1))

@@ -5,9 +5,11 @@ Lengths are metres before normalisation; +Y up, the sitter looks along +Z.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
-from geoflow.geometry.sdf import Extrusion, Revolution, RoundBox, RoundCone, Solid
+from geoflow.geometry.sdf import Extrusion, RoundBox, RoundCone, Solid
 from geoflow_datasets.procedural.parts import bar, lathe, turn_x
 
 LEGS = ("four", "three", "pedestal", "star", "sled")
@@ -122,9 +124,7 @@ def _legs(rng: np.random.Generator, width: float, depth: float, under: float) ->
             np.array([side, under + 0.005, front]), np.array([side, radius, front + lean]),
             np.array([side, radius, rear - abs(lean)]), np.array([side, under + 0.005, rear]),
         ]  # fmt: skip
-        solids += [
-            RoundCone(a, b, radius, radius) for a, b in zip(joints, joints[1:], strict=False)
-        ]
+        solids += [RoundCone(a, b, radius, radius) for a, b in pairwise(joints)]
     if rng.random() < 0.5:
         solids.append(
             RoundCone(np.array([-x, radius, rear]), np.array([x, radius, rear]), radius, radius)
@@ -162,8 +162,11 @@ def _back(
         panel = Extrusion(hinge, outline + inner, half - radius, radius, lean)
         if gap == 0:
             return [panel]
-        posts = [RoundCone(at(s * x * 0.6, 0), at(s * x * 0.6, bottom + 0.03), half * 0.8, half * 0.8)
-                 for s in (-1, 1)]  # fmt: skip
+        thin = half * 0.8
+        posts = [
+            RoundCone(at(s * x * 0.6, 0), at(s * x * 0.6, bottom + 0.03), thin, thin)
+            for s in (-1, 1)
+        ]
         return [panel, *posts]
     post = rng.uniform(0.022, 0.029)
     flare = rng.uniform(0.92, 1.08)
@@ -214,7 +217,9 @@ def _arms(
         size = np.array([half, (level - over + thick) / 2, (front - rear) / 2])
         middle = np.array([0, (level + over - thick) / 2, (front + rear) / 2])
         for side in (-x, x):
-            solids.append(RoundBox(middle + [side, 0, 0], size, half * rng.uniform(0.3, 0.95)))
+            solids.append(
+                RoundBox(middle + np.array([side, 0, 0]), size, half * rng.uniform(0.3, 0.95))
+            )
         return solids
     post = rng.uniform(0.020, 0.026)
     size = np.array([half, rng.uniform(0.021, 0.027), (front - rear) / 2])

@@ -56,7 +56,7 @@ def lathe(
     *,
     closed: bool = False,
     radius: float = 0.0,
-    centre: Sequence[float] = (0.0, 0.0, 0.0),
+    centre: Sequence[float] | np.ndarray = (0.0, 0.0, 0.0),
     rotation: np.ndarray | None = None,
 ) -> Revolution:
     """A solid of revolution about +Y (before `rotation`) from (rho, y) pairs."""

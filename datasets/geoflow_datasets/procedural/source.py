@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 import geoflow_datasets.procedural as procedural
 from geoflow_datasets.bank import ShapeBank, cache_folder
 
+T = TypeVar("T")
 _CHUNK = 16
 
 
@@ -82,7 +84,7 @@ def _sources_digest() -> str:
     return digest.hexdigest()[:12]
 
 
-def _track(items, total: int, show: bool):  # type: ignore[no-untyped-def]
+def _track(items: Iterable[T], total: int, show: bool) -> Iterable[T]:
     if not show:
         return items
     from rich.progress import track

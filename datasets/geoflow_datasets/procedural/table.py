@@ -44,17 +44,17 @@ def table(rng: np.random.Generator) -> list[Solid]:
             level = rng.uniform(0.2, 0.45) * height
             solids.append(box([0, level, 0], [x * 0.96, 0.022, z * 0.96], 0.01))
     elif kind == "pedestal":
-        column, foot = rng.uniform(0.05, 0.09), rng.uniform(0.4, 0.6) * min(width, depth)
+        column, spread = rng.uniform(0.05, 0.09), rng.uniform(0.4, 0.6) * min(width, depth)
         solids.append(
-            lathe([(0, 0), (foot, 0), (foot, 0.03), (column, 0.1), (column, 0.85 * under),
+            lathe([(0, 0), (spread, 0), (spread, 0.03), (column, 0.1), (column, 0.85 * under),
                    (2 * column, under), (0, under)])
         )  # fmt: skip
     elif kind == "trestle":
         half = rng.uniform(0.028, 0.04)
         for sx in (-1, 1):
             for sz in (-1, 1):
-                top = np.array([sx * x * 0.8, under, sz * z * 0.25])
-                solids.append(bar(top, np.array([sx * x * 0.8, half, sz * z]), half))
+                joint = np.array([sx * x * 0.8, under, sz * z * 0.25])
+                solids.append(bar(joint, np.array([sx * x * 0.8, half, sz * z]), half))
         solids.append(box([0, 0.4 * height, 0], [x * 0.8, 0.03, 0.03], 0.008))
         for sx in (-1, 1):
             across = [0.03, 0.03, z * 0.7]

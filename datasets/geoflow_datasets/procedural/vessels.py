@@ -5,6 +5,8 @@ Lengths are in units of the body's height before normalisation; +Y up.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from geoflow.geometry.sdf import RoundCone, Solid
@@ -35,7 +37,7 @@ def mug(rng: np.random.Generator) -> list[Solid]:
         cos, sin = np.cos(angle), np.sin(angle)
         y = (low + high) / 2 + (high - low) / 2 * np.sign(sin) * abs(sin) ** square
         joints.append(np.array([side(float(y)) + reach * cos**square, y, 0.0]))
-    solids += [RoundCone(a, b, radius, radius) for a, b in zip(joints, joints[1:], strict=False)]
+    solids += [RoundCone(a, b, radius, radius) for a, b in pairwise(joints)]
     return solids
 
 
