@@ -19,11 +19,7 @@ from torch import Tensor
 
 from geoflow.backbones import FieldAutoencoder, TokenTransformer
 from geoflow.backbones.latent_scale import LatentScale
-from geoflow.flow_map import FlowMap
-from geoflow.geometry.extraction import Field, extract_mesh
-from geoflow.geometry.mesh import simplify_mesh
-from geoflow.samplers import sample_flow_map, sample_ode
-from geoflow.training.checkpoint import (
+from geoflow.checkpoint import (
     CheckpointError,
     load_checkpoint,
     load_weights,
@@ -32,8 +28,13 @@ from geoflow.training.checkpoint import (
     without_prefix,
     write_text,
 )
-from geoflow.training.config import ModelConfig, from_json, to_json
-from geoflow.training.loop import step_generator, upright_frame
+from geoflow.config import ModelConfig, from_json, to_json
+from geoflow.flow_map import FlowMap
+from geoflow.geometry.extraction import Field, extract_mesh
+from geoflow.geometry.mesh import simplify_mesh
+from geoflow.samplers import sample_flow_map, sample_ode
+from geoflow.seeds import step_generator
+from geoflow.symmetry import upright_frame
 from geoflow.typing import Condition
 
 WEIGHTS, CARD = "model.safetensors", "README.md"

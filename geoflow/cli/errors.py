@@ -17,8 +17,8 @@ class Failure(Exception):
 @contextmanager
 def failing() -> Iterator[None]:
     """Turn the library's foreseen errors into one line for the user."""
+    from geoflow.checkpoint import CheckpointError
     from geoflow.geometry.extraction import EmptySurfaceError
-    from geoflow.training.checkpoint import CheckpointError
 
     try:
         yield

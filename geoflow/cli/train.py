@@ -67,9 +67,9 @@ def train(options: Train) -> None:
 
 
 def _config(options: Train) -> RunConfig:
+    from geoflow.config import ModelConfig
     from geoflow.generator import Generator
     from geoflow.training.autoencoder import AutoencoderTraining
-    from geoflow.training.config import ModelConfig
     from geoflow.training.flow import FlowTraining
     from geoflow.training.run import RunConfig
 

@@ -19,7 +19,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from geoflow.backbones.field import FieldAutoencoder
-from geoflow.training.loop import Progress, Symmetry, step_generator, upright_frame
+from geoflow.seeds import step_generator
+from geoflow.symmetry import Symmetry, upright_frame
+from geoflow.training.loop import Progress
 from geoflow.training.optimisation import Optimiser, Schedule
 from geoflow.typing import ShapeDataset
 

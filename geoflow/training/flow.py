@@ -17,9 +17,11 @@ from torch import Tensor
 from geoflow.backbones import FieldAutoencoder
 from geoflow.flow_map import FlowMap
 from geoflow.objectives import OBJECTIVES, Cumulative, FlowMatching, Objective
+from geoflow.seeds import step_generator
+from geoflow.symmetry import Symmetry, upright_frame
 from geoflow.training.autoencoder import mirror_batch
 from geoflow.training.ema import Ema
-from geoflow.training.loop import Progress, Symmetry, step_generator, upright_frame
+from geoflow.training.loop import Progress
 from geoflow.training.optimisation import Optimiser, Schedule
 from geoflow.typing import Condition, ShapeDataset
 

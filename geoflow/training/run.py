@@ -17,11 +17,7 @@ from typing import Any
 import torch
 
 from geoflow import __version__
-from geoflow.flow_map import FlowMap
-from geoflow.generator import Generator
-from geoflow.training import autoencoder, flow
-from geoflow.training.autoencoder import AutoencoderTraining, train_autoencoder
-from geoflow.training.checkpoint import (
+from geoflow.checkpoint import (
     CheckpointError,
     load_checkpoint,
     load_weights,
@@ -30,10 +26,15 @@ from geoflow.training.checkpoint import (
     without_prefix,
     write_text,
 )
-from geoflow.training.config import ModelConfig, from_json, to_json
+from geoflow.config import ModelConfig, from_json, to_json
+from geoflow.flow_map import FlowMap
+from geoflow.generator import Generator
+from geoflow.symmetry import upright_frame
+from geoflow.training import autoencoder, flow
+from geoflow.training.autoencoder import AutoencoderTraining, train_autoencoder
 from geoflow.training.ema import Ema
 from geoflow.training.flow import FlowTraining, Latents, encode_shapes, train_flow
-from geoflow.training.loop import Progress, upright_frame
+from geoflow.training.loop import Progress
 from geoflow.training.optimisation import Optimiser
 from geoflow.typing import ShapeDataset
 

@@ -4,67 +4,28 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from gaussian_cases import (
+    MEAN,
+    NUM,
+    STD,
+    FixedPairs,
+    Perturbed,
+    both,
+    pairs,
+)
+from torch import Tensor
 
 from geoflow.flow_map import FlowMap
 from geoflow.gaussian import GaussianField
 from geoflow.interpolant import INTERPOLANTS
-from geoflow.objectives import FlowMatching
 from geoflow.prediction import PREDICTIONS
-from geoflow.times import TimePairs
-from geoflow.typing import Condition, Times
-
-NUM = 40_000
-MEAN = torch.tensor([0.7, -0.4], dtype=torch.float64)
-STD = torch.tensor([0.3, 1.5], dtype=torch.float64)
-both = pytest.mark.parametrize(
-    ("path_key", "key"), [(i, p) for i in INTERPOLANTS for p in PREDICTIONS]
-)
-
-
-class FixedTime(TimePairs):
-    """Pairs at one time, on the diagonal."""
-
-    def __init__(self, t: float) -> None:
-        self.t = t
-
-    def sample(
-        self,
-        num: int,
-        *,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> tuple[Times, Times]:
-        """The one time."""
-        t = torch.full((num,), self.t, dtype=dtype)
-        return t, t
-
-
-class Perturbed(nn.Module):
-    """A field plus size times a smooth function of the state."""
-
-    def __init__(self, field: nn.Module, size: Tensor) -> None:
-        super().__init__()
-        self.field, self.size = field, size
-
-    def forward(self, x: Tensor, t: Times, r: Times, cond: Condition | None = None) -> Tensor:
-        """The perturbed field."""
-        out: Tensor = self.field(x, t, r, cond)
-        return out + self.size * (0.3 + x)
-
-
-def pairs() -> tuple[Tensor, Tensor]:
-    x0, noise = torch.randn(
-        2, NUM, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
-    )
-    return x0, MEAN + STD * noise
 
 
 def losses(path_key: str, key: str, t: float, size: Tensor) -> Tensor:
     path = INTERPOLANTS[path_key]()
     field = GaussianField(MEAN, STD, path, key)
     flow_map = FlowMap(Perturbed(field, size), path, key)
-    objective = FlowMatching(times=FixedTime(t))
+    objective = FlowMatching(times=FixedPairs(t, t))
     return objective(flow_map, *pairs()).total
 
 

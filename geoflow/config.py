@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from geoflow.backbones import FieldConfig, TransformerConfig
-from geoflow.training.loop import FRAME_SIZES, Symmetry
+from geoflow.symmetry import FRAME_SIZES, Symmetry
 
 T = TypeVar("T")
 
