@@ -4,18 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gaussian_cases import (
-    MEAN,
-    NUM,
-    STD,
-    FixedPairs,
-    Network,
-    Perturbed,
-    both,
-    oracle,
-    pairs,
-    states,
-)
 from torch import Tensor, nn
 
 from geoflow.flow_map import FlowMap

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gaussian_cases import (
-    FixedPairs,
-    Network,
-    Perturbed,
-    both,
-    oracle,
-    pairs,
-    states,
-)
+from gaussian_cases import FixedPairs, Network, Perturbed, both, oracle, pairs, states
 from torch import Tensor
 
 from geoflow.flow_map import FlowMap

@@ -6,15 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from gaussian_cases import (
-    NUM,
-    STD,
-    FixedPairs,
-    Perturbed,
-    both,
-    oracle,
-    pairs,
-)
+from gaussian_cases import NUM, STD, FixedPairs, Perturbed, both, oracle, pairs
 from torch import Tensor, nn
 
 from geoflow.flow_map import FlowMap

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gaussian_cases import (
-    MEAN,
-    NUM,
-    STD,
-    FixedPairs,
-    Perturbed,
-    both,
-    pairs,
-)
+from gaussian_cases import MEAN, NUM, STD, FixedPairs, Perturbed, both, pairs
 from torch import Tensor
 
 from geoflow.flow_map import FlowMap

@@ -11,19 +11,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from gaussian_cases import (
-    Network,
-    oracle,
-    pairs,
-    states,
-)
+from gaussian_cases import Network, oracle, pairs, states
 from torch import Tensor
 
 from geoflow.flow_map import FlowMap
-from geoflow.objectives.cumulative import (
-    cumulative_residual,
-    derivative_jvp,
-)
+from geoflow.objectives.cumulative import cumulative_residual, derivative_jvp
 
 
 @dataclass(frozen=True)
