@@ -1,0 +1,157 @@
+"""Training runs: exact resume, atomic checkpoints, clear refusals, and learning itself."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from geoflow.backbones import FieldConfig, TransformerConfig
+from geoflow.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from geoflow.config import ModelConfig, from_json, to_json
+from geoflow.generator import Generator
+from geoflow.training.autoencoder import AutoencoderTraining
+from geoflow.training.flow import FlowTraining
+from geoflow.training.muon import Muon, orthogonalise
+from geoflow.training.optimisation import Schedule
+from geoflow.training.run import Run, RunConfig
+from geoflow_datasets import load
+
+SMALL = {"num_tokens": 4, "scalars": 4, "vectors": 1}
+MODEL = ModelConfig(
+    autoencoder=FieldConfig(
+        **SMALL, encoder_width=32, decoder_width=32, decoder_layers=2, heads=4, encoder_blocks=1
+    ),
+    transformer=TransformerConfig(
+        **SMALL, width=32, vector_width=4, heads=4, blocks=2, condition_width=16
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory):
+    return load("procedural", "bottle", split="train", num=6, cache=tmp_path_factory.mktemp("bank"))
+
+
+def config(steps=6, **changes):
+    base = RunConfig(
+        model=MODEL,
+        autoencoder=AutoencoderTraining(steps=steps, batch=4, num_surface=32, num_queries=64),
+        flow=FlowTraining(steps=steps, batch=8, num_surface=32, diagonal_first=0.3),
+        checkpoint_every=2,
+    )
+    return replace(base, **changes)
+
+
+def weights(folder):
+    tensors, _ = load_checkpoint(folder / "model" / "model.safetensors")
+    return tensors
+
+
+def train(run, bank, *, stop=None):
+    """All steps, or up to the given (stage, step), as a kill would leave the folder."""
+    for progress in run.train(bank, {"source": "test"}):
+        if stop == (progress.stage, progress.step):
+            return
+
+
+@pytest.mark.parametrize("stop", [("autoencoder", 3), ("flow", 1), ("flow", 5)])
+def test_resumed_run_equals_uninterrupted_bit_for_bit(tmp_path, bank, stop):
+    train(Run.create(tmp_path / "whole", config()), bank)
+    train(Run.create(tmp_path / "broken", config()), bank, stop=stop)
+    assert not (tmp_path / "broken" / "model").exists()
+    train(Run.open(tmp_path / "broken"), bank)
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "broken")
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_another_seed_gives_other_weights(tmp_path, bank):
+    train(Run.create(tmp_path / "a", config(steps=2)), bank)
+    train(Run.create(tmp_path / "b", config(steps=2, seed=1)), bank)
+    a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert any(not torch.equal(a[name], b[name]) for name in a)
+
+
+def test_autoencoder_learns(tmp_path, bank):
+    options = AutoencoderTraining(
+        steps=60, batch=6, num_surface=64, num_queries=128, schedule=Schedule(warmup=5)
+    )
+    run = Run.create(tmp_path / "run", config(autoencoder=options))
+    losses = [p.loss for p in run.train(bank, {}) if p.stage == "autoencoder"]
+    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
+
+
+def test_init_from_starts_from_the_model(tmp_path, bank):
+    train(Run.create(tmp_path / "first", config(steps=2)), bank)
+    fine = Run.create(tmp_path / "fine", config(steps=2, init_from=str(tmp_path / "first")))
+    source = Generator.from_pretrained(tmp_path / "first")
+    for name, value in fine.generator.autoencoder.state_dict().items():
+        torch.testing.assert_close(value, source.autoencoder.state_dict()[name])
+
+
+def test_generator_round_trip(tmp_path, bank):
+    train(Run.create(tmp_path / "run", config(steps=2)), bank)
+    generator = Generator.from_pretrained(tmp_path / "run")
+    generator.save_pretrained(tmp_path / "copy")
+    copy = Generator.from_pretrained(tmp_path / "copy")
+    noise = generator.noise(2, seed=5)
+    torch.testing.assert_close(
+        generator.sample_latents(noise, steps=2),
+        copy.sample_latents(noise, steps=2),
+        rtol=0,
+        atol=0,
+    )
+    # A sample is its own, whatever the batch.
+    torch.testing.assert_close(noise[1:], generator.noise(1, seed=5, first=1), rtol=0, atol=0)
+
+
+def test_a_run_is_not_overwritten_and_a_missing_one_not_resumed(tmp_path):
+    Run.create(tmp_path / "run", config())
+    with pytest.raises(FileExistsError, match="--resume"):
+        Run.create(tmp_path / "run", config())
+    with pytest.raises(CheckpointError, match="no run to resume"):
+        Run.open(tmp_path / "other")
+
+
+def test_damaged_checkpoint_is_refused_and_a_failed_write_keeps_the_old(tmp_path, monkeypatch):
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, {"x": torch.ones(3)}, {"step": 1})
+
+    def fail(*arguments, **options):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("geoflow.checkpoint.save_file", fail)
+        with pytest.raises(OSError, match="disk full"):
+            save_checkpoint(path, {"x": torch.zeros(3)}, {"step": 2})
+    tensors, card = load_checkpoint(path)
+    assert card == {"step": 1}
+    assert torch.equal(tensors["x"], torch.ones(3))
+    assert [file.name for file in tmp_path.iterdir()] == ["a.safetensors"]
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_checkpoint(path)
+
+
+def test_configuration_survives_json_and_refuses_unknown_fields():
+    import json
+
+    data = json.loads(json.dumps(to_json(config())))
+    assert from_json(RunConfig, data) == config()
+    with pytest.raises(ValueError, match="has no field speed"):
+        from_json(RunConfig, data | {"speed": 1})
+
+
+def test_orthogonalise_brings_singular_values_near_one():
+    matrices = torch.randn(3, 20, 48, generator=torch.Generator().manual_seed(0))
+    for m in (matrices, matrices.mT):
+        values = torch.linalg.svdvals(orthogonalise(m))
+        assert values.min() > 0.5
+        assert values.max() < 1.4
+    assert torch.linalg.svdvals(matrices).max() > 5
+
+
+def test_muon_refuses_vectors():
+    with pytest.raises(ValueError, match="takes matrices"):
+        Muon([torch.nn.Parameter(torch.zeros(3))])
