@@ -10,6 +10,7 @@ from torch import Tensor
 from geoflow.flow_map import FlowMap
 from geoflow.gaussian import GaussianField
 from geoflow.interpolant import INTERPOLANTS
+from geoflow.objectives import FlowMatching
 from geoflow.prediction import PREDICTIONS
 
 
