@@ -1,0 +1,123 @@
+"""Extraction: the dense surface from a fraction of the queries, always closed and outward."""
+
+import numpy as np
+import pytest
+import torch
+
+from geoflow.geometry.extraction import EmptySurfaceError, extract_mesh
+from geoflow.geometry.sdf import union_distance
+from geoflow_datasets.procedural import make_solids
+
+
+def sphere(radius=0.7):
+    return lambda points: points.norm(dim=-1) - radius
+
+
+def torus(points):
+    ring = torch.hypot(points[:, 0], points[:, 2]) - 0.6
+    return torch.hypot(ring, points[:, 1]) - 0.15
+
+
+def legs(points):
+    """Four bars of radius 0.04: the thinnest parts that a chair has."""
+    across = (points[:, [0, 2]].abs() - 0.45).norm(dim=-1)
+    return torch.maximum(across - 0.04, points[:, 1].abs() - 0.8)
+
+
+def chair(index):
+    solids = make_solids("chair", index, split="test")
+
+    def field(points):
+        return torch.from_numpy(union_distance(solids, points.double().numpy())).float()
+
+    return field
+
+
+def clamped(field):
+    return lambda points: field(points).clamp(-0.1, 0.1)
+
+
+FIELDS = {
+    "sphere": sphere(),
+    "torus": torus,
+    "legs": legs,
+    "chair": chair(0),
+    "clamped": clamped(chair(1)),
+}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_hierarchical_surface_is_the_dense_one(name):
+    dense = extract_mesh(FIELDS[name], resolution=64, method="dense")
+    sparse = extract_mesh(FIELDS[name], resolution=64)
+    np.testing.assert_array_equal(dense.mesh.vertices, sparse.mesh.vertices)
+    np.testing.assert_array_equal(dense.mesh.faces, sparse.mesh.faces)
+    assert dense.field_queries == 65**3
+    assert sparse.field_queries < 0.5 * dense.field_queries
+
+
+def test_queries_of_a_chair_stay_within_the_budget():
+    for resolution, share in ((128, 0.10), (256, 0.04)):
+        extraction = extract_mesh(chair(0), resolution=resolution)
+        assert extraction.field_queries <= share * (resolution + 1) ** 3
+
+
+def test_a_hidden_part_is_lost_without_reach():
+    """The negative twin: with no reach, thin legs between coarse points are missed."""
+    thin = extract_mesh(legs, resolution=64, method="dense").mesh
+    blind = extract_mesh(lambda p: legs(p + 0.013), resolution=64, reach=0.0, coarsest=16)
+    assert blind.mesh.volume < 0.9 * thin.volume
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_meshes_are_closed_and_outward(name):
+    mesh = extract_mesh(FIELDS[name], resolution=64).mesh
+    assert mesh.is_watertight
+    assert mesh.is_winding_consistent
+    assert mesh.volume > 0
+    centres, normals = mesh.triangles_center, mesh.face_normals
+    ahead = FIELDS[name](torch.from_numpy(centres + 0.01 * normals).float()).numpy()
+    assert np.mean(ahead > 0) > 0.95
+
+
+def test_errors_of_the_sphere_fall_with_the_square_of_the_spacing():
+    errors = []
+    for resolution in (32, 64, 128):
+        mesh = extract_mesh(sphere(), resolution=resolution).mesh
+        assert mesh.euler_number == 2
+        errors.append(
+            [abs(mesh.volume / (4 / 3 * np.pi * 0.7**3) - 1), abs(mesh.area / (4 * np.pi * 0.49) - 1)]
+        )
+    ratios = np.array(errors)[:-1] / np.array(errors)[1:]
+    assert (ratios > 3.3).all()
+    assert (ratios < 4.8).all()
+
+
+def test_solid_that_leaves_the_cube_is_closed_by_its_faces():
+    mesh = extract_mesh(lambda points: points[:, 0] - 0.2, resolution=32).mesh
+    assert mesh.is_watertight
+    np.testing.assert_allclose(mesh.volume, 2.1 * 2.1 * 1.25, rtol=0.05)
+
+
+def test_exact_zeros_leave_no_hole():
+    """A box whose faces run through grid points gives values that are exactly zero."""
+
+    def box(points):
+        return (points.abs() - 1.05 / 2).amax(-1)
+
+    mesh = extract_mesh(box, resolution=32).mesh
+    assert mesh.is_watertight
+    np.testing.assert_allclose(mesh.volume, 1.05**3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("value", "side"), [(1.0, "outside"), (-1.0, "inside")])
+def test_field_without_surface_is_named(value, side):
+    with pytest.raises(EmptySurfaceError, match=f"{side} everywhere"):
+        extract_mesh(lambda points: torch.full((len(points),), value), resolution=32)
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match="resolution must be between 16 and 512, got 8"):
+        extract_mesh(sphere(), resolution=8)
+    with pytest.raises(ValueError, match="not finite"):
+        extract_mesh(lambda points: points[:, 0] / 0.0, resolution=32)

@@ -1,0 +1,87 @@
+"""Mesh files: every suffix, atomically; normalising, simplifying, turning."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from geoflow.geometry.mesh import (
+    SUFFIXES,
+    normalise_mesh,
+    simplify_mesh,
+    summarise,
+    turn_up,
+    write_mesh,
+)
+
+
+@pytest.fixture
+def ball():
+    return trimesh.creation.icosphere(subdivisions=3, radius=0.8)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_written_mesh_reads_back(tmp_path, ball, suffix):
+    path = tmp_path / f"ball{suffix}"
+    write_mesh(ball, path)
+    again = trimesh.load_mesh(path)
+    again.merge_vertices()
+    assert again.is_watertight
+    np.testing.assert_allclose(again.volume, ball.volume, rtol=1e-5)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_failed_write_keeps_the_old_file(tmp_path, ball, monkeypatch):
+    path = tmp_path / "ball.obj"
+    path.write_text("old")
+
+    def fail(*arguments, **options):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_mesh(ball, path)
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_unknown_suffix_lists_the_known(tmp_path, ball):
+    with pytest.raises(ValueError, match=r"one of \.obj, \.ply, \.stl, \.glb, \.off, got 'a.usd'"):
+        write_mesh(ball, tmp_path / "a.usd")
+
+
+def test_normalise_centres_and_scales(ball):
+    ball.apply_scale([2.0, 1.0, 0.5])
+    ball.apply_translation([5.0, -3.0, 1.0])
+    mesh = normalise_mesh(ball)
+    np.testing.assert_allclose(mesh.bounds.sum(0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(np.abs(mesh.vertices).max(), 1.0)
+    with pytest.raises(ValueError, match="no extent"):
+        normalise_mesh(trimesh.Trimesh(np.zeros((3, 3)), [[0, 1, 2]], process=False))
+
+
+def test_simplified_mesh_keeps_its_shape(ball):
+    simple = simplify_mesh(ball, 200)
+    assert len(simple.faces) <= 200 < len(ball.faces)
+    np.testing.assert_allclose(simple.volume, ball.volume, rtol=0.05)
+    assert simplify_mesh(ball, 10**6) is ball
+    with pytest.raises(ValueError, match="at least 16"):
+        simplify_mesh(ball, 3)
+
+
+def test_up_axis_turns_without_mirroring():
+    mesh = trimesh.creation.box(extents=[1.0, 2.0, 3.0])
+    mesh.apply_translation([0.0, 5.0, 0.0])
+    turned = turn_up(mesh, "z")
+    np.testing.assert_allclose(turned.centroid, [0.0, 0.0, 5.0], atol=1e-12)
+    np.testing.assert_allclose(turned.extents, [1.0, 3.0, 2.0])
+    assert turned.volume > 0
+    with pytest.raises(ValueError, match="'y' or 'z'"):
+        turn_up(mesh, "x")
+
+
+def test_summary_counts(ball):
+    two = trimesh.util.concatenate([ball, ball.copy().apply_translation([3, 0, 0])])
+    summary = summarise(two)
+    assert (summary.faces, summary.is_watertight, summary.components) == (2560, True, 2)
+    open_ball = trimesh.Trimesh(ball.vertices, ball.faces[1:], process=False)
+    assert not summarise(open_ball).is_watertight

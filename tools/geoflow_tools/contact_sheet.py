@@ -1,0 +1,78 @@
+"""Pictures of samples and reconstructions for documents.
+
+`python -m geoflow_tools.contact_sheet --out sheet.png` draws samples of a model at several step
+counts from the same noise; with --data, shapes of the procedural test split above them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import trimesh
+import tyro
+
+from geoflow.generator import Generator
+from geoflow.geometry.extraction import extract_mesh
+from geoflow.geometry.sdf import union_distance
+from geoflow_datasets.procedural import make_solids
+from geoflow_tools.validation import sample_rows
+from geoflow_viewer.picture import contact_sheet
+
+
+@dataclass(frozen=True)
+class Options:
+    """Draw samples of a model."""
+
+    out: Path
+    """PNG file to write."""
+    model: str = "chair"
+    """Shipped model, or a folder."""
+    num: int = 8
+    """Samples in a row."""
+    steps: Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")] = (1, 2, 4)
+    """Step counts of the flow map, a row each."""
+    ode_steps: int | None = 50
+    """Steps of the ODE for the last row."""
+    data: bool = False
+    """Show shapes of the test split in the first row."""
+    seed: int = 0
+    """Seed of the noise."""
+    resolution: int = 96
+    """Cells of the extraction grid along an edge."""
+    size: int = 150
+    """Pixels of a tile."""
+
+
+def procedural_mesh(category: str, index: int, *, resolution: int = 96) -> trimesh.Trimesh:
+    """Mesh of one shape of the procedural test split."""
+    solids = make_solids(category, index, split="test")
+
+    def field(points: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(union_distance(solids, points.double().numpy())).float()
+
+    return extract_mesh(field, resolution=resolution).mesh
+
+
+def draw(options: Options) -> None:
+    """Write the sheet."""
+    generator = Generator.from_pretrained(options.model)
+    rows, labels = sample_rows(
+        generator,
+        num=options.num,
+        steps=options.steps,
+        ode_steps=options.ode_steps,
+        seed=options.seed,
+        resolution=options.resolution,
+    )
+    if options.data:
+        category = generator.config.categories[0]
+        rows.insert(0, [procedural_mesh(category, i) for i in range(options.num)])
+        labels.insert(0, "data (test split)")
+    contact_sheet(rows, labels, options.out, size=options.size)
+
+
+if __name__ == "__main__":
+    draw(tyro.cli(Options, description=__doc__))
