@@ -26,7 +26,7 @@ class Train:
     init_from: str | None = None
     """Start from a model: a shipped name or a folder."""
     steps: int | None = None
-    """Optimiser steps of each stage. Default: 13,500 for the autoencoder, 10,000 for the flow."""
+    """Optimiser steps of each stage. Default: 15,000 for the autoencoder, 10,000 for the flow."""
     autoencoder_steps: int | None = None
     """Optimiser steps of the autoencoder alone."""
     objective: Literal["cumulative", "flow-matching"] = "cumulative"
@@ -43,6 +43,8 @@ class Train:
     """Procedural training shapes."""
     sheet_every: int = 2_000
     """Steps between contact sheets and validations; 0: none."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints; each stage also saves at its end."""
     seed: int = 0
     """Seed of everything random."""
     device: Device = "auto"

@@ -14,6 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from geoflow.cli.checks import check_at_least, resolve_device
 from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Train
+from geoflow_datasets import PROCEDURAL, load
+from geoflow_datasets.procedural import CATEGORIES
 
 if TYPE_CHECKING:
     from geoflow.training.loop import Progress as StepProgress
@@ -31,14 +33,19 @@ def train(options: Train) -> None:
         if value is not None:
             check_at_least(name.replace("_", "-"), value, 1)
     check_at_least("num-shapes", options.num_shapes, 2)
+    check_at_least("checkpoint-every", options.checkpoint_every, 1)
     check_at_least("sheet-every", options.sheet_every, 0)
-    if options.data != "procedural" and not Path(options.data).is_dir():
+    if options.data != PROCEDURAL and not Path(options.data).is_dir():
         raise UsageError(
             f"--data must be 'procedural' or an existing folder of meshes, got {options.data!r}"
         )
+    if options.data == PROCEDURAL and options.shape_category not in CATEGORIES:
+        raise UsageError(
+            f"--shape-category must be one of {', '.join(CATEGORIES)}, "
+            f"got {options.shape_category!r}"
+        )
     device = resolve_device(options.device)
     from geoflow.training.run import Run
-    from geoflow_datasets import load
 
     folder = options.out or Path("runs") / options.shape_category
     with failing():
@@ -57,7 +64,7 @@ def train(options: Train) -> None:
             for split in ("train", "val")
         }
         card = {
-            "source": options.data if options.data == "procedural" else Path(options.data).name,
+            "source": options.data if options.data == PROCEDURAL else Path(options.data).name,
             "category": options.shape_category,
             "train_shapes": len(banks["train"]),
         }
@@ -95,6 +102,7 @@ def _config(options: Train) -> RunConfig:
         flow=flow,
         seed=options.seed,
         init_from=options.init_from,
+        checkpoint_every=options.checkpoint_every,
     )
 
 

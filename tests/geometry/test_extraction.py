@@ -86,7 +86,10 @@ def test_errors_of_the_sphere_fall_with_the_square_of_the_spacing():
         mesh = extract_mesh(sphere(), resolution=resolution).mesh
         assert mesh.euler_number == 2
         errors.append(
-            [abs(mesh.volume / (4 / 3 * np.pi * 0.7**3) - 1), abs(mesh.area / (4 * np.pi * 0.49) - 1)]
+            [
+                abs(mesh.volume / (4 / 3 * np.pi * 0.7**3) - 1),
+                abs(mesh.area / (4 * np.pi * 0.49) - 1),
+            ]
         )
     ratios = np.array(errors)[:-1] / np.array(errors)[1:]
     assert (ratios > 3.3).all()

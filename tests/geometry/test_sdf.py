@@ -24,7 +24,11 @@ SOLIDS = {
     "cone": RoundCone(np.array([-0.4, 0.0, 0.1]), np.array([0.4, 0.3, 0.0]), 0.3, 0.1),
     "extrusion": Extrusion(CENTRE, POLYGON, 0.2, 0.05, TURN),
     "lathe": Revolution(
-        CENTRE, np.array([[0, -0.5], [0.4, -0.5], [0.2, 0.1], [0.3, 0.5], [0, 0.5]]), False, 0.0, TURN
+        CENTRE,
+        np.array([[0, -0.5], [0.4, -0.5], [0.2, 0.1], [0.3, 0.5], [0, 0.5]]),
+        False,
+        0.0,
+        TURN,
     ),
     "ring": Revolution(CENTRE, np.array([[0.4, 0], [0.6, 0], [0.5, 0.2]]), True, 0.03, TURN),
 }

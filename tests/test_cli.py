@@ -1,0 +1,205 @@
+"""The command line as a user meets it: every road, every wrong turn, a kill in the middle."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import trimesh
+
+from geoflow.checkpoint import load_checkpoint
+from geoflow.generator import shipped_models
+
+ROOT = Path(__file__).parents[1]
+PATH = os.pathsep.join(str(ROOT / part) for part in (".", "datasets", "tools", "viewer"))
+TRAIN = ("train", "--shape-category", "bottle", "--num-shapes", "6", "--sheet-every", "0",
+         "--no-progress", "--device", "cpu")  # fmt: skip
+needs_model = pytest.mark.skipif("chair" not in shipped_models(), reason="no shipped model")
+
+
+def environment():
+    return os.environ | {"PYTHONPATH": PATH, "OMP_NUM_THREADS": "2", "COLUMNS": "200"}
+
+
+def geoflow(*arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "geoflow", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment() | {"DISPLAY": "", "WAYLAND_DISPLAY": ""},
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of three steps."""
+    folder = tmp_path_factory.mktemp("runs") / "bottle"
+    result = geoflow(*TRAIN, "--steps", 3, "--out", folder)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".ply"])
+def test_three_steps_of_training_give_a_watertight_file(tmp_path, run, suffix):
+    out = tmp_path / f"mesh{suffix}"
+    result = geoflow("sample", "--model", run, "--steps", 2, "--resolution", 32, "--out", out)
+    assert result.returncode == 0, result.stderr
+    mesh = trimesh.load_mesh(out)
+    assert mesh.is_watertight
+    assert mesh.volume > 0
+    (line,) = result.stdout.splitlines()
+    for word in (f"{len(mesh.faces)} faces", "watertight", "component", "volume", "2 network"):
+        assert word in line
+
+
+def test_several_samples_get_numbered_files_and_repeat(tmp_path, run):
+    def sample(name, **options):
+        flags = [x for key, value in options.items() for x in (f"--{key}", value)]
+        out = tmp_path / f"{name}.obj"
+        result = geoflow("sample", "--model", run, "--resolution", 32, "--out", out, *flags)
+        assert result.returncode == 0, result.stderr
+
+    sample("a", num=2, seed=4)
+    sample("b", num=1, seed=4)
+    sample("c", num=1, seed=5)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "a-000.obj",
+        "a-001.obj",
+        "b.obj",
+        "c.obj",
+    ]
+    assert (tmp_path / "a-000.obj").read_bytes() == (tmp_path / "b.obj").read_bytes()
+    assert (tmp_path / "c.obj").read_bytes() != (tmp_path / "b.obj").read_bytes()
+
+
+def test_faces_and_up_change_the_file(tmp_path, run):
+    out = tmp_path / "mesh.off"
+    result = geoflow("sample", "--model", run, "--out", out, "--faces", 300, "--up", "z")
+    assert result.returncode == 0, result.stderr
+    assert len(trimesh.load_mesh(out).faces) <= 300
+
+
+def test_view_without_a_display_says_so_and_writes_a_picture(tmp_path, run):
+    result = geoflow("view", "--model", run, "--resolution", 32, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "no display" in result.stdout
+    assert (tmp_path / "geoflow-view.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_info_names_versions_and_devices():
+    result = geoflow("info")
+    assert result.returncode == 0, result.stderr
+    for word in ("geoflow 0.", "torch ", "devices: cpu", "shipped models", "open3d"):
+        assert word in result.stdout
+
+
+WRONG = {
+    "unknown category": ((*TRAIN[:2], "boat"), "chair, table, lamp"),
+    "data missing": (("train", "--data", "nowhere"), "existing folder of meshes"),
+    "steps 0": (("sample", "--steps", "0", "--out", "a.obj"), "--steps must be at least 1"),
+    "suffix": (("sample", "--out", "a.usd"), ".obj, .ply, .stl, .glb, .off"),
+    "folder missing": (("sample", "--out", "no/a.obj"), "does not exist"),
+    "resolution": (("sample", "--resolution", "9999", "--out", "a.obj"), "between 16 and 512"),
+    "faces": (("sample", "--faces", "2", "--out", "a.obj"), "--faces must be at least 16"),
+    "num": (("sample", "--num", "0", "--out", "a.obj"), "--num must be at least 1"),
+    "no out": (("sample",), "--out"),
+    "unknown flag": (("sample", "--out", "a.obj", "--stepz", "2"), "--stepz"),
+    "objective": (("train", "--objective", "gan"), "cumulative"),
+    "view missing": (("view", "nothing.obj"), "there is no mesh file"),
+    "view png": (("view", "--png", "a.jpg"), "must end in .png"),
+    "device": (("sample", "--out", "a.obj", "--device", "tpu"), "cuda"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_usage_is_one_message_and_code_2(tmp_path, name):
+    arguments, message = WRONG[name]
+    result = geoflow(*arguments, cwd=tmp_path)
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert message in result.stderr + result.stdout
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failures_are_one_message_and_code_1(tmp_path, run):
+    missing = geoflow("sample", "--model", tmp_path / "none", "--out", "a.obj", cwd=tmp_path)
+    assert missing.returncode == 1
+    assert "expected a folder with model.safetensors" in missing.stderr
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "model.safetensors").write_bytes(b"not a model")
+    result = geoflow("sample", "--model", damaged, "--out", "a.obj", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "cannot be read" in result.stderr
+    assert "Traceback" not in missing.stderr + result.stderr
+    resumed = geoflow(*TRAIN, "--out", tmp_path / "none", "--resume")
+    assert resumed.returncode == 1
+    assert "no run to resume" in resumed.stderr
+
+
+def test_a_run_is_not_overwritten(run):
+    before = (run / "run.json").read_bytes()
+    result = geoflow(*TRAIN, "--steps", 3, "--out", run)
+    assert result.returncode == 2
+    assert "--resume" in result.stderr
+    assert (run / "run.json").read_bytes() == before
+
+
+def test_killed_run_resumes_to_the_same_model(tmp_path):
+    """A kill that no handler sees, at whatever step it falls, then --resume."""
+    options = (*TRAIN, "--autoencoder-steps", 30, "--steps", 3, "--checkpoint-every", 2)
+    killed = tmp_path / "killed"
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "geoflow", *map(str, options), "--out", str(killed)],
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 240
+    while not (killed / "autoencoder.safetensors").exists() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    step = load_checkpoint(killed / "autoencoder.safetensors")[1]["step"]
+    assert 0 < step < 30
+    assert not (killed / "model").exists()
+    assert geoflow(*options, "--out", killed, "--resume").returncode == 0
+    whole = tmp_path / "whole"
+    assert geoflow(*options, "--out", whole).returncode == 0
+    a, _ = load_checkpoint(killed / "model" / "model.safetensors")
+    b, _ = load_checkpoint(whole / "model" / "model.safetensors")
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_help_comes_without_torch():
+    code = "import sys; from geoflow.cli import main\ntry: main(['sample', '--help'])\n"
+    code += "except SystemExit: pass\nprint([m for m in ('torch', 'trimesh') if m in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True
+    )
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_log_is_json_lines(run):
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["stage"] for line in lines] == ["autoencoder", "flow"]
+    assert all(line["loss"] > 0 for line in lines)
+
+
+@needs_model
+def test_the_default_model_makes_a_chair(tmp_path):
+    result = geoflow("sample", "--steps", 2, "--out", tmp_path / "mesh.obj")
+    assert result.returncode == 0, result.stderr
+    mesh = trimesh.load_mesh(tmp_path / "mesh.obj")
+    assert mesh.is_watertight
+    assert mesh.extents[1] > mesh.extents[0]  # chairs are taller than wide

@@ -1,0 +1,75 @@
+"""Every block of the README runs, or is what .ci/run runs."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from geoflow.generator import shipped_models
+
+ROOT = Path(__file__).parents[1]
+PATH = os.pathsep.join(str(ROOT / part) for part in (".", "datasets", "tools", "viewer"))
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+needs_model = pytest.mark.skipif("chair" not in shipped_models(), reason="no shipped model")
+
+
+def run(arguments, cwd):
+    environment = os.environ | {"PYTHONPATH": PATH, "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", *arguments],
+        cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def commands():
+    for kind, text in BLOCKS:
+        if kind == "bash":
+            for line in text.splitlines():
+                words = shlex.split(line, comments=True)
+                if words[:1] == ["geoflow"]:
+                    yield words[1:]
+
+
+def test_install_and_test_blocks_are_those_of_ci():
+    ci = (ROOT / ".ci" / "run").read_text()
+    install, test = BLOCKS[0][1], BLOCKS[-1][1]
+    assert 'pip install -e ".[viewer,dev]"' in install
+    assert '-e ".[viewer,dev]"' in ci
+    assert test.strip() in ci.splitlines()
+
+
+@needs_model
+def test_python_block_runs(tmp_path):
+    (block,) = [text for kind, text in BLOCKS if kind == "python"]
+    lines = run(["-c", block], tmp_path).splitlines()
+    assert len(lines) == 2
+    assert all("True 2" in line for line in lines)
+    assert (tmp_path / "mesh.ply").is_file()
+
+
+@needs_model
+def test_commands_run_in_their_order(tmp_path):
+    """Training commands get three steps and few shapes; the folder of meshes is made first."""
+    import trimesh
+
+    (tmp_path / "meshes").mkdir()
+    for i in range(4):
+        box = trimesh.creation.box(extents=[1.0 + 0.1 * i, 1.0, 0.5])
+        box.export(tmp_path / "meshes" / f"box{i}.obj")
+    small = ["--steps", "3", "--sheet-every", "0", "--no-progress"]
+    for words in commands():
+        extra = []
+        if words[0] == "train":
+            extra = small + ([] if "--data" in words else ["--num-shapes", "6"])
+        if words[0] == "sample":
+            extra = ["--resolution", "32"]
+        run(["-m", "geoflow", *words, *extra], tmp_path)
+    assert (tmp_path / "mesh.obj").is_file()
+    assert len(list(tmp_path.glob("table-*.ply"))) == 8
+    assert (tmp_path / "geoflow-view.png").is_file()
