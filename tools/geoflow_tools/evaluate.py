@@ -23,12 +23,14 @@ from geoflow import __version__
 from geoflow.checkpoint import write_text
 from geoflow.generator import Generator
 from geoflow.geometry.metrics import one_nn_accuracy, pairwise_chamfer
-from geoflow_datasets import load
-from geoflow_datasets.bank import ShapeBank
+from geoflow_datasets.procedural.source import load_procedural
 from geoflow_tools.validation import reconstruct, surface_points, try_decode
 
 # Rows of the report: the label of a step count of the ODE ends in "ode".
 _ODE = "ode"
+# Points of a reconstructed surface: enough that two samplings of one surface nearly agree.
+_RECONSTRUCTION_POINTS = 16_384
+_SAMPLE_POINTS = 2048
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def score_samples(
 ) -> dict[str, float]:
     """1-NNA and mesh statistics of samples; a sample without a surface counts as neither."""
     found = [mesh for mesh in meshes if mesh is not None]
-    points = [surface_points(mesh, seed=i) for i, mesh in enumerate(found)]
+    points = [surface_points(mesh, seed=i, num=_SAMPLE_POINTS) for i, mesh in enumerate(found)]
     between = pairwise_chamfer(points, reference)
     accuracy = one_nn_accuracy(pairwise_chamfer(points), within_reference, between)
     return {
@@ -79,14 +81,16 @@ def evaluate(options: Options) -> dict[str, object]:
     generator = Generator.from_pretrained(options.model)
     category = generator.config.categories[0]
     num = max(options.num, options.reconstructions, 2)
-    bank: ShapeBank = load("procedural", category, split="test", num=num)
+    bank = load_procedural([category], split="test", num=num, num_surface=_RECONSTRUCTION_POINTS)
     report: dict[str, object] = {"geoflow": __version__, "options": asdict(options)}
     if options.reconstructions:
         numbers, _ = reconstruct(
             generator, bank, num=options.reconstructions, resolution=options.resolution
         )
         report["reconstruction"] = asdict(numbers)
-    reference = [np.asarray(bank.surface[i], dtype=np.float64) for i in range(options.num)]
+    reference = [
+        np.asarray(bank.surface[i, :_SAMPLE_POINTS], dtype=np.float64) for i in range(options.num)
+    ]
     within = pairwise_chamfer(reference)
     runs = [(f"{steps}", steps, False) for steps in options.steps]
     if options.ode_steps:

@@ -22,10 +22,15 @@ _ENCODED_POINTS = 2048
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Means over shapes: volume IoU at uniform points, unsquared Chamfer distance, failures."""
+    """Means over shapes: volume IoU at uniform points, unsquared Chamfer distance, failures.
+
+    Two samplings of one surface already differ: `chamfer_floor` is that distance, between two
+    samplings of the reconstruction with as many points.
+    """
 
     iou: float
     chamfer: float
+    chamfer_floor: float
     empty: int
 
 
@@ -47,7 +52,7 @@ def reconstruct(
     generator: Generator, bank: ShapeBank, *, num: int, resolution: int = 96
 ) -> tuple[Reconstruction, list[trimesh.Trimesh | None]]:
     """Encode and decode the first `num` shapes of a bank; numbers and meshes."""
-    ious, chamfers, meshes = [], [], []
+    ious, chamfers, floors, meshes = [], [], [], []
     for i in range(min(num, len(bank))):
         tokens = encode_shape(generator, bank, i)
         queries, sdf = bank.uniform_queries(i)
@@ -56,10 +61,14 @@ def reconstruct(
         mesh = try_decode(generator, tokens, resolution)
         meshes.append(mesh)
         if mesh is not None:
-            points = surface_points(mesh, seed=i)
-            chamfers.append(chamfer_distance(points, np.asarray(bank.surface[i], np.float64)))
+            surface = np.asarray(bank.surface[i], dtype=np.float64)
+            points = surface_points(mesh, seed=i, num=len(surface))
+            again = surface_points(mesh, seed=num + i, num=len(surface))
+            chamfers.append(chamfer_distance(points, surface))
+            floors.append(chamfer_distance(points, again))
     chamfer = float(np.mean(chamfers)) if chamfers else float("nan")
-    return Reconstruction(float(np.mean(ious)), chamfer, meshes.count(None)), meshes
+    floor = float(np.mean(floors)) if floors else float("nan")
+    return Reconstruction(float(np.mean(ious)), chamfer, floor, meshes.count(None)), meshes
 
 
 def surface_points(mesh: trimesh.Trimesh, *, seed: int, num: int = _NUM_POINTS) -> np.ndarray:
