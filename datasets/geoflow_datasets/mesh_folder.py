@@ -1,0 +1,261 @@
+"""Your own meshes: any folder of .obj, .ply, .stl, .off or .glb files, flat or by category.
+
+Each mesh is merged, normalised, given a signed distance (see mesh_sdf) and sampled; the bank and
+a report per mesh are cached under the content of the folder. Whole shapes are held out: a mesh's
+split is a hash of its path inside the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from rich.progress import track
+
+from geoflow.geometry.mesh import SUFFIXES, normalise_mesh
+from geoflow_datasets.bank import BOUND, NEAR_SHARE, ShapeBank, cache_folder
+from geoflow_datasets.mesh_sdf import MeshRefusedError, sign_mesh
+
+# Bumped when the processing changes, so that no old bank is met.
+_VERSION = 1
+_HELD_OUT = {"val": (0.8, 0.9), "test": (0.9, 1.0)}
+_NEAR_SCALES = (0.012, 0.05)
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of one mesh."""
+
+    name: str
+    category: str
+    refused: str | None = None
+    method: str | None = None
+    watertight_input: bool | None = None
+    components: int | None = None
+    interior_fraction: float | None = None
+    unclear_fraction: float | None = None
+    half_thickness: float | None = None
+
+
+def load_mesh_folder(
+    folder: Path,
+    *,
+    category: str = ALL,
+    split: str = "train",
+    num_surface: int = 4096,
+    num_queries: int = 16_384,
+    cache: Path | None = None,
+    num_workers: int | None = None,
+    show_progress: bool = False,
+) -> ShapeBank:
+    """The meshes of one split; every mesh is in "train" where fewer than ten were accepted.
+
+    Args:
+        folder: meshes directly inside, or in one folder per category.
+        category: keep this category alone; "all", or a flat folder, keeps everything.
+        split: "train", "val" or "test".
+        num_surface: surface points kept of each mesh.
+        num_queries: signed distances kept of each mesh.
+        cache: where the bank is kept.
+        num_workers: processes; default: one per core.
+        show_progress: draw a progress bar.
+
+    Raises:
+        ValueError: if the folder is missing, has no meshes of the category, or all are refused.
+    """
+    if split not in ("train", *_HELD_OUT):
+        raise ValueError(f"split must be one of train, val, test, got {split!r}")
+    files = find_meshes(folder, category)
+    target = (cache or cache_folder()) / "meshes" / _key(folder, files, num_surface, num_queries)
+    if not (target / "bank.json").is_file():
+        _prepare(
+            folder, files, category, target, num_surface, num_queries, num_workers, show_progress
+        )
+    bank = ShapeBank.load(target)
+    chosen = [i for i, name in enumerate(bank.names) if split_of(name, len(bank)) == split]
+    # A small folder has nothing to hold out: its own shapes stand in, and the card says so.
+    return bank.subset(chosen or range(len(bank)))
+
+
+def split_of(name: str, num: int) -> str:
+    """Split of a mesh by a hash of its name; "train" in folders of fewer than ten."""
+    share = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
+    if num < 10:
+        return "train"
+    for split, (low, high) in _HELD_OUT.items():
+        if low <= share < high:
+            return split
+    return "train"
+
+
+def find_meshes(folder: Path, category: str = ALL) -> list[Path]:
+    """Mesh files of a folder, sorted.
+
+    Raises:
+        ValueError: if the folder is missing or has no mesh of the category.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}")
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not files:
+        raise ValueError(f"{folder} holds no meshes; expected files {', '.join(SUFFIXES)}")
+    names = {_category(folder, path) for path in files} - {""}
+    if names and category != ALL and category not in names:
+        raise ValueError(
+            f"{folder} has no category {category!r}; it has {', '.join(sorted(names))}, or all"
+        )
+    wanted = (category, "") if category != ALL else (*names, "")
+    return [path for path in files if _category(folder, path) in wanted]
+
+
+def load_report(folder: Path) -> list[Report]:
+    """The reports that lie beside a cached bank."""
+    return [Report(**entry) for entry in json.loads((folder / "report.json").read_text())]
+
+
+def _prepare(
+    folder: Path,
+    files: Sequence[Path],
+    category: str,
+    target: Path,
+    num_surface: int,
+    num_queries: int,
+    num_workers: int | None,
+    show_progress: bool,
+) -> None:
+    work = partial(_process, folder=folder, num_surface=num_surface, num_queries=num_queries)
+    workers = min(num_workers or os.cpu_count() or 1, len(files))
+    label = "meshes"
+    if workers > 1:
+        with multiprocessing.get_context("spawn").Pool(workers) as pool:
+            done = pool.imap(work, files)
+            results = list(
+                track(done, total=len(files), description=label, disable=not show_progress)
+            )
+    else:
+        results = [work(path) for path in track(files, label, disable=not show_progress)]
+    reports = [report for report, _ in results]
+    kept = [(report, arrays) for report, arrays in results if arrays is not None]
+    if not kept:
+        first = reports[0]
+        raise ValueError(
+            f"all {len(reports)} meshes of {folder} were refused; {first.name}: {first.refused}"
+        )
+    names = sorted({report.category or category for report, _ in kept})
+    bank = ShapeBank(
+        surface=np.stack([arrays["surface"] for _, arrays in kept]),
+        normals=np.stack([arrays["normals"] for _, arrays in kept]),
+        queries=np.stack([arrays["queries"] for _, arrays in kept]),
+        sdf=np.stack([arrays["sdf"] for _, arrays in kept]),
+        categories=np.array([names.index(report.category or category) for report, _ in kept]),
+        names=tuple(report.name for report, _ in kept),
+        category_names=tuple(names),
+    )
+    bank.save(target)
+    text = json.dumps([asdict(report) for report in reports], indent=2)
+    (target / "report.json").write_text(text)
+
+
+def _process(
+    path: Path, *, folder: Path, num_surface: int, num_queries: int
+) -> tuple[Report, dict[str, np.ndarray] | None]:
+    name, category = path.relative_to(folder).as_posix(), _category(folder, path)
+    try:
+        mesh = normalise_mesh(read_mesh(path))
+        signed = sign_mesh(mesh)
+    except (MeshRefusedError, ValueError) as error:
+        return Report(name, category, refused=str(error)), None
+    rng = np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16))
+    surface, normals = _outer_surface(signed.surface, signed.distance, num_surface, rng)
+    if len(surface) < num_surface:
+        return Report(name, category, refused="its surface is hidden inside itself"), None
+    near = int(NEAR_SHARE * num_queries)
+    scale = rng.choice(_NEAR_SCALES, size=(near, 1))
+    close = surface[rng.integers(num_surface, size=near)] + scale * rng.normal(size=(near, 3))
+    spread = rng.uniform(-BOUND, BOUND, (num_queries - near, 3))
+    queries = np.concatenate([close, spread]).astype(np.float16)
+    arrays = {
+        "surface": surface.astype(np.float16),
+        "normals": normals.astype(np.float16),
+        "queries": queries,
+        "sdf": signed.distance(queries.astype(np.float64)).astype(np.float16),
+    }
+    report = Report(
+        name,
+        category,
+        method=signed.method,
+        watertight_input=bool(mesh.is_watertight),
+        components=int(mesh.body_count),
+        interior_fraction=signed.interior_fraction,
+        unclear_fraction=signed.unclear_fraction,
+        half_thickness=signed.half_thickness,
+    )
+    return report, arrays
+
+
+def read_mesh(path: Path) -> trimesh.Trimesh:
+    """One mesh from a file, its parts joined and equal vertices merged.
+
+    Raises:
+        MeshRefusedError: if no reader understands the file.
+    """
+    try:
+        if path.suffix.lower() == ".off":
+            text = path.read_text(errors="replace")
+            first, _, rest = text.partition("\n")
+            if first.startswith("OFF") and first.strip() != "OFF":
+                # ModelNet's broken header carries the counts on the first line.
+                text = f"OFF\n{first[3:].strip()}\n{rest}"
+            mesh = trimesh.load_mesh(trimesh.util.wrap_as_stream(text), file_type="off")
+        else:
+            mesh = trimesh.load_mesh(path)
+    except Exception as error:  # Readers of many formats fail in as many ways.
+        raise MeshRefusedError(f"it cannot be read: {error}") from error
+    mesh.merge_vertices(merge_tex=True, merge_norm=True)
+    return mesh
+
+
+def _outer_surface(
+    mesh: trimesh.Trimesh,
+    distance,
+    num: int,
+    rng: np.random.Generator,  # type: ignore[no-untyped-def]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points between inside and outside, with normals turned outward."""
+    found: list[np.ndarray] = []
+    turned: list[np.ndarray] = []
+    step = 0.004
+    for _ in range(6):
+        seed = int(rng.integers(2**31))
+        points, face = trimesh.sample.sample_surface(mesh, 2 * num, seed=seed)
+        normals = mesh.face_normals[face]
+        ahead = distance(points + step * normals) > 0
+        behind = distance(points - step * normals) > 0
+        outer = ahead != behind
+        found.append(points[outer])
+        turned.append(np.where(ahead[outer, None], normals[outer], -normals[outer]))
+        if sum(map(len, found)) >= num:
+            break
+    return np.concatenate(found)[:num], np.concatenate(turned)[:num]
+
+
+def _category(folder: Path, path: Path) -> str:
+    parts = path.relative_to(folder).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def _key(folder: Path, files: Sequence[Path], num_surface: int, num_queries: int) -> str:
+    digest = hashlib.sha256(f"{_VERSION}-{num_surface}-{num_queries}".encode())
+    for path in files:
+        digest.update(path.relative_to(folder).as_posix().encode())
+        digest.update(path.read_bytes())
+    return f"{folder.name}-{digest.hexdigest()[:16]}"
