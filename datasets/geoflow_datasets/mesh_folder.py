@@ -22,7 +22,7 @@ from rich.progress import track
 
 from geoflow.geometry.mesh import SUFFIXES, normalise_mesh
 from geoflow_datasets.bank import BOUND, NEAR_SHARE, ShapeBank, cache_folder
-from geoflow_datasets.mesh_sdf import MeshRefusedError, sign_mesh
+from geoflow_datasets.mesh_sdf import Distance, MeshRefusedError, sign_mesh
 
 # Bumped when the processing changes, so that no old bank is met.
 _VERSION = 1
@@ -225,10 +225,7 @@ def read_mesh(path: Path) -> trimesh.Trimesh:
 
 
 def _outer_surface(
-    mesh: trimesh.Trimesh,
-    distance,
-    num: int,
-    rng: np.random.Generator,  # type: ignore[no-untyped-def]
+    mesh: trimesh.Trimesh, distance: Distance, num: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points between inside and outside, with normals turned outward."""
     found: list[np.ndarray] = []

@@ -70,7 +70,7 @@ def sign_mesh(mesh: trimesh.Trimesh) -> SignedMesh:
     if np.mean(winding < -0.5) > np.mean(winding > 0.5):
         faces, winding = np.ascontiguousarray(faces[:, ::-1]), -winding
     unclear = float(np.mean((winding > _UNCLEAR[0]) & (winding < _UNCLEAR[1])))
-    unclear += float(np.mean((winding < -_UNCLEAR[0])))
+    unclear += float(np.mean(winding < -_UNCLEAR[0]))
     interior = float(np.mean(winding > 0.5))
 
     def unsigned(points: np.ndarray) -> np.ndarray:
