@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 FORMAT = 1
@@ -19,29 +18,28 @@ class CheckpointError(RuntimeError):
     """A checkpoint is missing, damaged or of another kind."""
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it appears whole or keeps its old content."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that it appears whole or keeps its old content; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    draft = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(draft).replace(path)
+        draft.write_bytes(content)
+        draft.replace(path)
     finally:
-        Path(draft).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """As `write_bytes`, in UTF-8."""
+    write_bytes(path, text.encode())
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
     """Write tensors and a JSON card as one file, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}-{os.getpid()}")
     header = {"format": str(FORMAT), "card": json.dumps(card)}
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    try:
-        save_file(contiguous, draft, metadata=header)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    # Written by hand, since safetensors' own files cannot be read by other users.
+    write_bytes(path, save(contiguous, metadata=header))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -26,8 +26,9 @@ Field = Callable[[Float32[Tensor, "n 3"]], Float32[Tensor, " n"]]
 Method = Literal["hierarchical", "dense"]
 
 MIN_RESOLUTION, MAX_RESOLUTION = 16, 512
-# Exact zeros become this: marching cubes leaves holes where a value equals the level.
-_NUDGE = 1e-7
+# Exact zeros become this: marching cubes leaves holes where a value equals the level. Zero counts
+# as inside, which keeps the edges of a box whose faces run through grid points.
+_NUDGE = np.float32(-1e-7)
 # Share of `reach` after the first refinement.
 _LATER_REACH = 0.45
 
@@ -94,10 +95,13 @@ def mesh_from_grid(values: Float32[np.ndarray, "n n n"], bound: float) -> trimes
             "it has no surface; try another seed, or train longer"
         )
     spacing = 2.0 * bound / (values.shape[0] - 1)
-    values = np.where(values == 0.0, np.float32(_NUDGE), values)
-    padded = np.pad(values, 1, constant_values=spacing)
-    vertices, faces, _, _ = marching_cubes(padded, level=0.0)
-    vertices = (vertices.astype(np.float64) - 1.0) * spacing - bound
+    values = np.where(values == 0.0, _NUDGE, values)
+    for axis in range(3):
+        for end in (0, -1):
+            face = np.moveaxis(values, axis, 0)[end]
+            np.maximum(face, -_NUDGE, out=face)
+    vertices, faces, _, _ = marching_cubes(values, level=0.0)
+    vertices = vertices.astype(np.float64) * spacing - bound
     # scikit-image winds faces for fields that fall outward; a distance rises, so turn them.
     mesh = trimesh.Trimesh(vertices, faces[:, ::-1], process=False)
     if mesh.volume < 0.0:
@@ -137,7 +141,7 @@ def _active_cells(
         low = np.minimum(low[tuple(first)], low[tuple(second)])
         high = np.maximum(high[tuple(first)], high[tuple(second)])
     band = reach * spacing * np.sqrt(3.0)
-    crossing = (low < 0.0) & (high >= 0.0)
+    crossing = (low <= 0.0) & (high > 0.0)
     nearest = np.where(low > 0.0, low, -high)
     return crossing | (nearest < band)
 

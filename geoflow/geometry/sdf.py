@@ -199,7 +199,7 @@ class Extrusion:
         local = np.concatenate(
             [np.column_stack([flat, depth]), np.column_stack([inner, cap_depth])]
         )
-        return local @ self.rotation.T + self.centre
+        return _spread(local, self.radius, rng) @ self.rotation.T + self.centre
 
     def area(self) -> float:
         """Area of sides and caps, without the rounding."""
@@ -269,7 +269,7 @@ class Revolution:
         )
         flat, turn = start + edge * u[:, None], rng.uniform(0, 2 * np.pi, num)
         local = np.column_stack([flat[:, 0] * np.cos(turn), flat[:, 1], flat[:, 0] * np.sin(turn)])
-        return local @ self.rotation.T + self.centre
+        return _spread(local, self.radius, rng) @ self.rotation.T + self.centre
 
     def area(self) -> float:
         """Area of the turned edges."""
@@ -297,6 +297,13 @@ class Revolution:
         if not self.closed:
             weight[-1] = 0.0
         return edges, weight
+
+
+def _spread(
+    points: Float[Array, "n 3"], radius: float, rng: np.random.Generator
+) -> Float[Array, "n 3"]:
+    """Points off the sharp solid, so that projection reaches its rounded edges too."""
+    return points + radius * rng.normal(size=points.shape)
 
 
 def union_distance(solids: Sequence[Solid], points: Float[Array, "n 3"]) -> Float[Array, " n"]:
