@@ -26,7 +26,7 @@ class Train:
     init_from: str | None = None
     """Start from a model: a shipped name or a folder."""
     steps: int | None = None
-    """Optimiser steps of each stage. Default: 15,000 for the autoencoder, 10,000 for the flow."""
+    """Optimiser steps of each stage. Default: 10,000 for the autoencoder, 12,000 for the flow."""
     autoencoder_steps: int | None = None
     """Optimiser steps of the autoencoder alone."""
     objective: Literal["cumulative", "flow-matching"] = "cumulative"

@@ -32,7 +32,7 @@ STAGE = "autoencoder"
 class AutoencoderTraining:
     """Options of the first stage."""
 
-    steps: int = 15_000
+    steps: int = 10_000
     """Optimiser steps."""
     batch: int = 16
     """Shapes of a step."""

@@ -32,7 +32,7 @@ STAGE = "flow"
 class FlowTraining:
     """Options of the second stage."""
 
-    steps: int = 10_000
+    steps: int = 12_000
     """Optimiser steps."""
     batch: int = 128
     """Latents of a step."""
