@@ -43,6 +43,7 @@ def rotate_tokens(
 
 def relative_error(a: Tensor, b: Tensor) -> float:
     """Largest difference over the largest magnitude."""
+    a, b = a.detach(), b.detach()
     return float((a - b).abs().max() / b.abs().max().clamp_min(1e-12))
 
 

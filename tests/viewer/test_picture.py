@@ -48,9 +48,11 @@ def test_up_is_up_and_front_is_front():
 def test_sheet_has_a_row_per_label(tmp_path):
     mesh = trimesh.creation.icosphere()
     contact_sheet([[mesh, None], [mesh]], ["one", "two"], tmp_path / "sheet.png", size=40)
-    assert Image.open(tmp_path / "sheet.png").size == (80, 2 * 62)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (80, 2 * 62)
     write_picture(mesh, tmp_path / "mesh.png", size=32)
-    assert Image.open(tmp_path / "mesh.png").size == (96, 32)
+    with Image.open(tmp_path / "mesh.png") as picture:
+        assert picture.size == (96, 32)
     assert len(list(tmp_path.iterdir())) == 2
     with pytest.raises(ValueError, match="one label per row"):
         contact_sheet([[mesh]], [], tmp_path / "sheet.png")

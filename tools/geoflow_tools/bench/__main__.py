@@ -1,0 +1,26 @@
+"""`python -m geoflow_tools.bench sample`: run a benchmark, print its JSON, and write it."""
+
+from __future__ import annotations
+
+import json
+
+import tyro
+
+from geoflow.checkpoint import write_text
+from geoflow_tools.bench.sample import SampleBenchmark
+
+
+def main() -> None:
+    """Parse, measure, print, write."""
+    # tyro makes subcommands of a dictionary, also of a single benchmark.
+    options = tyro.extras.subcommand_cli_from_dict(
+        {"sample": SampleBenchmark}, prog="geoflow_tools.bench", description=__doc__
+    )
+    text = json.dumps(options.measure(), indent=2)
+    print(text)
+    if options.out is not None:
+        write_text(options.out, text + "\n")
+
+
+if __name__ == "__main__":
+    main()
