@@ -34,8 +34,8 @@ from geoflow.backbones.layers import (
 
 # Vectors pooled from the points, read beside the frame where the frame does not span the space.
 _POOLED = 4
-# Radius of the sphere that an untrained decoder draws.
-_SPHERE_RADIUS = 0.5
+# Radius of the sphere that an untrained decoder draws, and its field's slope.
+_SPHERE_RADIUS, _SPHERE_SLOPE = 0.5, 0.2
 
 
 @dataclass(frozen=True)
@@ -205,34 +205,9 @@ class Decoder(nn.Module):
             nn.init.normal_(layer.weight, std=0.3 / hidden**0.5)
         self.second = nn.ModuleList(second)
         self.out = nn.Linear(hidden, 1)
-        self._start_as_sphere()
-
-    @torch.no_grad()
-    def _start_as_sphere(self) -> None:
-        """Set two hidden units so that the untrained field is about |q - centre| - 0.5.
-
-        silu(a) - silu(-a) = a, so that a pair of units carries |q| through to the output: a
-        geometric initialisation in the spirit of Atzmon & Lipman, 2020, arXiv:1911.10414.
-        """
-        pair, signs = slice(0, 2), torch.tensor([1.0, -1.0])
-        self.read.weight[pair] = 0.0
-        self.read.weight[pair, -1] = signs
-        self.read.bias[pair] = -_SPHERE_RADIUS * signs
-        size = self.config.frame_size
-        for linear, rows in (
-            (self.to_gain, pair),
-            (self.to_offset, pair),
-            (self.to_frame, slice(0, 2 * size)),
-        ):
-            linear.weight[rows] = 0.0
-            linear.bias[rows] = 0.0
-        self.to_planes.weight[pair] = 0.0
-        for layer in self.second:
-            for parameter in layer.parameters():
-                parameter[pair] = 0.0
-        self.out.weight *= 0.1
-        self.out.weight[0, pair] = 10.0 * signs
-        self.out.bias.zero_()
+        # An untrained decoder draws a sphere, so that the shortest of runs has a surface; training
+        # soon turns the weight of it to zero.
+        self.sphere = nn.Parameter(torch.tensor(_SPHERE_SLOPE))
 
     def context(
         self,
@@ -271,7 +246,7 @@ class Decoder(nn.Module):
         for i, (first, second) in enumerate(zip(self.first, self.second, strict=True), start=1):
             inner = first(h) * context.gain[i] + self._half_spaces(context, i, relative)
             h = h + second(nn.functional.silu(inner))
-        return 0.1 * self.out(h)[..., 0]
+        return 0.1 * self.out(h)[..., 0] + self.sphere * (features[1][..., 0] - _SPHERE_RADIUS)
 
     @staticmethod
     def _half_spaces(
