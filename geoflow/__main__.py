@@ -2,4 +2,6 @@
 
 from geoflow.cli import main
 
-raise SystemExit(main())
+# Guarded, since the processes that prepare data import this module again.
+if __name__ == "__main__":
+    raise SystemExit(main())

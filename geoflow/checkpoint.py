@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+
+from geoflow.atomic import write_bytes
 
 FORMAT = 1
 
@@ -18,27 +19,12 @@ class CheckpointError(RuntimeError):
     """A checkpoint is missing, damaged or of another kind."""
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that it appears whole or keeps its old content; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """As `write_bytes`, in UTF-8."""
-    write_bytes(path, text.encode())
-
-
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
-    """Write tensors and a JSON card as one file, atomically."""
+    """Write tensors and a JSON card as one file, atomically; folders are made."""
     header = {"format": str(FORMAT), "card": json.dumps(card)}
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # Written by hand, since safetensors' own files cannot be read by other users.
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, save(contiguous, metadata=header))
 
 

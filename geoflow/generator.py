@@ -17,6 +17,7 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
+from geoflow.atomic import write_text
 from geoflow.backbones import FieldAutoencoder, TokenTransformer
 from geoflow.backbones.latent_scale import LatentScale
 from geoflow.checkpoint import (
@@ -26,7 +27,6 @@ from geoflow.checkpoint import (
     save_checkpoint,
     with_prefix,
     without_prefix,
-    write_text,
 )
 from geoflow.config import ModelConfig, from_json, to_json
 from geoflow.flow_map import FlowMap

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,8 +112,8 @@ class ShapeBank:
             **arrays, names=tuple(self.names[i] for i in index), category_names=self.category_names
         )
 
-    def save(self, folder: Path) -> None:
-        """Write the bank; the folder appears whole or not at all."""
+    def save(self, folder: Path, notes: Mapping[str, str] | None = None) -> None:
+        """Write the bank, and texts by file name; the folder appears whole or not at all."""
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
@@ -124,7 +124,8 @@ class ShapeBank:
                 "names": self.names,
                 "category_names": self.category_names,
             }
-            (draft / "bank.json").write_text(json.dumps(card))
+            for name, text in {"bank.json": json.dumps(card), **(notes or {})}.items():
+                (draft / name).write_text(text, encoding="utf-8")
             if folder.exists():
                 shutil.rmtree(folder)
             draft.replace(folder)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ _VERSION = 1
 _HELD_OUT = {"val": (0.8, 0.9), "test": (0.9, 1.0)}
 _NEAR_SCALES = (0.012, 0.05)
 ALL = "all"
+_REPORT = "report.json"
 
 
 @dataclass(frozen=True)
@@ -74,16 +75,61 @@ def load_mesh_folder(
     """
     if split not in ("train", *_HELD_OUT):
         raise ValueError(f"split must be one of train, val, test, got {split!r}")
-    files = find_meshes(folder, category)
-    target = (cache or cache_folder()) / "meshes" / _key(folder, files, num_surface, num_queries)
-    if not (target / "bank.json").is_file():
-        _prepare(
-            folder, files, category, target, num_surface, num_queries, num_workers, show_progress
-        )
+    target = prepare_mesh_folder(
+        folder,
+        category=category,
+        num_surface=num_surface,
+        num_queries=num_queries,
+        cache=cache,
+        num_workers=num_workers,
+        show_progress=show_progress,
+    )
     bank = ShapeBank.load(target)
     chosen = [i for i, name in enumerate(bank.names) if split_of(name, len(bank)) == split]
-    # A small folder has nothing to hold out: its own shapes stand in, and the card says so.
+    # A small folder has nothing to hold out: its own shapes stand in.
     return bank.subset(chosen or range(len(bank)))
+
+
+def prepare_mesh_folder(
+    folder: Path,
+    *,
+    category: str = ALL,
+    num_surface: int = 4096,
+    num_queries: int = 16_384,
+    cache: Path | None = None,
+    num_workers: int | None = None,
+    show_progress: bool = False,
+) -> Path:
+    """Read, sign and sample the meshes unless that was done; the folder of bank and reports.
+
+    Raises:
+        ValueError: as `load_mesh_folder`.
+    """
+    files = find_meshes(folder, category)
+    target = (cache or cache_folder()) / "meshes" / _key(folder, files, num_surface, num_queries)
+    if (target / "bank.json").is_file():
+        return target
+    work = partial(_process, folder=folder, num_surface=num_surface, num_queries=num_queries)
+    workers = min(num_workers or os.cpu_count() or 1, len(files))
+    done = _map(work, files, workers)
+    results = list(track(done, total=len(files), description="meshes", disable=not show_progress))
+    reports = [report for report, _ in results]
+    kept = [(report, arrays) for report, arrays in results if arrays is not None]
+    if not kept:
+        first = reports[0]
+        raise ValueError(
+            f"all {len(reports)} meshes of {folder} were refused; {first.name}: {first.refused}"
+        )
+    names = sorted({report.category or category for report, _ in kept})
+    bank = ShapeBank(
+        **{key: np.stack([arrays[key] for _, arrays in kept]) for key in kept[0][1]},
+        categories=np.array([names.index(report.category or category) for report, _ in kept]),
+        names=tuple(report.name for report, _ in kept),
+        category_names=tuple(names),
+    )
+    text = json.dumps([asdict(report) for report in reports], indent=2)
+    bank.save(target, {_REPORT: text})
+    return target
 
 
 def split_of(name: str, num: int) -> str:
@@ -117,57 +163,33 @@ def find_meshes(folder: Path, category: str = ALL) -> list[Path]:
     return [path for path in files if _category(folder, path) in wanted]
 
 
-def load_report(folder: Path) -> list[Report]:
-    """The reports that lie beside a cached bank."""
-    return [Report(**entry) for entry in json.loads((folder / "report.json").read_text())]
+def load_reports(prepared: Path) -> list[Report]:
+    """One report per mesh file, from a folder that `prepare_mesh_folder` gave."""
+    entries = json.loads((prepared / _REPORT).read_text(encoding="utf-8"))
+    return [Report(**entry) for entry in entries]
 
 
-def _prepare(
-    folder: Path,
-    files: Sequence[Path],
-    category: str,
-    target: Path,
-    num_surface: int,
-    num_queries: int,
-    num_workers: int | None,
-    show_progress: bool,
-) -> None:
-    work = partial(_process, folder=folder, num_surface=num_surface, num_queries=num_queries)
-    workers = min(num_workers or os.cpu_count() or 1, len(files))
-    label = "meshes"
-    if workers > 1:
-        with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            done = pool.imap(work, files)
-            results = list(
-                track(done, total=len(files), description=label, disable=not show_progress)
-            )
-    else:
-        results = [work(path) for path in track(files, label, disable=not show_progress)]
-    reports = [report for report, _ in results]
-    kept = [(report, arrays) for report, arrays in results if arrays is not None]
-    if not kept:
-        first = reports[0]
-        raise ValueError(
-            f"all {len(reports)} meshes of {folder} were refused; {first.name}: {first.refused}"
-        )
-    names = sorted({report.category or category for report, _ in kept})
-    bank = ShapeBank(
-        surface=np.stack([arrays["surface"] for _, arrays in kept]),
-        normals=np.stack([arrays["normals"] for _, arrays in kept]),
-        queries=np.stack([arrays["queries"] for _, arrays in kept]),
-        sdf=np.stack([arrays["sdf"] for _, arrays in kept]),
-        categories=np.array([names.index(report.category or category) for report, _ in kept]),
-        names=tuple(report.name for report, _ in kept),
-        category_names=tuple(names),
-    )
-    bank.save(target)
-    text = json.dumps([asdict(report) for report in reports], indent=2)
-    (target / "report.json").write_text(text)
+def summarise_reports(reports: Sequence[Report]) -> str:
+    """How many meshes were taken by which method, and every refusal with its reason."""
+    taken = [report.method for report in reports if report.method is not None]
+    methods = ", ".join(f"{taken.count(method)} {method}" for method in sorted(set(taken)))
+    refused = [report for report in reports if report.refused is not None]
+    lines = [f"{len(taken)} meshes ({methods}), {len(refused)} refused"]
+    return "\n".join([*lines, *(f"  {report.name}: {report.refused}" for report in refused)])
 
 
-def _process(
-    path: Path, *, folder: Path, num_surface: int, num_queries: int
-) -> tuple[Report, dict[str, np.ndarray] | None]:
+_Result = tuple[Report, dict[str, np.ndarray] | None]
+
+
+def _map(work: Callable[[Path], _Result], files: Sequence[Path], workers: int) -> Iterator[_Result]:
+    if workers == 1:
+        yield from map(work, files)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap(work, files)
+
+
+def _process(path: Path, *, folder: Path, num_surface: int, num_queries: int) -> _Result:
     name, category = path.relative_to(folder).as_posix(), _category(folder, path)
     try:
         mesh = normalise_mesh(read_mesh(path))

@@ -15,6 +15,11 @@ from geoflow.cli.checks import check_at_least, resolve_device
 from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Train
 from geoflow_datasets import PROCEDURAL, load
+from geoflow_datasets.mesh_folder import (
+    load_reports,
+    prepare_mesh_folder,
+    summarise_reports,
+)
 from geoflow_datasets.procedural import CATEGORIES
 
 if TYPE_CHECKING:
@@ -63,6 +68,9 @@ def train(options: Train) -> None:
             )
             for split in ("train", "val")
         }
+        if options.data != PROCEDURAL:
+            prepared = prepare_mesh_folder(Path(options.data), category=options.shape_category)
+            print(summarise_reports(load_reports(prepared)))
         card = {
             "source": options.data if options.data == PROCEDURAL else Path(options.data).name,
             "category": options.shape_category,

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from geoflow.atomic import write_bytes
+
 SUFFIXES = (".obj", ".ply", ".stl", ".glb", ".off")
 MIN_FACES = 16
 # +Y up to +Z up: a quarter turn about +X.
@@ -97,11 +99,6 @@ def write_mesh(mesh: trimesh.Trimesh, path: Path) -> None:
         OSError: if the folder does not exist or cannot be written.
     """
     suffix = check_suffix(path)
-    draft = path.with_name(f".{path.stem}-draft{suffix}")
-    try:
-        # Bytes first: some exporters add a .mtl beside an .obj when they are given a path.
-        data = mesh.export(file_type=suffix[1:])
-        draft.write_bytes(data.encode() if isinstance(data, str) else data)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    # Bytes first: some exporters add a .mtl beside an .obj when they are given a path.
+    data = mesh.export(file_type=suffix[1:])
+    write_bytes(path, data.encode() if isinstance(data, str) else data)

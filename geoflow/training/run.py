@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from geoflow import __version__
+from geoflow.atomic import write_text
 from geoflow.checkpoint import (
     CheckpointError,
     load_checkpoint,
@@ -24,7 +25,6 @@ from geoflow.checkpoint import (
     save_checkpoint,
     with_prefix,
     without_prefix,
-    write_text,
 )
 from geoflow.config import ModelConfig, from_json, to_json
 from geoflow.flow_map import FlowMap
@@ -82,6 +82,7 @@ class Run:
                 f"{folder} holds a run already: add --resume to continue it, "
                 "or choose another --out"
             )
+        folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "run.json", json.dumps(to_json(config), indent=2) + "\n")
         return Run(folder, config, device=device)
 

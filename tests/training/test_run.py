@@ -118,11 +118,13 @@ def test_damaged_checkpoint_is_refused_and_a_failed_write_keeps_the_old(tmp_path
     path = tmp_path / "a.safetensors"
     save_checkpoint(path, {"x": torch.ones(3)}, {"step": 1})
 
-    def fail(*arguments, **options):
+    def fill_up(self, content):
+        with self.open("wb") as file:
+            file.write(content[:10])
         raise OSError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("geoflow.checkpoint.save_file", fail)
+        patch.setattr("pathlib.Path.write_bytes", fill_up)
         with pytest.raises(OSError, match="disk full"):
             save_checkpoint(path, {"x": torch.zeros(3)}, {"step": 2})
     tensors, card = load_checkpoint(path)

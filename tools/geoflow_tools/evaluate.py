@@ -20,7 +20,7 @@ import tyro
 from rich.progress import track
 
 from geoflow import __version__
-from geoflow.checkpoint import write_text
+from geoflow.atomic import write_text
 from geoflow.generator import Generator
 from geoflow.geometry.metrics import one_nn_accuracy, pairwise_chamfer
 from geoflow_datasets.procedural.source import load_procedural

@@ -17,7 +17,7 @@ import numpy as np
 import trimesh
 import tyro
 
-from geoflow.checkpoint import write_text
+from geoflow.atomic import write_text
 from geoflow.geometry.mesh import write_mesh
 
 _CATALOGUE = "PluginFurnitureCatalog.properties"

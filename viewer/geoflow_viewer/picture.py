@@ -6,6 +6,7 @@ and is shaded with its interpolated normal. Supersampled twice.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -14,6 +15,8 @@ import numpy as np
 import trimesh
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
+
+from geoflow.atomic import write_bytes
 
 _SUPERSAMPLING = 2
 _MARGIN = 0.92
@@ -89,9 +92,19 @@ def contact_sheet(
             tile = Image.fromarray(render_mesh(mesh, size=size, azimuth=azimuth))
             sheet.paste(tile, (j * size, i * height + _LABEL_HEIGHT))
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.png")
-    sheet.save(draft)
-    draft.replace(path)
+    _write_png(sheet, path)
+
+
+def write_picture(mesh: Mesh, path: Path, *, size: int = 480) -> None:
+    """Write three views of a mesh side by side as PNG; whole or not at all."""
+    views = [render_mesh(mesh, size=size, azimuth=a) for a in (35.0, 0.0, 125.0)]
+    _write_png(Image.fromarray(np.concatenate(views, axis=1)), path)
+
+
+def _write_png(image: Image.Image, path: Path) -> None:
+    content = io.BytesIO()
+    image.save(content, format="PNG", optimize=True)
+    write_bytes(path, content.getvalue())
 
 
 def _view_rotation(azimuth: float, elevation: float) -> Float[np.ndarray, "3 3"]:
@@ -134,11 +147,3 @@ def _shade(
     rim = np.maximum(unit[:, 2], 0.0)
     light = 0.30 + 0.28 * sky + 0.42 * sun + 0.12 * rim
     return light[:, None] * _COLOUR
-
-
-def write_picture(mesh: Mesh, path: Path, *, size: int = 480) -> None:
-    """Write three views of a mesh side by side as PNG; whole or not at all."""
-    views = [render_mesh(mesh, size=size, azimuth=a) for a in (35.0, 0.0, 125.0)]
-    draft = path.with_name(f".{path.name}.png")
-    Image.fromarray(np.concatenate(views, axis=1)).save(draft)
-    draft.replace(path)

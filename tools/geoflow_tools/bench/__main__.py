@@ -6,7 +6,7 @@ import json
 
 import tyro
 
-from geoflow.checkpoint import write_text
+from geoflow.atomic import write_text
 from geoflow_tools.bench.sample import SampleBenchmark
 
 

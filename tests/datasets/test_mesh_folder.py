@@ -1,0 +1,164 @@
+"""Folders of meshes: every suffix and layout, reports, cache, splits; nothing half-written."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from geoflow.geometry.mesh import SUFFIXES
+from geoflow.geometry.sdf import RoundBox
+from geoflow_datasets import load
+from geoflow_datasets.mesh_folder import (
+    load_mesh_folder,
+    load_reports,
+    prepare_mesh_folder,
+    split_of,
+    summarise_reports,
+)
+
+SIZE = {"num_surface": 300, "num_queries": 600, "num_workers": 1}
+HALF = np.array([1.0, 0.7, 0.4])
+
+
+def write_box(path, scale=1.0, shift=0.0):
+    mesh = trimesh.creation.box(extents=2 * HALF * scale).apply_translation([shift, 0, 2 * shift])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mesh.export(path)
+
+
+@pytest.fixture(scope="module")
+def boxes(tmp_path_factory):
+    """The same box in five formats, sizes and places."""
+    folder = tmp_path_factory.mktemp("boxes")
+    for i, suffix in enumerate(SUFFIXES):
+        write_box(folder / f"box{suffix}", scale=3.0**i, shift=float(i))
+    return folder
+
+
+def test_every_suffix_gives_the_normalised_box(boxes, tmp_path):
+    bank = load_mesh_folder(boxes, cache=tmp_path, **SIZE)
+    assert sorted(bank.names) == sorted(f"box{suffix}" for suffix in SUFFIXES)
+    solid = RoundBox(np.zeros(3), HALF)
+    for i in range(len(bank)):
+        surface, normals = bank.surface[i].astype(float), bank.normals[i].astype(float)
+        assert np.abs(solid.distance(surface)).max() < 2e-3
+        assert (solid.distance(surface + 0.05 * normals) > 0.04).all()
+        exact = solid.distance(bank.queries[i].astype(float))
+        np.testing.assert_allclose(bank.sdf[i].astype(float), exact, atol=2e-3)
+
+
+def test_uniform_queries_are_uniform(boxes, tmp_path):
+    queries, _ = load_mesh_folder(boxes, cache=tmp_path, **SIZE).uniform_queries(0)
+    assert np.abs(queries).max() > 1.0
+    np.testing.assert_allclose(queries.std(0), 1.05 / 3**0.5, atol=0.1)
+
+
+def test_header_of_modelnet_is_read(tmp_path):
+    write_box(tmp_path / "meshes" / "box.off")
+    path = tmp_path / "meshes" / "box.off"
+    first, rest = path.read_text().split("\n", 1)
+    assert first.strip() == "OFF"
+    path.write_text("OFF" + rest)
+    assert len(load_mesh_folder(tmp_path / "meshes", cache=tmp_path / "cache", **SIZE)) == 1
+
+
+def test_surfaces_inside_the_solid_are_left_out(tmp_path):
+    left, right = (
+        trimesh.creation.box(extents=[1.2, 1, 1]).apply_translation([x, 0, 0]) for x in (-0.4, 0.4)
+    )
+    (tmp_path / "meshes").mkdir()
+    trimesh.util.concatenate([left, right]).export(tmp_path / "meshes" / "two.obj")
+    bank = load_mesh_folder(tmp_path / "meshes", cache=tmp_path / "cache", **SIZE)
+    union = RoundBox(np.zeros(3), np.array([1.0, 0.5, 0.5]))
+    assert np.abs(union.distance(bank.surface[0].astype(float))).max() < 5e-3
+
+
+def test_categories_are_folders(tmp_path):
+    for name in ("chair/a", "chair/b", "table/c"):
+        write_box(tmp_path / "meshes" / f"{name}.ply")
+    cache = tmp_path / "cache"
+    chairs = load_mesh_folder(tmp_path / "meshes", category="chair", cache=cache, **SIZE)
+    assert chairs.names == ("chair/a.ply", "chair/b.ply")
+    every = load_mesh_folder(tmp_path / "meshes", cache=cache, **SIZE)
+    assert every.category_names == ("chair", "table")
+    assert every.categories.tolist() == [0, 0, 1]
+    with pytest.raises(ValueError, match="no category 'lamp'; it has chair, table, or all"):
+        load_mesh_folder(tmp_path / "meshes", category="lamp", cache=cache, **SIZE)
+
+
+def test_refusals_are_reported_and_the_rest_is_used(tmp_path):
+    folder = tmp_path / "meshes"
+    write_box(folder / "good.obj")
+    (folder / "broken.ply").write_bytes(b"this is no mesh")
+    (folder / "flat.obj").write_text("v 0 0 0\nv 0 0 0\nv 0 0 0\nf 1 2 3\n")
+    prepared = prepare_mesh_folder(folder, cache=tmp_path / "cache", **SIZE)
+    reports = {report.name: report for report in load_reports(prepared)}
+    assert reports["good.obj"].method == "winding"
+    assert reports["good.obj"].watertight_input
+    assert "cannot be read" in reports["broken.ply"].refused
+    assert reports["flat.obj"].refused
+    summary = summarise_reports(list(reports.values()))
+    assert summary.startswith("1 meshes (1 winding), 2 refused")
+    assert "broken.ply: it cannot be read" in summary
+    assert load_mesh_folder(folder, cache=tmp_path / "cache", **SIZE).names == ("good.obj",)
+
+
+def test_nothing_usable_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="there is no folder"):
+        load_mesh_folder(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"holds no meshes; expected files \.obj, \.ply"):
+        load_mesh_folder(tmp_path / "empty")
+    (tmp_path / "empty" / "a.ply").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"all 1 meshes .* refused; a\.ply: it cannot be read"):
+        load_mesh_folder(tmp_path / "empty", cache=tmp_path / "cache", **SIZE)
+    with pytest.raises(ValueError, match="split must be one of"):
+        load_mesh_folder(tmp_path / "empty", split="dev")
+
+
+def test_cache_is_used_until_a_file_changes(tmp_path):
+    folder, cache = tmp_path / "meshes", tmp_path / "cache"
+    write_box(folder / "a.obj")
+    first = prepare_mesh_folder(folder, cache=cache, **SIZE)
+    before = (first / "bank.json").stat().st_mtime_ns
+    assert prepare_mesh_folder(folder, cache=cache, **SIZE) == first
+    assert (first / "bank.json").stat().st_mtime_ns == before
+    write_box(folder / "b.obj")
+    assert prepare_mesh_folder(folder, cache=cache, **SIZE) != first
+
+
+def test_interrupted_preparation_leaves_nothing(tmp_path, monkeypatch):
+    write_box(tmp_path / "meshes" / "a.obj")
+    cache = tmp_path / "cache"
+
+    def fail(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("numpy.save", fail)
+        with pytest.raises(KeyboardInterrupt):
+            load_mesh_folder(tmp_path / "meshes", cache=cache, **SIZE)
+    assert list((cache / "meshes").iterdir()) == []
+    assert len(load_mesh_folder(tmp_path / "meshes", cache=cache, **SIZE)) == 1
+
+
+def test_splits_part_the_names_and_stay():
+    names = [f"chair/{i}.obj" for i in range(2000)]
+    splits = [split_of(name, len(names)) for name in names]
+    shares = [splits.count(split) / len(names) for split in ("train", "val", "test")]
+    np.testing.assert_allclose(shares, [0.8, 0.1, 0.1], atol=0.03)
+    assert splits == [split_of(name, 500) for name in names]
+    assert {split_of(name, 9) for name in names} == {"train"}
+
+
+def test_workers_give_the_same_bank(boxes, tmp_path):
+    one = load_mesh_folder(boxes, cache=tmp_path / "one", **SIZE)
+    two = load_mesh_folder(boxes, cache=tmp_path / "two", **SIZE | {"num_workers": 2})
+    assert one.names == two.names
+    np.testing.assert_array_equal(one.surface, two.surface)
+    np.testing.assert_array_equal(one.sdf, two.sdf)
+
+
+def test_load_takes_a_folder(boxes, tmp_path):
+    bank = load(str(boxes), "chair", split="val", num=1, cache=tmp_path)
+    assert len(bank) == len(SUFFIXES)
+    assert bank.category_names == ("chair",)

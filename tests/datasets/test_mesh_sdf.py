@@ -1,0 +1,87 @@
+"""Signs of meshes as people have them: closed, flipped, torn, flat, and refused."""
+
+import numpy as np
+import point_cloud_utils as pcu
+import pytest
+import trimesh
+
+from geoflow.geometry.sdf import RoundBox
+from geoflow_datasets.mesh_sdf import SHELL_HALF_THICKNESS, MeshRefusedError, sign_mesh
+
+HALF = np.array([1.0, 0.7, 0.4])
+POINTS = np.random.default_rng(0).uniform(-1.05, 1.05, (2000, 3))
+EXACT = RoundBox(np.zeros(3), HALF).distance(POINTS)
+
+
+def box():
+    return trimesh.creation.box(extents=2 * HALF).subdivide().subdivide()
+
+
+def flipped_here_and_there(mesh):
+    faces = mesh.faces.copy()
+    chosen = np.random.default_rng(1).random(len(faces)) < 0.5
+    faces[chosen] = faces[chosen, ::-1]
+    return trimesh.Trimesh(mesh.vertices, faces, process=False)
+
+
+def inside_out(mesh):
+    return trimesh.Trimesh(mesh.vertices, mesh.faces[:, ::-1], process=False)
+
+
+def torn(mesh):
+    return trimesh.Trimesh(mesh.vertices, mesh.faces[1:], process=False)
+
+
+@pytest.mark.parametrize("damage", [lambda mesh: mesh, flipped_here_and_there, inside_out])
+def test_box_has_its_exact_distance_however_it_is_wound(damage):
+    signed = sign_mesh(damage(box()))
+    assert signed.method == "winding"
+    np.testing.assert_allclose(signed.distance(POINTS), EXACT, atol=1e-4)
+    np.testing.assert_allclose(signed.interior_fraction, np.prod(2 * HALF) / 2.1**3, atol=0.01)
+    assert signed.surface.volume > 0
+
+
+def test_winding_alone_is_wrong_where_faces_are_flipped():
+    """The negative twin of the orientation step."""
+    mesh = flipped_here_and_there(box())
+    winding = pcu.triangle_soup_fast_winding_number(
+        mesh.vertices, np.asarray(mesh.faces, np.int64), POINTS
+    )
+    assert np.mean((winding > 0.5) == (EXACT < 0)) < 0.9
+
+
+def test_missing_triangle_changes_no_sign_away_from_the_hole():
+    signed = sign_mesh(torn(box()))
+    away = np.abs(EXACT) > 0.2
+    assert np.mean(np.sign(signed.distance(POINTS))[away] == np.sign(EXACT)[away]) > 0.995
+
+
+def test_soup_of_unconnected_triangles_is_filled():
+    mesh = flipped_here_and_there(box())
+    soup = trimesh.Trimesh(
+        mesh.triangles.reshape(-1, 3), np.arange(3 * len(mesh.faces)).reshape(-1, 3), process=False
+    )
+    signed = sign_mesh(soup)
+    assert signed.method == "filled"
+    np.testing.assert_allclose(signed.distance(POINTS), EXACT, atol=0.05)
+    assert np.abs(signed.distance(POINTS) - EXACT).mean() < 0.015
+
+
+def test_open_sheet_becomes_a_shell():
+    corners = np.array([[-1, 0, -1], [1, 0, -1], [1, 0, 1], [-1, 0, 1]], dtype=float)
+    sheet = trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]], process=False)
+    signed = sign_mesh(sheet)
+    assert signed.method == "shell"
+    over = POINTS[np.abs(POINTS[:, [0, 2]]).max(1) < 1]
+    np.testing.assert_allclose(
+        signed.distance(over), np.abs(over[:, 1]) - SHELL_HALF_THICKNESS, atol=1e-6
+    )
+    assert signed.surface.is_watertight
+
+
+@pytest.mark.parametrize(
+    "vertices", [np.zeros((3, 3)), np.full((3, 3), np.nan), np.eye(3)[[0, 0, 1]]]
+)
+def test_mesh_without_area_is_refused(vertices):
+    with pytest.raises(MeshRefusedError, match="finite, positive area"):
+        sign_mesh(trimesh.Trimesh(vertices, [[0, 1, 2]], process=False))
