@@ -25,7 +25,7 @@ from geoflow_datasets.bank import BOUND, NEAR_SHARE, ShapeBank, cache_folder
 from geoflow_datasets.mesh_sdf import Distance, MeshRefusedError, sign_mesh
 
 # Bumped when the processing changes, so that no old bank is met.
-_VERSION = 1
+_VERSION = 2
 _HELD_OUT = {"val": (0.8, 0.9), "test": (0.9, 1.0)}
 _NEAR_SCALES = (0.012, 0.05)
 ALL = "all"

@@ -6,7 +6,7 @@ import pytest
 import trimesh
 
 from geoflow.geometry.sdf import RoundBox
-from geoflow_datasets.mesh_sdf import SHELL_HALF_THICKNESS, MeshRefusedError, sign_mesh
+from geoflow_datasets.mesh_sdf import HALF_THICKNESS, MeshRefusedError, sign_mesh
 
 HALF = np.array([1.0, 0.7, 0.4])
 POINTS = np.random.default_rng(0).uniform(-1.05, 1.05, (2000, 3))
@@ -74,9 +74,21 @@ def test_open_sheet_becomes_a_shell():
     assert signed.method == "shell"
     over = POINTS[np.abs(POINTS[:, [0, 2]]).max(1) < 1]
     np.testing.assert_allclose(
-        signed.distance(over), np.abs(over[:, 1]) - SHELL_HALF_THICKNESS, atol=1e-6
+        signed.distance(over), np.abs(over[:, 1]) - HALF_THICKNESS, atol=1e-6
     )
     assert signed.surface.is_watertight
+
+
+def test_solid_with_a_sheet_keeps_both():
+    solid = trimesh.creation.box(extents=[2, 0.4, 2]).apply_translation([0, -0.6, 0])
+    corners = 0.3 * np.array([[-1, 0, -1], [1, 0, -1], [1, 0, 1], [-1, 0, 1]]) + [0, 0.5, 0]
+    sheet = trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]], process=False)
+    signed = sign_mesh(trimesh.util.concatenate([solid, sheet]))
+    assert signed.method == "thickened"
+    assert signed.distance(np.array([[0.0, 0.5, 0.0]]))[0] < 0
+    assert signed.distance(np.array([[0.0, -0.6, 0.0]]))[0] < -0.15
+    assert signed.surface.body_count == 2
+    np.testing.assert_allclose(signed.surface.bounds[:, 1], [-0.8, 0.5], atol=0.02)
 
 
 @pytest.mark.parametrize(
