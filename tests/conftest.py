@@ -1,7 +1,12 @@
-"""Shared fixtures: one thread, an own cache, and tiny runs for the command line."""
+"""Shared fixtures: an own cache, a seed, and a path that subprocesses of a bare checkout need."""
+
+import os
+from pathlib import Path
 
 import pytest
 import torch
+
+_ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -10,6 +15,8 @@ def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("GEOFLOW_CACHE", str(folder))
+        parts = (".", "datasets", "tools", "viewer")
+        patch.setenv("PYTHONPATH", os.pathsep.join(str(_ROOT / part) for part in parts))
         yield folder
 
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,15 +14,13 @@ import trimesh
 from geoflow.checkpoint import load_checkpoint
 from geoflow.generator import shipped_models
 
-ROOT = Path(__file__).parents[1]
-PATH = os.pathsep.join(str(ROOT / part) for part in (".", "datasets", "tools", "viewer"))
 TRAIN = ("train", "--shape-category", "bottle", "--num-shapes", "6", "--sheet-every", "0",
          "--no-progress", "--device", "cpu")  # fmt: skip
 needs_model = pytest.mark.skipif("chair" not in shipped_models(), reason="no shipped model")
 
 
 def environment():
-    return os.environ | {"PYTHONPATH": PATH, "OMP_NUM_THREADS": "2", "COLUMNS": "200"}
+    return os.environ | {"OMP_NUM_THREADS": "2", "COLUMNS": "200"}
 
 
 def geoflow(*arguments, cwd=None):

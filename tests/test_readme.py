@@ -12,13 +12,12 @@ import pytest
 from geoflow.generator import shipped_models
 
 ROOT = Path(__file__).parents[1]
-PATH = os.pathsep.join(str(ROOT / part) for part in (".", "datasets", "tools", "viewer"))
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
 needs_model = pytest.mark.skipif("chair" not in shipped_models(), reason="no shipped model")
 
 
 def run(arguments, cwd):
-    environment = os.environ | {"PYTHONPATH": PATH, "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    environment = os.environ | {"DISPLAY": "", "WAYLAND_DISPLAY": ""}
     result = subprocess.run(
         [sys.executable, "-W", "ignore", *arguments],
         cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False,

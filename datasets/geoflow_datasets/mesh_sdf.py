@@ -82,16 +82,12 @@ def sign_mesh(mesh: trimesh.Trimesh) -> SignedMesh:
     interior = float(np.mean(winding > 0.5))
 
     def unsigned(points: np.ndarray) -> np.ndarray:
-        query = np.ascontiguousarray(points, dtype=np.float64)
-        distance, _, _ = pcu.closest_points_on_mesh(query, vertices, faces)
-        # A single point comes back as a scalar.
-        return np.atleast_1d(distance)
+        distance, _, _ = pcu.closest_points_on_mesh(_queries(points), vertices, faces)
+        return distance[: len(points)]
 
     def signed(points: np.ndarray) -> np.ndarray:
-        query = np.ascontiguousarray(points, dtype=np.float64)
-        winding = np.atleast_1d(pcu.triangle_soup_fast_winding_number(vertices, faces, query))
-        inside = winding > 0.5
-        return np.where(inside, -1.0, 1.0) * unsigned(points)
+        winding = pcu.triangle_soup_fast_winding_number(vertices, faces, _queries(points))
+        return np.where(winding[: len(points)] > 0.5, -1.0, 1.0) * unsigned(points)
 
     def thickened(points: np.ndarray) -> np.ndarray:
         return np.minimum(signed(points), unsigned(points) - HALF_THICKNESS)
@@ -120,6 +116,11 @@ def sign_mesh(mesh: trimesh.Trimesh) -> SignedMesh:
         )  # fmt: skip
 
     return SignedMesh(shell, _extract(shell), "shell", interior, unclear, HALF_THICKNESS)
+
+
+def _queries(points: np.ndarray) -> np.ndarray:
+    # point-cloud-utils misreads a single point (as of 0.34), so that one is asked for twice.
+    return np.ascontiguousarray(np.repeat(points, 2, 0) if len(points) == 1 else points, float)
 
 
 def _sheet_share(mesh: trimesh.Trimesh, distance: Distance) -> float:
