@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +110,22 @@ class ShapeBank:
         arrays = {name: getattr(self, name)[index] for name in _ARRAYS}
         return ShapeBank(
             **arrays, names=tuple(self.names[i] for i in index), category_names=self.category_names
+        )
+
+    def with_categories(self, names: Sequence[str]) -> ShapeBank:
+        """The same shapes, their categories counted by `names`.
+
+        Raises:
+            ValueError: if a category of the bank is not among the names.
+        """
+        missing = [name for name in self.category_names if name not in names]
+        if missing:
+            raise ValueError(
+                f"the model's categories are {', '.join(names)}; the data has {', '.join(missing)}"
+            )
+        index = np.array([list(names).index(name) for name in self.category_names])
+        return replace(
+            self, categories=index[np.asarray(self.categories)], category_names=tuple(names)
         )
 
     def save(self, folder: Path, notes: Mapping[str, str] | None = None) -> None:

@@ -24,7 +24,7 @@ from geoflow_datasets.procedural import CATEGORIES
 
 if TYPE_CHECKING:
     from geoflow.training.loop import Progress as StepProgress
-    from geoflow.training.run import Run, RunConfig
+    from geoflow.training.run import DataConfig, Run, RunConfig
     from geoflow_datasets.bank import ShapeBank
 
 _NUM_VALIDATION = 32
@@ -50,38 +50,48 @@ def train(options: Train) -> None:
             f"got {options.shape_category!r}"
         )
     device = resolve_device(options.device)
-    from geoflow.training.run import Run
+    from geoflow.training.run import Run, check_free
 
     folder = options.out or Path("runs") / options.shape_category
     with failing():
         if options.resume:
             run = Run.open(folder, device=device)
+            data = run.config.data
         else:
-            run = Run.create(folder, _config(options), device=device)
+            check_free(folder)
+            data = _data(options)
         banks = {
             split: load(
-                options.data,
-                options.shape_category,
+                data.source,
+                data.category,
                 split=split,
-                num=options.num_shapes if split == "train" else _NUM_VALIDATION,
+                num=data.num_shapes if split == "train" else _NUM_VALIDATION,
                 show_progress=options.progress,
             )
             for split in ("train", "val")
         }
-        if options.data != PROCEDURAL:
-            prepared = prepare_mesh_folder(Path(options.data), category=options.shape_category)
+        if not options.resume:
+            config = _config(options, data, banks["train"].category_names)
+            run = Run.create(folder, config, device=device)
+        names = run.config.model.categories
+        banks = {split: bank.with_categories(names) for split, bank in banks.items()}
+        if data.source != PROCEDURAL:
+            prepared = prepare_mesh_folder(Path(data.source), category=data.category)
             print(summarise_reports(load_reports(prepared)))
-        card = {
-            "source": options.data if options.data == PROCEDURAL else Path(options.data).name,
-            "category": options.shape_category,
-            "train_shapes": len(banks["train"]),
-        }
+        card = {"train_shapes": len(banks["train"])}
         _Reporter(options, run, banks["val"]).follow(run.train(banks["train"], card))
         print(f"{folder / 'model'}: model written")
         print(f"try: geoflow sample --model {folder} --out mesh.obj")
 
 
-def _config(options: Train) -> RunConfig:
+def _data(options: Train) -> DataConfig:
+    from geoflow.training.run import DataConfig
+
+    source = options.data if options.data == PROCEDURAL else str(Path(options.data).resolve())
+    return DataConfig(source, options.shape_category, options.num_shapes)
+
+
+def _config(options: Train, data: DataConfig, categories: tuple[str, ...]) -> RunConfig:
     from geoflow.config import ModelConfig
     from geoflow.generator import Generator
     from geoflow.training.autoencoder import AutoencoderTraining
@@ -91,7 +101,7 @@ def _config(options: Train) -> RunConfig:
     if options.init_from is None:
         model = ModelConfig.build(
             symmetry=options.symmetry,
-            categories=(options.shape_category,),
+            categories=categories,
             interpolant=options.interpolant,
             prediction=options.prediction,
         )
@@ -105,6 +115,7 @@ def _config(options: Train) -> RunConfig:
         flow = replace(flow, steps=options.steps)
     flow = replace(flow, objective=options.objective, derivative=options.derivative)
     return RunConfig(
+        data=data,
         model=model,
         autoencoder=autoencoder,
         flow=flow,

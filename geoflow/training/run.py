@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,27 @@ from geoflow.training.loop import Progress
 from geoflow.training.optimisation import Optimiser
 from geoflow.typing import ShapeDataset
 
+_OPTIONS = "run.json"
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the shapes come from."""
+
+    source: str = "procedural"
+    """The word procedural, or a folder of meshes."""
+    category: str = "chair"
+    """Category to keep."""
+    num_shapes: int = 12_000
+    """Procedural training shapes."""
+
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that determines a run's result, with the data."""
+    """Everything that determines a run's result."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    """Shapes."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     """Networks."""
@@ -55,6 +72,14 @@ class RunConfig:
     """Model whose weights both stages start from."""
     checkpoint_every: int = 500
     """Steps between checkpoints; each stage also saves at its end."""
+
+
+def check_free(folder: Path) -> None:
+    """Raise FileExistsError if the folder holds a run already."""
+    if (folder / _OPTIONS).exists():
+        raise FileExistsError(
+            f"{folder} holds a run already: add --resume to continue it, or choose another --out"
+        )
 
 
 class Run:
@@ -77,13 +102,9 @@ class Run:
         Raises:
             FileExistsError: if the folder holds a run already.
         """
-        if (folder / "run.json").exists():
-            raise FileExistsError(
-                f"{folder} holds a run already: add --resume to continue it, "
-                "or choose another --out"
-            )
+        check_free(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "run.json", json.dumps(to_json(config), indent=2) + "\n")
+        write_text(folder / _OPTIONS, json.dumps(to_json(config), indent=2) + "\n")
         return Run(folder, config, device=device)
 
     @staticmethod
@@ -93,9 +114,9 @@ class Run:
         Raises:
             CheckpointError: if the folder holds no run, or a damaged one.
         """
-        path = folder / "run.json"
+        path = folder / _OPTIONS
         if not path.is_file():
-            raise CheckpointError(f"{folder} holds no run to resume (run.json is missing)")
+            raise CheckpointError(f"{folder} holds no run to resume ({_OPTIONS} is missing)")
         try:
             config = from_json(RunConfig, json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
@@ -181,7 +202,10 @@ class Run:
 
     def _write_model(self, card: dict[str, Any]) -> None:
         generator = self.averaged()
-        generator.card = {"geoflow": __version__, "data": card, "run": asdict(self.config)}
+        # A model travels; the place of its meshes on one machine does not.
+        source = replace(self.config.data, source=Path(self.config.data.source).name)
+        config = replace(self.config, data=source)
+        generator.card = {"geoflow": __version__, "data": card, "run": asdict(config)}
         generator.to(self.device)
         generator.save_pretrained(self.folder / "model")
 

@@ -81,6 +81,10 @@ def test_categories_are_folders(tmp_path):
     every = load_mesh_folder(tmp_path / "meshes", cache=cache, **SIZE)
     assert every.category_names == ("chair", "table")
     assert every.categories.tolist() == [0, 0, 1]
+    both = every.with_categories(("lamp", "table", "chair"))
+    assert both.categories.tolist() == [2, 2, 1]
+    with pytest.raises(ValueError, match="categories are lamp; the data has chair, table"):
+        every.with_categories(("lamp",))
     with pytest.raises(ValueError, match="no category 'lamp'; it has chair, table, or all"):
         load_mesh_folder(tmp_path / "meshes", category="lamp", cache=cache, **SIZE)
 
