@@ -12,11 +12,9 @@ import torch
 import trimesh
 
 from geoflow.checkpoint import load_checkpoint
-from geoflow.generator import shipped_models
 
 TRAIN = ("train", "--shape-category", "bottle", "--num-shapes", "6", "--sheet-every", "0",
          "--no-progress", "--device", "cpu")  # fmt: skip
-needs_model = pytest.mark.skipif("chair" not in shipped_models(), reason="no shipped model")
 
 
 def environment():
@@ -195,7 +193,6 @@ def test_log_is_json_lines(run):
     assert all(line["loss"] > 0 for line in lines)
 
 
-@needs_model
 def test_the_default_model_makes_a_chair(tmp_path):
     result = geoflow("sample", "--steps", 2, "--out", tmp_path / "mesh.obj")
     assert result.returncode == 0, result.stderr

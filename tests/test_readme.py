@@ -7,13 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from geoflow.generator import shipped_models
-
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-needs_model = pytest.mark.skipif("chair" not in shipped_models(), reason="no shipped model")
 
 
 def run(arguments, cwd):
@@ -43,7 +38,6 @@ def test_install_and_test_blocks_are_those_of_ci():
     assert test.strip() in ci.splitlines()
 
 
-@needs_model
 def test_python_block_runs(tmp_path):
     (block,) = [text for kind, text in BLOCKS if kind == "python"]
     lines = run(["-c", block], tmp_path).splitlines()
@@ -52,7 +46,6 @@ def test_python_block_runs(tmp_path):
     assert (tmp_path / "mesh.ply").is_file()
 
 
-@needs_model
 def test_commands_run_in_their_order(tmp_path):
     """Training commands get three steps and few shapes; the folder of meshes is made first."""
     import trimesh

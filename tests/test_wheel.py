@@ -8,13 +8,10 @@ from pathlib import Path
 import pytest
 import trimesh
 
-from geoflow.generator import shipped_models
-
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.wheel
-@pytest.mark.skipif("chair" not in shipped_models(), reason="no shipped model")
 def test_wheel_samples_outside_the_checkout(tmp_path):
     def run(*arguments, **environment):
         result = subprocess.run(

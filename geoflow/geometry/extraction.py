@@ -30,7 +30,7 @@ MIN_RESOLUTION, MAX_RESOLUTION = 16, 512
 # as inside, which keeps the edges of a box whose faces run through grid points.
 _NUDGE = np.float32(-1e-7)
 # Share of `reach` after the first refinement.
-_LATER_REACH = 0.45
+_LATER_REACH = 0.2
 
 
 class EmptySurfaceError(ValueError):

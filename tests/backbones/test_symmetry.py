@@ -224,7 +224,7 @@ def test_untrained_decoder_draws_a_sphere():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", shipped_models() or [pytest.param("none", marks=pytest.mark.skip)])
+@pytest.mark.parametrize("name", shipped_models())
 def test_shipped_sampler_turns_with_noise_and_frame(name, dtype):
     """Rotated noise and frame give the rotated field, through both networks, after training."""
     generator = Generator.from_pretrained(name)

@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from geoflow.generator import shipped_models
 from geoflow_tools.bench.timing import median_seconds
 
 
@@ -23,7 +22,6 @@ def test_medians_take_turns_after_a_warm_up():
         median_seconds({}, repeats=0)
 
 
-@pytest.mark.skipif("chair" not in shipped_models(), reason="no shipped model")
 def test_sample_benchmark_reports_ratios_and_queries(tmp_path):
     out = tmp_path / "report.json"
     command = [sys.executable, "-W", "ignore", "-m", "geoflow_tools.bench", "sample"]

@@ -1,10 +1,8 @@
 """Scores of samples against sets whose answers are known."""
 
 import numpy as np
-import pytest
 import trimesh
 
-from geoflow.generator import shipped_models
 from geoflow.geometry.metrics import pairwise_chamfer
 from geoflow_tools.evaluate import Options, evaluate, score_samples
 from geoflow_tools.validation import surface_points
@@ -42,7 +40,6 @@ def test_empty_and_broken_samples_count_against_the_model():
     assert scores["single_component"] == 0.5
 
 
-@pytest.mark.skipif("chair" not in shipped_models(), reason="no shipped model")
 def test_report_of_the_shipped_model():
     report = evaluate(Options(num=6, reconstructions=6, steps=(2,), ode_steps=None, resolution=48))
     assert report["reconstruction"]["iou"] > 0.93

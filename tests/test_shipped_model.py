@@ -1,0 +1,72 @@
+"""What the package promises of the model inside it: size, chairs, surface, budget of queries."""
+
+import numpy as np
+import point_cloud_utils as pcu
+import pytest
+
+from geoflow.generator import CARD, WEIGHTS, Generator, shipped_models
+from geoflow.geometry.metrics import volume_iou
+
+LARGEST = 12_000_000
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return Generator.from_pretrained("chair")
+
+
+@pytest.fixture(scope="module")
+def tokens(generator):
+    return generator.sample_latents(generator.noise(8), steps=2)
+
+
+def occupancy(mesh, points):
+    faces = np.ascontiguousarray(mesh.faces, dtype=np.int64)
+    return pcu.triangle_soup_fast_winding_number(np.asarray(mesh.vertices), faces, points) > 0.5
+
+
+def test_models_are_small_and_have_cards():
+    assert "chair" in shipped_models()
+    for folder in shipped_models().values():
+        assert (folder / WEIGHTS).stat().st_size <= LARGEST
+        card = (folder / CARD).read_text(encoding="utf-8")
+        for word in ("geoflow train", "seed", "1-NNA", "IoU", "licence"):
+            assert word in card
+
+
+def test_samples_are_closed_chairs(generator, tokens):
+    meshes = [generator.decode(token, resolution=64) for token in tokens]
+    assert all(mesh.is_watertight and mesh.volume > 0 for mesh in meshes)
+    assert sum(mesh.body_count == 1 for mesh in meshes) >= 6
+    for mesh in meshes:
+        # A seat across the middle, legs below it and a back above its rear edge.
+        levels = np.linspace(*mesh.bounds[:, 1], 9)[1:-1]
+        areas = [mesh.section([0, 1, 0], [0, y, 0]).to_2D()[0].area for y in levels]
+        assert max(areas[2:5]) > 2 * areas[-1]
+        assert max(areas[2:5]) > 2 * areas[0]
+        top = mesh.vertices[mesh.vertices[:, 1] > mesh.bounds[1, 1] - 0.1]
+        assert top[:, 2].mean() < 0
+
+
+def test_hierarchical_surface_is_the_dense_one(generator, tokens):
+    sparse = generator.decode(tokens[0], resolution=128)
+    dense = generator.decode(tokens[0], resolution=128, dense=True)
+    assert dense.metadata["field_queries"] == 129**3
+    points = np.random.default_rng(0).uniform(-1.05, 1.05, (100_000, 3))
+    assert volume_iou(occupancy(sparse, points), occupancy(dense, points)) >= 0.999
+
+
+@pytest.mark.parametrize(("resolution", "share"), [(128, 0.10), (256, 0.04)])
+def test_queries_are_a_small_share_of_the_dense_grid(generator, tokens, resolution, share):
+    queries = [
+        generator.decode(token, resolution=resolution).metadata["field_queries"]
+        for token in tokens[:3]
+    ]
+    assert np.mean(queries) <= share * (resolution + 1) ** 3
+
+
+def test_wrong_requests_are_refused(generator):
+    with pytest.raises(ValueError, match="category must be one of chair, got 'boat'"):
+        generator.sample(category="boat")
+    with pytest.raises(ValueError, match="num must be at least 1, got 0"):
+        generator.sample(num=0)
