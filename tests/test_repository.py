@@ -79,12 +79,6 @@ def test_ci_makes_the_checks_that_contributing_names():
     assert [line for line in ci if line in checks] == checks
 
 
-def test_shipped_models_are_small():
-    for path in (ROOT / "geoflow" / "models").rglob("*.safetensors"):
-        assert path.stat().st_size <= 12_000_000
-        assert (path.parent / "README.md").is_file()
-
-
 def test_no_large_or_foreign_files_are_tracked():
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -24,9 +24,10 @@ class Train:
     resume: bool = False
     """Continue the run in --out, with the options that it was started with."""
     init_from: str | None = None
-    """Start from a model: a shipped name or a folder."""
+    """Start from a model, a shipped name or a folder, with its networks, path and prediction."""
     steps: int | None = None
-    """Optimiser steps of each stage. Default: 10,000 for the autoencoder, 12,000 for the flow."""
+    """Optimiser steps of each stage. Default: 10,000 for the autoencoder and 12,000 for the flow,
+    or a tenth of that with --init-from."""
     autoencoder_steps: int | None = None
     """Optimiser steps of the autoencoder alone."""
     objective: Literal["cumulative", "flow-matching"] = "cumulative"

@@ -105,9 +105,10 @@ def _config(options: Train, data: DataConfig, categories: tuple[str, ...]) -> Ru
             interpolant=options.interpolant,
             prediction=options.prediction,
         )
+        autoencoder, flow = AutoencoderTraining(), FlowTraining()
     else:
         model = Generator.from_pretrained(options.init_from).config
-    autoencoder, flow = AutoencoderTraining(), FlowTraining()
+        autoencoder, flow = AutoencoderTraining.fine_tuning(), FlowTraining.fine_tuning()
     steps = options.autoencoder_steps or options.steps
     if steps is not None:
         autoencoder = replace(autoencoder, steps=steps)

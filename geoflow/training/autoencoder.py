@@ -53,6 +53,11 @@ class AutoencoderTraining:
     schedule: Schedule = field(default_factory=Schedule)
     """Learning rate."""
 
+    @staticmethod
+    def fine_tuning() -> AutoencoderTraining:
+        """A tenth of the steps at a third of the rate, for weights that are good already."""
+        return AutoencoderTraining(steps=1_000, schedule=Schedule(learning_rate=1e-3))
+
 
 def field_loss(
     predicted: Float[Tensor, "b q"], sdf: Float[Tensor, "b q"], options: AutoencoderTraining

@@ -53,6 +53,11 @@ class FlowTraining:
     schedule: Schedule = field(default_factory=lambda: Schedule(learning_rate=2e-3))
     """Learning rate."""
 
+    @staticmethod
+    def fine_tuning() -> FlowTraining:
+        """A tenth of the steps at a third of the rate; a trained map needs no diagonal first."""
+        return FlowTraining(steps=1_200, diagonal_first=0.0, schedule=Schedule(learning_rate=7e-4))
+
     def build_objective(self) -> Objective:
         """The objective named by `objective`.
 

@@ -224,7 +224,7 @@ def _save_stage(
     tensors |= with_prefix("optimiser", optimiser.state_tensors())
     if teacher is not None:
         tensors |= with_prefix("teacher", teacher.module.state_dict())
-    save_checkpoint(path, tensors, {"step": step})
+    save_checkpoint(path, tensors, {"step": step, "geoflow": __version__})
 
 
 def _load_stage(
