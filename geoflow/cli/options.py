@@ -30,7 +30,9 @@ class Train:
     or a tenth of that with --init-from."""
     autoencoder_steps: int | None = None
     """Optimiser steps of the autoencoder alone."""
-    objective: Literal["cumulative", "flow-matching"] = "cumulative"
+    objective: Literal[
+        "cumulative", "flow-matching", "lagrangian", "eulerian", "progressive", "consistency"
+    ] = "cumulative"
     """Objective of the flow map."""
     derivative: Literal["average", "jvp", "difference"] = "average"
     """How the cumulative identity is used."""

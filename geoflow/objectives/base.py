@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from geoflow.flow_map import FlowMap
@@ -93,3 +93,14 @@ class Weight:
                 f"the space of a weight must be field, velocity or edm, got {self.space!r}"
             )
         return weight.clamp(max=self.limit)
+
+
+def scatter_terms(
+    num: int, parts: dict[str, tuple[Int[Tensor, " k"], Float[Tensor, " k"]]]
+) -> Losses:
+    """Losses of `num` examples from the terms of disjoint parts of them, by index."""
+    terms = {
+        name: values.new_zeros(num).index_copy(0, index, values)
+        for name, (index, values) in parts.items()
+    }
+    return Losses(torch.stack(list(terms.values())).sum(0), terms)
