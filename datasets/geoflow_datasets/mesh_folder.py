@@ -25,7 +25,7 @@ from geoflow_datasets.bank import BOUND, NEAR_SHARE, ShapeBank, cache_folder
 from geoflow_datasets.mesh_sdf import Distance, MeshRefusedError, sign_mesh
 
 # Bumped when the processing changes, so that no old bank is met.
-_VERSION = 2
+_VERSION = 3
 _HELD_OUT = {"val": (0.8, 0.9), "test": (0.9, 1.0)}
 _NEAR_SCALES = (0.012, 0.05)
 ALL = "all"
@@ -44,6 +44,7 @@ class Report:
     components: int | None = None
     interior_fraction: float | None = None
     unclear_fraction: float | None = None
+    ray_agreement: float | None = None
     half_thickness: float | None = None
 
 
@@ -219,6 +220,7 @@ def _process(path: Path, *, folder: Path, num_surface: int, num_queries: int) ->
         components=int(mesh.body_count),
         interior_fraction=signed.interior_fraction,
         unclear_fraction=signed.unclear_fraction,
+        ray_agreement=signed.ray_agreement,
         half_thickness=signed.half_thickness,
     )
     return report, arrays

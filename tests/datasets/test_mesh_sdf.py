@@ -39,6 +39,7 @@ def test_box_has_its_exact_distance_however_it_is_wound(damage):
     np.testing.assert_allclose(signed.distance(POINTS), EXACT, atol=1e-4)
     np.testing.assert_allclose(signed.interior_fraction, np.prod(2 * HALF) / 2.1**3, atol=0.01)
     assert signed.surface.volume > 0
+    assert signed.ray_agreement > 0.999
 
 
 def test_winding_alone_is_wrong_where_faces_are_flipped():
@@ -63,6 +64,7 @@ def test_soup_of_unconnected_triangles_is_filled():
     )
     signed = sign_mesh(soup)
     assert signed.method == "filled"
+    assert signed.ray_agreement < 0.8
     np.testing.assert_allclose(signed.distance(POINTS), EXACT, atol=0.05)
     assert np.abs(signed.distance(POINTS) - EXACT).mean() < 0.015
 
