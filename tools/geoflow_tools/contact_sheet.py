@@ -1,7 +1,7 @@
 """Pictures of samples and reconstructions for documents.
 
 `python -m geoflow_tools.contact_sheet --out sheet.png` draws samples of a model at several step
-counts from the same noise; with --data, shapes of the procedural test split above them.
+counts from the same noise; with --data, shapes and their reconstructions above them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ import tyro
 
 from geoflow.generator import Generator
 from geoflow.geometry.extraction import extract_mesh
+from geoflow.geometry.mesh import normalise_mesh
 from geoflow.geometry.sdf import union_distance
+from geoflow_datasets import PROCEDURAL, load
+from geoflow_datasets.mesh_folder import read_mesh
 from geoflow_datasets.procedural import make_solids
-from geoflow_tools.validation import sample_rows
+from geoflow_tools.validation import encode_shape, sample_rows, try_decode
 from geoflow_viewer.picture import contact_sheet
 
 
@@ -36,8 +39,10 @@ class Options:
     """Step counts of the flow map, a row each."""
     ode_steps: int | None = 50
     """Steps of the ODE for the last row."""
-    data: bool = False
-    """Show shapes of the test split in the first row."""
+    data: str | None = None
+    """Show shapes and reconstructions: 'procedural' (test split), or a folder of meshes."""
+    category: str | None = None
+    """Category of the data. Default: the model's first."""
     seed: int = 0
     """Seed of the noise."""
     resolution: int = 96
@@ -56,6 +61,26 @@ def procedural_mesh(category: str, index: int, *, resolution: int = 96) -> trime
     return extract_mesh(field, resolution=resolution).mesh
 
 
+def data_rows(
+    generator: Generator, source: str, category: str, num: int, resolution: int
+) -> tuple[list[list[trimesh.Trimesh | None]], list[str]]:
+    """Shapes of a source and their reconstructions, with labels."""
+    if source == PROCEDURAL:
+        bank = load(source, category, split="test", num=num)
+        shapes = [procedural_mesh(category, i, resolution=resolution) for i in range(num)]
+        label = "data (test split)"
+    else:
+        bank = load(source, category, split="train", num=num)
+        names = bank.names[:num]
+        shapes = [normalise_mesh(read_mesh(Path(source) / name)) for name in names]
+        label = "meshes"
+    rebuilt = [
+        try_decode(generator, encode_shape(generator, bank, i), resolution)
+        for i in range(len(shapes))
+    ]
+    return [[*shapes], rebuilt], [label, "reconstruction"]
+
+
 def draw(options: Options) -> None:
     """Write the sheet."""
     generator = Generator.from_pretrained(options.model)
@@ -67,10 +92,10 @@ def draw(options: Options) -> None:
         seed=options.seed,
         resolution=options.resolution,
     )
-    if options.data:
-        category = generator.config.categories[0]
-        rows.insert(0, [procedural_mesh(category, i) for i in range(options.num)])
-        labels.insert(0, "data (test split)")
+    if options.data is not None:
+        category = options.category or generator.config.categories[0]
+        above, names = data_rows(generator, options.data, category, options.num, options.resolution)
+        rows, labels = above + rows, names + labels
     contact_sheet(rows, labels, options.out, size=options.size)
 
 
