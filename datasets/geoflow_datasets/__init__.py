@@ -15,6 +15,7 @@ def load(
     *,
     split: str,
     num: int,
+    up: str = "y",
     cache: Path | None = None,
     show_progress: bool = False,
 ) -> ShapeBank:
@@ -25,6 +26,7 @@ def load(
         category: a category's name; for a folder, "all" takes every category.
         split: "train", "val" or "test".
         num: number of procedural shapes; a folder gives all it has.
+        up: axis that points up in a folder's files, "y" or "z".
         cache: where banks are kept; default: $GEOFLOW_CACHE or ~/.cache/geoflow.
         show_progress: draw a progress bar while shapes are made.
 
@@ -40,5 +42,10 @@ def load(
     from geoflow_datasets.mesh_folder import load_mesh_folder
 
     return load_mesh_folder(
-        Path(source), category=category, split=split, cache=cache, show_progress=show_progress
+        Path(source),
+        category=category,
+        split=split,
+        up=up,
+        cache=cache,
+        show_progress=show_progress,
     )

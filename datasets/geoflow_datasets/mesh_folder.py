@@ -20,15 +20,16 @@ import numpy as np
 import trimesh
 from rich.progress import track
 
-from geoflow.geometry.mesh import SUFFIXES, normalise_mesh
+from geoflow.geometry.mesh import normalise_mesh
 from geoflow_datasets.bank import BOUND, NEAR_SHARE, ShapeBank, cache_folder
+from geoflow_datasets.layouts import ALL, SPLITS, category_of, find_meshes, split_of
 from geoflow_datasets.mesh_sdf import Distance, MeshRefusedError, sign_mesh
 
 # Bumped when the processing changes, so that no old bank is met.
 _VERSION = 3
-_HELD_OUT = {"val": (0.8, 0.9), "test": (0.9, 1.0)}
 _NEAR_SCALES = (0.012, 0.05)
-ALL = "all"
+# +Z up to +Y up: a quarter turn about -X.
+_Z_TO_Y = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 _REPORT = "report.json"
 
 
@@ -53,6 +54,7 @@ def load_mesh_folder(
     *,
     category: str = ALL,
     split: str = "train",
+    up: str = "y",
     num_surface: int = 4096,
     num_queries: int = 16_384,
     cache: Path | None = None,
@@ -65,6 +67,7 @@ def load_mesh_folder(
         folder: meshes directly inside, or in one folder per category.
         category: keep this category alone; "all", or a flat folder, keeps everything.
         split: "train", "val" or "test".
+        up: axis that points up in the files, "y" or "z".
         num_surface: surface points kept of each mesh.
         num_queries: signed distances kept of each mesh.
         cache: where the bank is kept.
@@ -74,11 +77,12 @@ def load_mesh_folder(
     Raises:
         ValueError: if the folder is missing, has no meshes of the category, or all are refused.
     """
-    if split not in ("train", *_HELD_OUT):
-        raise ValueError(f"split must be one of train, val, test, got {split!r}")
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     target = prepare_mesh_folder(
         folder,
         category=category,
+        up=up,
         num_surface=num_surface,
         num_queries=num_queries,
         cache=cache,
@@ -95,6 +99,7 @@ def prepare_mesh_folder(
     folder: Path,
     *,
     category: str = ALL,
+    up: str = "y",
     num_surface: int = 4096,
     num_queries: int = 16_384,
     cache: Path | None = None,
@@ -106,11 +111,14 @@ def prepare_mesh_folder(
     Raises:
         ValueError: as `load_mesh_folder`.
     """
+    if up not in ("y", "z"):
+        raise ValueError(f"up must be 'y' or 'z', got {up!r}")
     files = find_meshes(folder, category)
-    target = (cache or cache_folder()) / "meshes" / _key(folder, files, num_surface, num_queries)
+    key = _key(folder, files, f"{_VERSION}-{up}-{num_surface}-{num_queries}")
+    target = (cache or cache_folder()) / "meshes" / key
     if (target / "bank.json").is_file():
         return target
-    work = partial(_process, folder=folder, num_surface=num_surface, num_queries=num_queries)
+    work = partial(_process, folder=folder, up=up, num_surface=num_surface, num_queries=num_queries)
     workers = min(num_workers or os.cpu_count() or 1, len(files))
     done = _map(work, files, workers)
     results = list(track(done, total=len(files), description="meshes", disable=not show_progress))
@@ -131,37 +139,6 @@ def prepare_mesh_folder(
     text = json.dumps([asdict(report) for report in reports], indent=2)
     bank.save(target, {_REPORT: text})
     return target
-
-
-def split_of(name: str, num: int) -> str:
-    """Split of a mesh by a hash of its name; "train" in folders of fewer than ten."""
-    share = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
-    if num < 10:
-        return "train"
-    for split, (low, high) in _HELD_OUT.items():
-        if low <= share < high:
-            return split
-    return "train"
-
-
-def find_meshes(folder: Path, category: str = ALL) -> list[Path]:
-    """Mesh files of a folder, sorted.
-
-    Raises:
-        ValueError: if the folder is missing or has no mesh of the category.
-    """
-    if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not files:
-        raise ValueError(f"{folder} holds no meshes; expected files {', '.join(SUFFIXES)}")
-    names = {_category(folder, path) for path in files} - {""}
-    if names and category != ALL and category not in names:
-        raise ValueError(
-            f"{folder} has no category {category!r}; it has {', '.join(sorted(names))}, or all"
-        )
-    wanted = (category, "") if category != ALL else (*names, "")
-    return [path for path in files if _category(folder, path) in wanted]
 
 
 def load_reports(prepared: Path) -> list[Report]:
@@ -190,10 +167,10 @@ def _map(work: Callable[[Path], _Result], files: Sequence[Path], workers: int) -
         yield from pool.imap(work, files)
 
 
-def _process(path: Path, *, folder: Path, num_surface: int, num_queries: int) -> _Result:
-    name, category = path.relative_to(folder).as_posix(), _category(folder, path)
+def _process(path: Path, *, folder: Path, up: str, num_surface: int, num_queries: int) -> _Result:
+    name, category = path.relative_to(folder).as_posix(), category_of(folder, path)
     try:
-        mesh = normalise_mesh(read_mesh(path))
+        mesh = normalise_mesh(read_mesh(path, up=up))
         signed = sign_mesh(mesh)
     except (MeshRefusedError, ValueError) as error:
         return Report(name, category, refused=str(error)), None
@@ -226,8 +203,8 @@ def _process(path: Path, *, folder: Path, num_surface: int, num_queries: int) ->
     return report, arrays
 
 
-def read_mesh(path: Path) -> trimesh.Trimesh:
-    """One mesh from a file, its parts joined and equal vertices merged.
+def read_mesh(path: Path, *, up: str = "y") -> trimesh.Trimesh:
+    """One mesh from a file, +Y up, its parts joined and equal vertices merged.
 
     Raises:
         MeshRefusedError: if no reader understands the file.
@@ -245,6 +222,8 @@ def read_mesh(path: Path) -> trimesh.Trimesh:
     except Exception as error:  # Readers of many formats fail in as many ways.
         raise MeshRefusedError(f"it cannot be read: {error}") from error
     mesh.merge_vertices(merge_tex=True, merge_norm=True)
+    if up == "z":
+        mesh.apply_transform(_Z_TO_Y)
     return mesh
 
 
@@ -269,13 +248,8 @@ def _outer_surface(
     return np.concatenate(found)[:num], np.concatenate(turned)[:num]
 
 
-def _category(folder: Path, path: Path) -> str:
-    parts = path.relative_to(folder).parts
-    return parts[0] if len(parts) > 1 else ""
-
-
-def _key(folder: Path, files: Sequence[Path], num_surface: int, num_queries: int) -> str:
-    digest = hashlib.sha256(f"{_VERSION}-{num_surface}-{num_queries}".encode())
+def _key(folder: Path, files: Sequence[Path], options: str) -> str:
+    digest = hashlib.sha256(options.encode())
     for path in files:
         digest.update(path.relative_to(folder).as_posix().encode())
         digest.update(path.read_bytes())

@@ -19,6 +19,8 @@ class Train:
     """Procedural category, or with --data a folder: the category's name (or 'all')."""
     data: str = "procedural"
     """'procedural', or a folder of .obj, .ply, .stl, .off or .glb files."""
+    data_up: Literal["y", "z"] = "y"
+    """Axis that points up in the folder's files."""
     out: Path | None = None
     """Run folder. Default: runs/CATEGORY."""
     resume: bool = False

@@ -66,6 +66,7 @@ def train(options: Train) -> None:
                 data.category,
                 split=split,
                 num=data.num_shapes if split == "train" else _NUM_VALIDATION,
+                up=data.up,
                 show_progress=options.progress,
             )
             for split in ("train", "val")
@@ -76,7 +77,7 @@ def train(options: Train) -> None:
         names = run.config.model.categories
         banks = {split: bank.with_categories(names) for split, bank in banks.items()}
         if data.source != PROCEDURAL:
-            prepared = prepare_mesh_folder(Path(data.source), category=data.category)
+            prepared = prepare_mesh_folder(Path(data.source), category=data.category, up=data.up)
             print(summarise_reports(load_reports(prepared)))
         card = {"train_shapes": len(banks["train"])}
         _Reporter(options, run, banks["val"]).follow(run.train(banks["train"], card))
@@ -88,7 +89,7 @@ def _data(options: Train) -> DataConfig:
     from geoflow.training.run import DataConfig
 
     source = options.data if options.data == PROCEDURAL else str(Path(options.data).resolve())
-    return DataConfig(source, options.shape_category, options.num_shapes)
+    return DataConfig(source, options.shape_category, options.data_up, options.num_shapes)
 
 
 def _config(options: Train, data: DataConfig, categories: tuple[str, ...]) -> RunConfig:

@@ -49,6 +49,8 @@ class DataConfig:
     """The word procedural, or a folder of meshes."""
     category: str = "chair"
     """Category to keep."""
+    up: str = "y"
+    """Axis that points up in a folder's files."""
     num_shapes: int = 12_000
     """Procedural training shapes."""
 

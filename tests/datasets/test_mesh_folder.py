@@ -7,11 +7,11 @@ import trimesh
 from geoflow.geometry.mesh import SUFFIXES
 from geoflow.geometry.sdf import RoundBox
 from geoflow_datasets import load
+from geoflow_datasets.layouts import split_of
 from geoflow_datasets.mesh_folder import (
     load_mesh_folder,
     load_reports,
     prepare_mesh_folder,
-    split_of,
     summarise_reports,
 )
 
@@ -87,6 +87,41 @@ def test_categories_are_folders(tmp_path):
         every.with_categories(("lamp",))
     with pytest.raises(ValueError, match="no category 'lamp'; it has chair, table, or all"):
         load_mesh_folder(tmp_path / "meshes", category="lamp", cache=cache, **SIZE)
+
+
+def test_shapenet_gets_names_and_modelnet_keeps_its_splits(tmp_path):
+    shapenet = tmp_path / "shapenet"
+    write_box(shapenet / "03001627" / "a1b2" / "models" / "model_normalized.obj")
+    write_box(shapenet / "03797390" / "c3d4" / "models" / "model_normalized.obj")
+    chairs = load_mesh_folder(shapenet, category="chair", cache=tmp_path / "cache", **SIZE)
+    assert chairs.names == ("03001627/a1b2/models/model_normalized.obj",)
+    assert chairs.category_names == ("chair",)
+    for i in range(6):
+        for split in ("train", "test"):
+            write_box(tmp_path / "modelnet" / "desk" / split / f"desk_{split}{i}.off")
+    kept = {
+        split: load_mesh_folder(
+            tmp_path / "modelnet", category="desk", split=split, cache=tmp_path / "cache", **SIZE
+        ).names
+        for split in ("train", "test")
+    }
+    assert {len(names) for names in kept.values()} == {6}
+    assert all(f"/{split}/" in name for split, names in kept.items() for name in names)
+
+
+def test_z_up_files_are_turned(tmp_path):
+    cone = trimesh.creation.cone(radius=0.3, height=1.0)
+    (tmp_path / "meshes").mkdir()
+    cone.export(tmp_path / "meshes" / "cone.ply")
+    cache = tmp_path / "cache"
+    for up, axis in (("y", 2), ("z", 1)):
+        surface = load_mesh_folder(tmp_path / "meshes", up=up, cache=cache, **SIZE).surface[0]
+        tip = surface[:, axis] > 0.7
+        others = [i for i in range(3) if i != axis]
+        assert tip.any()
+        assert np.abs(surface[tip][:, others]).max() < 0.1
+    with pytest.raises(ValueError, match="up must be 'y' or 'z'"):
+        load_mesh_folder(tmp_path / "meshes", up="x", cache=cache, **SIZE)
 
 
 def test_refusals_are_reported_and_the_rest_is_used(tmp_path):
