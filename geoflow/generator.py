@@ -31,7 +31,7 @@ from geoflow.checkpoint import (
 from geoflow.config import ModelConfig, from_json, to_json
 from geoflow.flow_map import FlowMap
 from geoflow.geometry.extraction import Field, extract_mesh
-from geoflow.geometry.mesh import simplify_mesh
+from geoflow.geometry.mesh import remove_crumbs, simplify_mesh
 from geoflow.samplers import sample_flow_map, sample_ode
 from geoflow.seeds import step_generator
 from geoflow.symmetry import upright_frame
@@ -200,8 +200,16 @@ class Generator:
         resolution: int = 128,
         frame: Float[Tensor, "m 3"] | None = None,
         dense: bool = False,
+        crumbs: float = 0.01,
     ) -> trimesh.Trimesh:
         """Mesh of one latent; `metadata` holds the number of field queries.
+
+        Args:
+            tokens: the latent.
+            resolution: cells of the extraction grid along an edge.
+            frame: where the shape stands; default: upright.
+            dense: evaluate the field on the whole grid.
+            crumbs: components of less than this share of the volume are removed.
 
         Raises:
             EmptySurfaceError: if the latent's field has no surface.
@@ -211,8 +219,9 @@ class Generator:
             resolution=resolution,
             method="dense" if dense else "hierarchical",
         )
-        extraction.mesh.metadata["field_queries"] = extraction.field_queries
-        return extraction.mesh
+        mesh = remove_crumbs(extraction.mesh, crumbs)
+        mesh.metadata["field_queries"] = extraction.field_queries
+        return mesh
 
     def sample(
         self,

@@ -50,6 +50,30 @@ def normalise_mesh(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
     return copy
 
 
+def remove_crumbs(mesh: trimesh.Trimesh, share: float) -> trimesh.Trimesh:
+    """The mesh without closed components of less than `share` of its volume; at best the mesh.
+
+    Raises:
+        ValueError: if the share is not in [0, 1).
+    """
+    if not 0.0 <= share < 1.0:
+        raise ValueError(f"share must be in [0, 1), got {share}")
+    labels = trimesh.graph.connected_component_labels(mesh.face_adjacency, len(mesh.faces))
+    if labels.max() == 0:
+        return mesh
+    corners = mesh.triangles
+    # A closed component's volume is the sum of its faces' tetrahedra with any one point.
+    tetrahedra = (corners[:, 0] * np.cross(corners[:, 1], corners[:, 2])).sum(-1) / 6
+    volume = np.abs(np.bincount(labels, weights=tetrahedra))
+    kept = volume >= share * volume.sum()
+    if kept.all():
+        return mesh
+    clean = mesh.copy()
+    clean.update_faces(kept[labels])
+    clean.remove_unreferenced_vertices()
+    return clean
+
+
 def simplify_mesh(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
     """At most `faces` triangles by quadric decimation; the mesh itself where it has fewer.
 

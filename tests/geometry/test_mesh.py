@@ -7,6 +7,7 @@ import trimesh
 from geoflow.geometry.mesh import (
     SUFFIXES,
     normalise_mesh,
+    remove_crumbs,
     simplify_mesh,
     summarise,
     turn_up,
@@ -85,3 +86,19 @@ def test_summary_counts(ball):
     assert (summary.faces, summary.is_watertight, summary.components) == (2560, True, 2)
     open_ball = trimesh.Trimesh(ball.vertices, ball.faces[1:], process=False)
     assert not summarise(open_ball).is_watertight
+
+
+def test_crumbs_are_removed_by_their_share_of_the_volume(ball):
+    crumb = trimesh.creation.icosphere(subdivisions=1, radius=0.1).apply_translation([2, 0, 0])
+    both = trimesh.util.concatenate([ball, crumb])
+    both.metadata["seed"] = 3
+    clean = remove_crumbs(both, 0.01)
+    assert clean.body_count == 1
+    assert clean.is_watertight
+    assert clean.metadata["seed"] == 3
+    np.testing.assert_allclose(clean.volume, ball.volume, rtol=1e-9)
+    assert remove_crumbs(both, 0.0005).body_count == 2
+    assert remove_crumbs(both, 0.0) is both
+    assert remove_crumbs(ball, 0.5) is ball
+    with pytest.raises(ValueError, match=r"share must be in \[0, 1\), got 1.0"):
+        remove_crumbs(ball, 1.0)
