@@ -38,6 +38,13 @@ class TimePairs(ABC):
     ) -> tuple[Times, Times]:
         """Pairs (t, r) with t <= r, on the CPU."""
 
+    def draw(
+        self, x: Float[Tensor, "b *s"], generator: torch.Generator | None = None
+    ) -> tuple[Times, Times]:
+        """A pair for each example of `x`, of its dtype and on its device."""
+        t, r = self.sample(len(x), generator=generator, dtype=x.dtype)
+        return t.to(x.device), r.to(x.device)
+
 
 @dataclass(frozen=True)
 class UniformPairs(TimePairs):

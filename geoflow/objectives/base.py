@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from geoflow.flow_map import FlowMap
@@ -22,6 +22,17 @@ class Losses:
     """What to minimise the mean of."""
     terms: dict[str, Float[Tensor, " b"]]
     """Parts by name; zero where a part does not concern an example. They sum to the total."""
+
+    @staticmethod
+    def split(total: Float[Tensor, " b"], is_apart: Bool[Tensor, " b"]) -> Losses:
+        """Terms "map" of the examples whose two times differ, and "diagonal" of the others."""
+        return Losses(
+            total,
+            {
+                "diagonal": torch.where(is_apart, 0.0, total),
+                "map": torch.where(is_apart, total, 0.0),
+            },
+        )
 
 
 class Objective(ABC):

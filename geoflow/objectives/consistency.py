@@ -62,8 +62,7 @@ class Consistency(Objective):
     ) -> Losses:
         """Losses of noise x0 paired with data x1; `teacher` gives the later end."""
         path = flow_map.interpolant
-        t, _ = self.times.sample(len(x1), generator=generator, dtype=x1.dtype)
-        t = t.to(x1.device)
+        t, _ = self.times.draw(x1, generator)
         later, one = (t + self.step).clamp(max=1.0), torch.ones_like(t)
         x = path.interpolate(x0, x1, t)
         with torch.no_grad():

@@ -164,12 +164,12 @@ class Cumulative(Objective):
         those on it none.
         """
         path = flow_map.interpolant
-        t, r = self.times.sample(len(x1), generator=generator, dtype=x1.dtype)
+        t, r = self.times.draw(x1, generator)
         # Drawn for the whole batch, so that an example's split is its own.
         fraction = torch.rand(len(x1), generator=generator, dtype=x1.dtype)
         if self.split is not None:
             fraction = torch.full_like(fraction, self.split)
-        t, r, fraction = t.to(x1.device), r.to(x1.device), fraction.to(x1.device)
+        fraction = fraction.to(x1.device)
         x = path.interpolate(x0, x1, t)
         output = flow_map.field(x, t, r, cond)
         target = flow_map.prediction.conditional(x0, x1, t).detach().clone()
@@ -190,13 +190,7 @@ class Cumulative(Objective):
                     None if cond is None else cond[apart],
                 ).to(target.dtype)
         total = self.weight(flow_map, output - target, t)
-        return Losses(
-            total,
-            {
-                "diagonal": torch.where(is_apart, 0.0, total),
-                "map": torch.where(is_apart, total, 0.0),
-            },
-        )
+        return Losses.split(total, is_apart)
 
     def _target(
         self,

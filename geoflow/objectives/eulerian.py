@@ -55,8 +55,7 @@ class Eulerian(Objective):
         teacher: FlowMap | None = None,
     ) -> Losses:
         """Losses of noise x0 paired with data x1; `teacher` gives m_t, unless `velocity` does."""
-        t, r = self.times.sample(len(x1), generator=generator, dtype=x1.dtype)
-        t, r = t.to(x1.device), r.to(x1.device)
+        t, r = self.times.draw(x1, generator)
         x = flow_map.interpolant.interpolate(x0, x1, t)
         source = self.velocity or teacher or flow_map
         output = flow_map.field(x, t, r, cond)
@@ -76,10 +75,4 @@ class Eulerian(Objective):
                 guess = output[off].to(x.dtype)
                 target[off] = guess - cumulative_residual(flow_map, guess, m, derivative, *start)
         total = self.weight(flow_map, output - target, t)
-        return Losses(
-            total,
-            {
-                "diagonal": torch.where(is_apart, 0.0, total),
-                "map": torch.where(is_apart, total, 0.0),
-            },
-        )
+        return Losses.split(total, is_apart)

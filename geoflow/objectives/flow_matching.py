@@ -46,8 +46,7 @@ class FlowMatching(Objective):
     ) -> Losses:
         """Losses of noise x0 paired with data x1; the teacher is not used."""
         path = flow_map.interpolant
-        t, _ = self.times.sample(len(x1), generator=generator, dtype=x1.dtype)
-        t = t.to(x1.device)
+        t, _ = self.times.draw(x1, generator)
         target = flow_map.prediction.conditional(x0, x1, t)
         output = flow_map.field(path.interpolate(x0, x1, t), t, t, cond)
         total = self.weight(flow_map, output - target, t)

@@ -86,8 +86,7 @@ class Lagrangian(Objective):
         teacher: FlowMap | None = None,
     ) -> Losses:
         """Losses of noise x0 paired with data x1; `teacher` gives m_r, unless `velocity` does."""
-        t, r = self.times.sample(len(x1), generator=generator, dtype=x1.dtype)
-        t, r = t.to(x1.device), r.to(x1.device)
+        t, r = self.times.draw(x1, generator)
         x = flow_map.interpolant.interpolate(x0, x1, t)
         source = self.velocity or teacher or flow_map
         (on,) = (r == t).nonzero(as_tuple=True)

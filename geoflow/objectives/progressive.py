@@ -80,8 +80,7 @@ class Progressive(Objective):
         teacher: FlowMap | None = None,
     ) -> Losses:
         """Losses of noise x0 paired with data x1; `teacher` jumps, unless `target` does."""
-        t, r = self.times.sample(len(x1), generator=generator, dtype=x1.dtype)
-        t, r = t.to(x1.device), r.to(x1.device)
+        t, r = self.times.draw(x1, generator)
         x = flow_map.interpolant.interpolate(x0, x1, t)
         source = self.target or teacher or flow_map
         output = flow_map.field(x, t, r, cond)
@@ -94,10 +93,4 @@ class Progressive(Objective):
                 goal = composed_field(source, x[off], t[off], r[off], there, jumps=self.jumps)
             target[off] = goal.to(target.dtype)
         total = self.weight(flow_map, output - target, t)
-        return Losses(
-            total,
-            {
-                "diagonal": torch.where(is_apart, 0.0, total),
-                "map": torch.where(is_apart, total, 0.0),
-            },
-        )
+        return Losses.split(total, is_apart)
