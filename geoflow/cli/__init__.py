@@ -6,14 +6,16 @@ Exit codes: 0 done, 1 failure, 2 wrong usage.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from typing import Annotated
 
 import tyro
 
 from geoflow import __version__
-from geoflow.cli.errors import Failure, UsageError
+from geoflow.cli.errors import Failure, UsageError, one_line
 from geoflow.cli.options import Info, Sample, Train, View
 
 _Command = (
@@ -31,12 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(__version__)
         return 0
-    command = tyro.cli(
-        _Command,
-        prog="geoflow",
-        description=_DESCRIPTION,
-        args=arguments,
-    )
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            command = tyro.cli(_Command, prog="geoflow", description=_DESCRIPTION, args=arguments)
+    except SystemExit as end:
+        if end.code != 0:
+            print(f"geoflow: error: {one_line(said.getvalue())}", file=sys.stderr)
+        raise
     try:
         command.run()
     except UsageError as error:

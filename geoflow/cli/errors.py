@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,3 +31,13 @@ def failing() -> Iterator[None]:
         raise UsageError(str(error)) from error
     except OSError as error:
         raise Failure(str(error)) from error
+
+
+def one_line(message: str) -> str:
+    """A boxed message of the argument parser as one line, without its frame.
+
+    Frames are box-drawing characters (U+2500 to U+257F) and, in colour, escape sequences.
+    """
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", message)
+    parts = (re.sub(r"[\u2500-\u257f]+", " ", line).strip() for line in plain.splitlines())
+    return " ".join(part for part in parts if part)
