@@ -31,6 +31,7 @@ class FlowMap(nn.Module):
             )
         self.backbone = backbone
         self.interpolant = interpolant
+        self.prediction_key = prediction
         self.prediction: Prediction = PREDICTIONS[prediction](interpolant)
 
     @staticmethod
@@ -66,11 +67,37 @@ class FlowMap(nn.Module):
         p, q = self.prediction.coefficients(t, r)
         return expand_time(p, like=x) * field + expand_time(q, like=x) * x
 
+    def field_between(
+        self, x: Float[Tensor, "b *s"], y: Float[Tensor, "b *s"], t: Times, r: Times
+    ) -> Float[Tensor, "b *s"]:
+        """The field that takes x at t to y at r, for t and r apart: `apply_field` solved for it."""
+        p, q = self.prediction.coefficients(t, r)
+        return (y - expand_time(q, like=x) * x) / expand_time(p, like=x)
+
+    def diagonal(self) -> FlowMap:
+        """The map of first-order steps: its field is the instantaneous one, whatever the end."""
+        return FlowMap(Diagonal(self.backbone), self.interpolant, self.prediction_key)
+
     def velocity(
         self, x: Float[Tensor, "b *s"], t: Times, cond: Condition | None = None
     ) -> Float[Tensor, "b *s"]:
         """Velocity b_t(x) of the flow: the derivative of the map in r at r = t."""
         return self.prediction.velocity(self.field(x, t, t, cond), x, t)
+
+
+class Diagonal(nn.Module):
+    """A backbone that is told of no end: m_{t->r} = m_{t->t}."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(
+        self, x: Float[Tensor, "b *s"], t: Times, r: Times, cond: Condition | None = None
+    ) -> Float[Tensor, "b *s"]:
+        """Instantaneous field at t."""
+        field: Tensor = self.backbone(x, t, t, cond)
+        return field
 
 
 class Preconditioned(nn.Module):

@@ -1,12 +1,9 @@
-"""Exact flow of Gaussian data: the oracle of tests and examples.
+"""Exact flow of Gaussian data.
 
 For x1 ~ N(mu, diag(s^2)) the state x_t is N(beta mu, sigma^2), sigma^2 = alpha^2 + beta^2 s^2,
 and the flow keeps the number of standard deviations from the mean:
 
     psi_{t->r}(x) = beta_r mu + (sigma_r / sigma_t) (x - beta_t mu)
-
-Instantaneous fields are affine too, by E[x0 | x_t] and E[x1 | x_t]; the cumulative field is the
-one that the affine form of the prediction turns into psi.
 
 Reference: Albergo et al., "Stochastic Interpolants", 2023, arXiv:2303.08797.
 """
@@ -15,21 +12,17 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from geoflow.closed_form import ExactField
 from geoflow.flow_map import FlowMap
 from geoflow.interpolant import Interpolant
-from geoflow.prediction import PREDICTIONS
 from geoflow.times import expand_time
-from geoflow.typing import Condition, Times
+from geoflow.typing import Times
 
 
-class GaussianField(nn.Module):
-    """Backbone that outputs the exact cumulative field of Gaussian data.
-
-    Off the diagonal the field is a difference quotient: its relative rounding error is that of
-    the number format divided by r - t.
-    """
+class GaussianField(ExactField):
+    """Exact cumulative field of independent Gaussian coordinates."""
 
     def __init__(
         self,
@@ -38,13 +31,11 @@ class GaussianField(nn.Module):
         interpolant: Interpolant,
         prediction: str,
     ) -> None:
-        super().__init__()
+        super().__init__(interpolant, prediction)
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
         self.mean: Tensor
         self.std: Tensor
-        self.interpolant = interpolant
-        self.prediction = PREDICTIONS[prediction](interpolant)
 
     @staticmethod
     def flow_map(
@@ -54,16 +45,7 @@ class GaussianField(nn.Module):
         prediction: str,
     ) -> FlowMap:
         """The exact flow map, as the same class as a learned one."""
-        field = GaussianField(mean, std, interpolant, prediction)
-        return FlowMap(field, interpolant, prediction)
-
-    def forward(
-        self, x: Float[Tensor, "b *s"], t: Times, r: Times, cond: Condition | None = None
-    ) -> Float[Tensor, "b *s"]:
-        """Cumulative field m_{t->r}(x); the instantaneous field at r = t."""
-        p, q = (expand_time(c, like=x) for c in self.prediction.coefficients(t, r))
-        quotient = (self.flow(x, t, r) - q * x) / torch.where(p == 0, 1.0, p)
-        return torch.where(p == 0, self.instantaneous(x, t), quotient)
+        return GaussianField(mean, std, interpolant, prediction).as_flow_map()
 
     def marginal(
         self, t: Times, *, like: Float[Tensor, "b *s"]
@@ -88,11 +70,3 @@ class GaussianField(nn.Module):
         mean, std = self.marginal(t, like=x)
         score = (x - mean) / std.square()
         return alpha * score, self.mean + beta * self.std.square() * score
-
-    def instantaneous(self, x: Float[Tensor, "b *s"], t: Times) -> Float[Tensor, "b *s"]:
-        """Instantaneous field m_t(x): the conditional field is linear in its ends."""
-        return self.prediction.conditional(*self.ends(x, t), t)
-
-    def velocity(self, x: Float[Tensor, "b *s"], t: Times) -> Float[Tensor, "b *s"]:
-        """Velocity b_t(x) of the flow."""
-        return self.interpolant.velocity(*self.ends(x, t), t)

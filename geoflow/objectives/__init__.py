@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from geoflow.objectives.base import Losses, Objective, Weight
 from geoflow.objectives.consistency import Consistency
+from geoflow.objectives.consistency_trajectory import ConsistencyTrajectory
 from geoflow.objectives.cumulative import Cumulative
 from geoflow.objectives.eulerian import Eulerian
+from geoflow.objectives.flow_map_matching import FlowMapMatching
 from geoflow.objectives.flow_matching import FlowMatching
 from geoflow.objectives.lagrangian import Lagrangian
+from geoflow.objectives.neural_operator import NeuralOperator
 from geoflow.objectives.progressive import Progressive
+from geoflow.objectives.special_cases import SPECIAL_CASES, SpecialCase
 
 __all__ = [
     "OBJECTIVES",
+    "SPECIAL_CASES",
     "Consistency",
+    "ConsistencyTrajectory",
     "Cumulative",
     "Eulerian",
+    "FlowMapMatching",
     "FlowMatching",
     "Lagrangian",
     "Losses",
+    "NeuralOperator",
     "Objective",
     "Progressive",
+    "SpecialCase",
     "Weight",
+    "build_objective",
 ]
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -29,5 +39,23 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "lagrangian": Lagrangian,
     "eulerian": Eulerian,
     "progressive": Progressive,
+    "flow-map-matching": FlowMapMatching,
     "consistency": Consistency,
+    "consistency-trajectory": ConsistencyTrajectory,
+    "neural-operator": NeuralOperator,
 }
+
+
+def build_objective(name: str) -> Objective:
+    """The objective, or special case, of a name, with its default settings.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    if name in OBJECTIVES:
+        return OBJECTIVES[name]()
+    if name in SPECIAL_CASES:
+        return SPECIAL_CASES[name].build()
+    raise ValueError(
+        f"objective must be one of {', '.join([*OBJECTIVES, *SPECIAL_CASES])}, got {name!r}"
+    )

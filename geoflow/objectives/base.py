@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Literal
 
 import torch
@@ -61,6 +61,16 @@ class Objective(ABC):
                 compare the map with itself; default: `flow_map`.
         """
 
+    def distilling(self, frozen: FlowMap) -> Objective:
+        """This objective with a frozen map as its teacher, in the place of data or of itself.
+
+        Raises:
+            ValueError: for an objective that learns from data alone.
+        """
+        if not is_dataclass(self) or "frozen" not in {field.name for field in fields(self)}:
+            raise ValueError(f"{type(self).__name__} learns from data alone: it takes no teacher")
+        return replace(self, frozen=frozen)
+
 
 @dataclass(frozen=True)
 class Weight:
@@ -78,7 +88,8 @@ class Weight:
     data_std: float = 0.5
     """Standard deviation of the data, for "edm"."""
     power: float = 0.0
-    """Divide by (squared error + floor)^power, held fixed: 1 is nearly scale-free."""
+    """Divide by (squared error + floor)^power, held fixed: 1 is nearly scale-free. Where a target
+    is noisy and its noise is skewed, this moves the minimiser off the exact map."""
     floor: float = 1e-3
     """Keeps the division finite."""
 

@@ -37,7 +37,7 @@ class Eulerian(Objective):
     References: Boffi et al., 2024, arXiv:2406.07507; 2025, arXiv:2505.18825.
     """
 
-    velocity: FlowMap | None = None
+    frozen: FlowMap | None = None
     """Teacher whose diagonal is distilled; None: the map's own, anchored to the data."""
     times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=0.5))
     """Law of the pairs of times."""
@@ -54,16 +54,16 @@ class Eulerian(Objective):
         generator: torch.Generator | None = None,
         teacher: FlowMap | None = None,
     ) -> Losses:
-        """Losses of noise x0 paired with data x1; `teacher` gives m_t, unless `velocity` does."""
+        """Losses of noise x0 paired with data x1; `teacher` gives m_t, unless `frozen` does."""
         t, r = self.times.draw(x1, generator)
         x = flow_map.interpolant.interpolate(x0, x1, t)
-        source = self.velocity or teacher or flow_map
+        source = self.frozen or teacher or flow_map
         output = flow_map.field(x, t, r, cond)
         is_apart = r > t
         with torch.no_grad():
             instantaneous = source.field(x, t, t, cond)
             target = flow_map.prediction.conditional(x0, x1, t).to(x.dtype)
-            if self.velocity is not None:
+            if self.frozen is not None:
                 target = instantaneous.to(x.dtype)
             target = target.clone()
             (off,) = is_apart.nonzero(as_tuple=True)

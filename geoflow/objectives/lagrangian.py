@@ -68,7 +68,7 @@ class Lagrangian(Objective):
     References: Boffi et al., 2024, arXiv:2406.07507; 2025, arXiv:2505.18825.
     """
 
-    velocity: FlowMap | None = None
+    frozen: FlowMap | None = None
     """Teacher whose diagonal is distilled; None: the map's own, anchored to the data."""
     times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=0.5))
     """Law of the pairs of times; none may end at 1 exactly."""
@@ -85,14 +85,14 @@ class Lagrangian(Objective):
         generator: torch.Generator | None = None,
         teacher: FlowMap | None = None,
     ) -> Losses:
-        """Losses of noise x0 paired with data x1; `teacher` gives m_r, unless `velocity` does."""
+        """Losses of noise x0 paired with data x1; `teacher` gives m_r, unless `frozen` does."""
         t, r = self.times.draw(x1, generator)
         x = flow_map.interpolant.interpolate(x0, x1, t)
-        source = self.velocity or teacher or flow_map
+        source = self.frozen or teacher or flow_map
         (on,) = (r == t).nonzero(as_tuple=True)
         (off,) = (r > t).nonzero(as_tuple=True)
         here, there = (None, None) if cond is None else (cond[on], cond[off])
-        if self.velocity is None:
+        if self.frozen is None:
             target = flow_map.prediction.conditional(x0[on], x1[on], t[on])
         else:
             with torch.no_grad():

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from geoflow.flow_map import FlowMap
 from geoflow.objectives.base import Losses, Objective, Weight
-from geoflow.times import TimePairs, UniformPairs, expand_time
+from geoflow.times import TimePairs, UniformPairs
 from geoflow.typing import Condition, Times
 
 
@@ -40,8 +40,7 @@ def composed_field(
     for i in range(jumps):
         start, end = t + (r - t) * (i / jumps), t + (r - t) * ((i + 1) / jumps)
         state = flow_map(state, start, r if i == jumps - 1 else end, cond)
-    p, q = (expand_time(c, like=x) for c in flow_map.prediction.coefficients(t, r))
-    return (state - q * x) / p
+    return flow_map.field_between(x, state, t, r)
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,8 @@ class Progressive(Objective):
     References: Boffi et al., 2024, arXiv:2406.07507; Salimans & Ho, 2022, arXiv:2202.00512.
     """
 
-    target: FlowMap | None = None
-    """Frozen map to be matched; None: the map's own slow copy, anchored to the data."""
+    frozen: FlowMap | None = None
+    """Teacher that jumps; None: the map's own slow copy, anchored to the data."""
     jumps: int = 2
     """Jumps of the frozen map."""
     times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=0.5, end=0.4))
@@ -79,10 +78,10 @@ class Progressive(Objective):
         generator: torch.Generator | None = None,
         teacher: FlowMap | None = None,
     ) -> Losses:
-        """Losses of noise x0 paired with data x1; `teacher` jumps, unless `target` does."""
+        """Losses of noise x0 paired with data x1; `teacher` jumps, unless `frozen` does."""
         t, r = self.times.draw(x1, generator)
         x = flow_map.interpolant.interpolate(x0, x1, t)
-        source = self.target or teacher or flow_map
+        source = self.frozen or teacher or flow_map
         output = flow_map.field(x, t, r, cond)
         target = flow_map.prediction.conditional(x0, x1, t).clone()
         is_apart = r > t

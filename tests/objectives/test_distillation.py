@@ -40,7 +40,7 @@ def test_self_distillation_vanishes_on_the_exact_map_alone(
     assert objective(flow_map, x0, x1).terms["map"].max().item() < 1e-12
     one = torch.ones((), dtype=torch.float64)
     wrong = FlowMap(Perturbed(field, 0.1 * one), flow_map.interpolant, key)
-    distil = kind(velocity=flow_map, times=FixedPairs(TIMES, 0.9))
+    distil = kind(frozen=flow_map, times=FixedPairs(TIMES, 0.9))
     assert distil(flow_map, x0, x1).total.max().item() < 1e-12
     assert distil(wrong, x0, x1).total.mean().item() > 1e-6
 
@@ -51,7 +51,7 @@ def test_distillation_regresses_the_teacher_on_the_diagonal(
 ) -> None:
     _, flow_map = oracle("linear", "x1")
     x0, x1 = pairs(400)
-    losses = kind(velocity=flow_map, times=FixedPairs(0.5, 0.5))(flow_map, x0, x1)
+    losses = kind(frozen=flow_map, times=FixedPairs(0.5, 0.5))(flow_map, x0, x1)
     assert losses.total.max().item() < 1e-20
     # Without a teacher the diagonal is flow matching, whose loss is the conditional variance.
     own = kind(times=FixedPairs(0.5, 0.5))(flow_map, x0, x1)
@@ -67,7 +67,7 @@ def test_descent_on_the_exact_teacher_brings_the_map_to_it(
     size = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
     flow_map = FlowMap(Perturbed(field, size), exact.interpolant, "x1")
     x0, x1 = pairs(2000)
-    objective = kind(velocity=exact, times=FixedPairs(TIMES, 0.8))
+    objective = kind(frozen=exact, times=FixedPairs(TIMES, 0.8))
     for _ in range(60):
         (gradient,) = torch.autograd.grad(objective(flow_map, x0, x1).total.mean(), size)
         with torch.no_grad():
@@ -110,7 +110,7 @@ def test_progressive_matching_vanishes_on_the_exact_map_alone(path_key: str, key
     assert objective(exact, x0, x1).total.max().item() < 1e-12
     one = torch.ones((), dtype=torch.float64)
     wrong = FlowMap(Perturbed(field, 0.1 * one), exact.interpolant, key)
-    matched = Progressive(target=exact, times=FixedPairs(TIMES, 1.0))(wrong, x0, x1)
+    matched = Progressive(frozen=exact, times=FixedPairs(TIMES, 1.0))(wrong, x0, x1)
     # The perturbation is constant in time: its mean square is the whole loss.
     expected = (0.1 * (0.3 + exact.interpolant.interpolate(x0, x1, times(400)))).square().mean(1)
     torch.testing.assert_close(matched.total, expected, rtol=1e-6, atol=1e-9)
@@ -136,7 +136,7 @@ def test_consistency_distillation_errs_by_the_square_of_the_step() -> None:
     _, exact = oracle("linear", "x1")
     x0, x1 = pairs(4000)
     errors = [
-        Consistency(velocity=exact, step=h, times=FixedPairs(TIMES, 1.0))(exact, x0, x1)
+        Consistency(frozen=exact, step=h, times=FixedPairs(TIMES, 1.0))(exact, x0, x1)
         .total.mean()
         .sqrt()
         .item()

@@ -11,16 +11,23 @@ from torch import Tensor, nn
 
 from geoflow.flow_map import FlowMap
 from geoflow.interpolant import Linear
-from geoflow.objectives import OBJECTIVES, Cumulative, Losses, Objective, Weight
+from geoflow.objectives import (
+    OBJECTIVES,
+    SPECIAL_CASES,
+    Cumulative,
+    Losses,
+    Objective,
+    Weight,
+)
 from geoflow.times import UniformPairs
 from geoflow.typing import Condition, Times
 
 VARIANTS: dict[str, Callable[[], Objective]] = {
     **OBJECTIVES,
+    **{name: case.build for name, case in SPECIAL_CASES.items()},
     "cumulative-jvp": lambda: Cumulative(derivative="jvp"),
     "cumulative-difference": lambda: Cumulative(derivative="difference"),
     "cumulative-average": lambda: Cumulative(derivative="average", split=0.5),
-    "mean-flow-weight": lambda: Cumulative(weight=Weight(space="velocity", power=1.0)),
 }
 every_objective = pytest.mark.parametrize("name", VARIANTS)
 
@@ -95,17 +102,37 @@ def gradients(losses: Losses, flow_map: FlowMap) -> list[Tensor]:
     return list(torch.autograd.grad(losses.total.mean(), list(flow_map.parameters())))
 
 
-# The adaptive weight is frozen too: its gradient is not that of the weighted loss. The others
-# carry their gradient through more than one output; test_distillation has them.
-OTHERS = {"mean-flow-weight", "lagrangian", "consistency"}
+# A weight by size is held fixed: the gradient is not that of the weighted loss.
+WEIGHTED = {name for name in VARIANTS if VARIANTS[name]().weight.power}
+# The target holds the output itself, so that a slow copy does not freeze all of it.
+OWN_TARGET = {"cumulative-jvp", "cumulative-difference", "eulerian"}
+# The slow copy is read where the map leads, under stop-gradient; test_distillation has it.
+READS_AHEAD = {"lagrangian"}
 
 
-@pytest.mark.parametrize("name", [name for name in VARIANTS if name not in OTHERS])
+@pytest.mark.parametrize("name", sorted(VARIANTS.keys() - WEIGHTED - OWN_TARGET - READS_AHEAD))
+def test_gradients_reach_the_map_and_not_its_slow_copy(name: str) -> None:
+    """The gradient is the change of the loss as the map moves and its copy stands still."""
+    flow_map = FlowMap(Network(), Linear(), "x1")
+
+    def loss(moved: FlowMap) -> float:
+        return losses_of(name, moved, teacher=flow_map).total.mean().item()
+
+    assert_gradient(gradients(losses_of(name, flow_map), flow_map)[0], loss, flow_map)
+
+
+@pytest.mark.parametrize("name", sorted(OWN_TARGET))
 def test_the_gradient_is_that_of_the_loss_with_targets_frozen(name: str) -> None:
     flow_map = FlowMap(Network(), Linear(), "x1")
-    parameter = next(flow_map.parameters())
     gradient = gradients(losses_of(name, flow_map), flow_map)[0]
-    frozen = frozen_target(name, flow_map)
+    assert_gradient(gradient, frozen_target(name, flow_map), flow_map)
+    with pytest.raises(AssertionError):
+        assert_gradient(2 * gradient, frozen_target(name, flow_map), flow_map)
+
+
+def assert_gradient(gradient: Tensor, loss: Callable[[FlowMap], float], flow_map: FlowMap) -> None:
+    """The gradient in the first parameter is the central difference of a loss of maps."""
+    parameter = next(flow_map.parameters())
     direction = torch.randn(
         parameter.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3)
     )
@@ -115,7 +142,7 @@ def test_the_gradient_is_that_of_the_loss_with_targets_frozen(name: str) -> None
         moved = copy.deepcopy(flow_map)
         with torch.no_grad():
             next(moved.parameters()).add_(sign * h * direction)
-            values.append(frozen(moved))
+            values.append(loss(moved))
     difference = (values[0] - values[1]) / (2 * h)
     assert (gradient * direction).sum().item() == pytest.approx(difference, rel=1e-6)
 
@@ -150,6 +177,63 @@ def frozen_target(name: str, flow_map: FlowMap) -> Callable[[FlowMap], float]:
 
 
 @every_objective
+def test_accumulated_gradients_are_those_of_the_whole_batch(name: str) -> None:
+    """A loss is a sum over examples: their gradients may be taken one by one."""
+    flow_map = FlowMap(Network(), Linear(), "x1")
+    total = losses_of(name, flow_map).total
+    whole = torch.autograd.grad(total.mean(), list(flow_map.parameters()), retain_graph=True)
+    for half in total.chunk(2):
+        (half.sum() / len(total)).backward(retain_graph=True)
+    for parameter, gradient in zip(flow_map.parameters(), whole, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-12)
+    total[:8].mean().backward()
+    assert not torch.allclose(next(flow_map.parameters()).grad, whole[0], rtol=1e-3)
+
+
+@every_objective
+def test_functional_gradients_are_those_of_backward(name: str) -> None:
+    flow_map = FlowMap(Network(), Linear(), "x1")
+
+    class Loss(nn.Module):
+        """The mean loss as a module, whose weights torch.func may replace."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.flow_map = flow_map
+
+        def forward(self) -> Tensor:
+            """Mean loss."""
+            return losses_of(name, self.flow_map).total.mean()
+
+    module = Loss()
+    weights = {key: value.detach() for key, value in module.named_parameters()}
+    found = torch.func.grad(lambda w: torch.func.functional_call(module, w, ()))(weights)
+    for gradient, expected in zip(
+        found.values(), gradients(losses_of(name, flow_map), flow_map), strict=True
+    ):
+        torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-12)
+        assert expected.abs().max().item() > 1e-6
+
+
+@every_objective
+def test_losses_under_autocast_are_near_those_without(name: str) -> None:
+    """bfloat16 has three digits; derivatives are taken in float32 in any case."""
+    flow_map = FlowMap(Network().float(), Linear(), "x1")
+    x0, x1, cond = batch()
+    ends = (x0.float(), x1.float(), cond)
+    values = []
+    for enabled in (False, True):
+        generator = torch.Generator().manual_seed(2)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            losses = VARIANTS[name]()(flow_map, *ends, generator=generator)
+        losses.total.float().mean().backward()
+        values.append(losses.total.float().detach())
+    scale = values[0].mean()
+    assert (values[1] - values[0]).abs().max().item() < 0.05 * scale.item() + 0.05
+    assert not torch.equal(values[0], values[1])
+
+
+@every_objective
 def test_no_gradient_reaches_the_teacher(name: str) -> None:
     flow_map = FlowMap(Network(), Linear(), "x1")
     teacher = copy.deepcopy(flow_map)
@@ -179,7 +263,7 @@ def test_the_teacher_gives_the_targets_of_the_average() -> None:
 def test_weights_by_time(space: str, expected: float) -> None:
     flow_map = FlowMap(Network(), Linear(), "x1")
     error, t = torch.full((1, 3), 0.5), torch.full((1,), 0.4)
-    weight = Weight(space=space, data_std=0.5)  # type: ignore[arg-type]
+    weight = Weight(space=space, data_std=0.5)
     assert weight(flow_map, error, t).item() == pytest.approx(0.25 * expected, rel=1e-5)
 
 
@@ -199,7 +283,7 @@ def test_the_adaptive_weight_removes_the_scale() -> None:
 
 
 def test_an_unknown_space_is_refused() -> None:
-    weight = Weight(space="pixel")  # type: ignore[arg-type]
+    weight = Weight(space="pixel")
     with pytest.raises(ValueError, match="must be field, velocity or edm, got 'pixel'"):
         weight(FlowMap(Network(), Linear(), "x1"), torch.ones(1, 3), torch.ones(1))
 

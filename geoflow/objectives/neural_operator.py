@@ -1,0 +1,105 @@
+"""Neural operator: regress the whole solution of the ODE on where it starts.
+
+    L = E | m_{0->r}(x_0) - sg(y_r) |^2,    P y_r + Q x_0 = S_{0->r}(x_0),    every r of a grid
+
+S is Heun's solver on a frozen velocity, or on the slow copy's own diagonal, which data trains at
+the same time. The solution operator x_0 -> (psi_{0->r}(x_0))_r is learnt from pairs of input and
+solution, as Fourier neural operators and DeepONets learn theirs; no law of the map is used, and
+only jumps from noise are learnt: one step, to any time.
+
+References: Li et al., "Fourier Neural Operator", 2020, arXiv:2010.08895; Lu et al., "DeepONet",
+2019, arXiv:1910.03193; named as the baseline of distillation by Boffi et al., "Flow map
+matching", 2024, arXiv:2406.07507.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from geoflow.flow_map import FlowMap
+from geoflow.objectives.base import Losses, Objective, Weight, scatter_terms
+from geoflow.samplers import Method, sample_ode
+from geoflow.times import TimePairs, UniformPairs
+from geoflow.typing import Condition
+
+
+@dataclass(frozen=True)
+class NeuralOperator(Objective):
+    """Learn the solution operator of the ODE from its solutions."""
+
+    frozen: FlowMap | None = None
+    """Teacher whose diagonal is solved; None: the slow copy's own, anchored to the data."""
+    solver_steps: int = 8
+    """Steps of the solver, whose times are the ends that are learnt, moved at random."""
+    method: Method = "heun"
+    """Solver."""
+    times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=0.75))
+    """Law of the pairs: those on the diagonal are flow matching, the others start at t = 0."""
+    weight: Weight = field(default_factory=Weight)
+    """Weight of an example, by its start."""
+
+    def __post_init__(self) -> None:
+        """Check the number of steps.
+
+        Raises:
+            ValueError: for fewer than one.
+        """
+        if self.solver_steps < 1:
+            raise ValueError(f"solver_steps must be at least 1, got {self.solver_steps}")
+
+    def __call__(
+        self,
+        flow_map: FlowMap,
+        x0: Float[Tensor, "b *s"],
+        x1: Float[Tensor, "b *s"],
+        cond: Condition | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        teacher: FlowMap | None = None,
+    ) -> Losses:
+        """Losses of noise x0 paired with data x1; `teacher` is the slow copy.
+
+        Raises:
+            ValueError: for a prediction that cannot start at t = 0, such as x0.
+        """
+        t, r = self.times.draw(x1, generator)
+        (on,) = (r == t).nonzero(as_tuple=True)
+        (off,) = (r > t).nonzero(as_tuple=True)
+        here, there = (None, None) if cond is None else (cond[on], cond[off])
+        x = flow_map.interpolant.interpolate(x0[on], x1[on], t[on])
+        goal = flow_map.prediction.conditional(x0[on], x1[on], t[on])
+        diagonal = self.weight(flow_map, flow_map.field(x, t[on], t[on], here) - goal, t[on])
+        whole = self._solution_loss(
+            flow_map, self.frozen or teacher or flow_map, x0[off], there, generator
+        )
+        return scatter_terms(len(x0), {"diagonal": (on, diagonal), "map": (off, whole)})
+
+    def _solution_loss(
+        self,
+        flow_map: FlowMap,
+        source: FlowMap,
+        noise: Tensor,
+        cond: Condition | None,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """Mean over the solver's times of the loss of each trajectory."""
+        num = self.solver_steps
+        shift = torch.rand((), generator=generator, dtype=torch.float64)
+        inner = (torch.arange(1, num, dtype=torch.float64) - shift) / num
+        grid = torch.cat([shift.new_zeros(1), inner, shift.new_ones(1)])
+        with torch.no_grad():
+            solution = sample_ode(source, noise, cond=cond, method=self.method, times=grid)
+            states = list(solution)
+        start = states[0]
+        zero = start.new_zeros(len(start))
+        losses = []
+        for state, time in zip(states[1:], grid[1:].tolist(), strict=True):
+            r = torch.full_like(zero, time)
+            target = flow_map.field_between(start, state, zero, r)
+            output = flow_map.field(start, zero, r, cond)
+            losses.append(self.weight(flow_map, output - target, zero))
+        return torch.stack(losses).mean(0)
