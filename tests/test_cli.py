@@ -6,12 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+import typing
 
 import pytest
 import torch
 import trimesh
 
+from geoflow import Generator
 from geoflow.checkpoint import load_checkpoint
+from geoflow.cli.options import Train
+from geoflow.objectives import OBJECTIVES, SPECIAL_CASES
 
 TRAIN = ("train", "--shape-category", "bottle", "--num-shapes", "6", "--sheet-every", "0",
          "--no-progress", "--device", "cpu")  # fmt: skip
@@ -96,6 +100,30 @@ def test_info_names_versions_and_devices():
         assert word in result.stdout
 
 
+def test_a_model_is_distilled(tmp_path, run):
+    """The student keeps its teacher's autoencoder; its flow alone has moved."""
+    out = tmp_path / "student"
+    flags = ("--teacher", run, "--objective", "lagrangian", "--coupling", "batch")
+    result = geoflow(*TRAIN, *flags, "--steps", 2, "--out", out)
+    assert result.returncode == 0, result.stderr
+    teacher, student = (Generator.from_pretrained(str(folder)) for folder in (run, out))
+    same, moved = (
+        [torch.equal(a, b) for a, b in zip(old.parameters(), new.parameters(), strict=True)]
+        for old, new in (
+            (teacher.autoencoder, student.autoencoder),
+            (teacher.flow_map, student.flow_map),
+        )
+    )
+    assert all(same)
+    assert not all(moved)
+    assert student.card["run"]["teacher"] == str(run)
+
+
+def test_the_options_name_every_objective():
+    hint = typing.get_type_hints(Train)["objective"]
+    assert set(typing.get_args(hint)) == {*OBJECTIVES, *SPECIAL_CASES}
+
+
 WRONG = {
     "unknown category": ((*TRAIN[:2], "boat"), "chair, table, lamp"),
     "data missing": (("train", "--data", "nowhere"), "existing folder of meshes"),
@@ -108,6 +136,15 @@ WRONG = {
     "no out": (("sample",), "--out"),
     "unknown flag": (("sample", "--out", "a.obj", "--stepz", "2"), "--stepz"),
     "objective": (("train", "--objective", "gan"), "cumulative"),
+    "teacher of data alone": (
+        ("train", "--teacher", "chair", "--objective", "flow-matching"),
+        "FlowMatching learns from data alone",
+    ),
+    "teacher and start": (("train", "--teacher", "chair", "--init-from", "chair"), "exclude"),
+    "another cell": (("train", "--init-from", "chair", "--objective", "mean-flow"), "has x1"),
+    "share": (("train", "--diagonal", "2"), "diagonal must be in [0, 1], got 2.0"),
+    "derivative": (("train", "--objective", "lagrangian", "--derivative", "jvp"), "derivative is"),
+    "no autoencoder": (("train", "--autoencoder-steps", "0"), "must be at least 1"),
     "view missing": (("view", "nothing.obj"), "there is no mesh file"),
     "view png": (("view", "--png", "a.jpg"), "must end in .png"),
     "device": (("sample", "--out", "a.obj", "--device", "tpu"), "cuda"),

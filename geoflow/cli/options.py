@@ -27,21 +27,48 @@ class Train:
     """Continue the run in --out, with the options that it was started with."""
     init_from: str | None = None
     """Start from a model, a shipped name or a folder, with its networks, path and prediction."""
+    teacher: str | None = None
+    """Distil the flow of a model: start from it, keep its autoencoder, and learn from its flow."""
     steps: int | None = None
     """Optimiser steps of each stage. Default: 10,000 for the autoencoder and 12,000 for the flow,
-    or a tenth of that with --init-from."""
+    or a tenth of that with --init-from or --teacher."""
     autoencoder_steps: int | None = None
-    """Optimiser steps of the autoencoder alone."""
+    """Optimiser steps of the autoencoder alone; 0 keeps that of --init-from as it is."""
     objective: Literal[
-        "cumulative", "flow-matching", "lagrangian", "eulerian", "progressive", "consistency"
+        "cumulative",
+        "flow-matching",
+        "lagrangian",
+        "eulerian",
+        "progressive",
+        "flow-map-matching",
+        "consistency",
+        "consistency-trajectory",
+        "neural-operator",
+        "mean-flow",
+        "euler-mean-flow",
+        "shortcut",
+        "progressive-distillation",
+        "trigflow",
     ] = "cumulative"
-    """Objective of the flow map."""
-    derivative: Literal["average", "jvp", "difference"] = "average"
-    """How the cumulative identity is used."""
-    interpolant: Literal["linear", "vp", "ve", "trigonometric"] = "linear"
-    """Path between noise and data."""
-    prediction: Literal["x1", "u", "x0", "v"] = "x1"
-    """What the network predicts."""
+    """Objective of the flow map; docs/choosing.md compares them."""
+    derivative: Literal["average", "jvp", "difference"] | None = None
+    """How a cumulative objective uses its identity. Default: average, or as the special case."""
+    times: Literal["uniform", "logit-normal"] | None = None
+    """Law of the pairs of times. Default: as the objective."""
+    diagonal: float | None = None
+    """Share of pairs of times that are equal. Default: as the objective."""
+    end: float | None = None
+    """Share of the other pairs that end at the data. Default: as the objective."""
+    weight_space: Literal["field", "velocity", "edm"] | None = None
+    """Where errors count. Default: as the objective."""
+    weight_power: float | None = None
+    """Divide each squared error by itself to this power. Default: as the objective."""
+    coupling: Literal["independent", "batch"] = "independent"
+    """Pair noise and data at random, or by optimal transport over each batch."""
+    interpolant: Literal["linear", "vp", "ve", "trigonometric"] | None = None
+    """Path between noise and data. Default: linear, or as the special case."""
+    prediction: Literal["x1", "u", "x0", "v"] | None = None
+    """What the network predicts. Default: x1, or as the special case."""
     symmetry: Literal["frame", "so2", "so3"] = "frame"
     """Upright samples in a frame; symmetric about the up axis; or in any pose."""
     num_shapes: int = 12_000

@@ -23,20 +23,35 @@ from geoflow_datasets.mesh_folder import (
 from geoflow_datasets.procedural import CATEGORIES
 
 if TYPE_CHECKING:
+    from geoflow.training.flow import FlowTraining
     from geoflow.training.loop import Progress as StepProgress
     from geoflow.training.run import DataConfig, Run, RunConfig
     from geoflow_datasets.bank import ShapeBank
 
 _NUM_VALIDATION = 32
 _SMOOTHING = 0.98
+# Options of the command that are those of FlowTraining.
+_FLOW_OPTIONS = (
+    "objective",
+    "derivative",
+    "times",
+    "diagonal",
+    "end",
+    "weight_space",
+    "weight_power",
+    "coupling",
+)
 
 
 def train(options: Train) -> None:
     """Check, prepare the data, train both stages with reports, and say where the model is."""
-    for name in ("steps", "autoencoder_steps"):
-        value = getattr(options, name)
-        if value is not None:
-            check_at_least(name.replace("_", "-"), value, 1)
+    if options.steps is not None:
+        check_at_least("steps", options.steps, 1)
+    if options.autoencoder_steps is not None:
+        lowest = 1 if options.init_from is None and options.teacher is None else 0
+        check_at_least("autoencoder-steps", options.autoencoder_steps, lowest)
+    if options.init_from is not None and options.teacher is not None:
+        raise UsageError("--teacher and --init-from exclude each other: a student starts from it")
     check_at_least("num-shapes", options.num_shapes, 2)
     check_at_least("checkpoint-every", options.checkpoint_every, 1)
     check_at_least("sheet-every", options.sheet_every, 0)
@@ -59,7 +74,7 @@ def train(options: Train) -> None:
             data = run.config.data
         else:
             check_free(folder)
-            data = _data(options)
+            data, flow = _data(options), _flow(options)
         banks = {
             split: load(
                 data.source,
@@ -72,7 +87,7 @@ def train(options: Train) -> None:
             for split in ("train", "val")
         }
         if not options.resume:
-            config = _config(options, data, banks["train"].category_names)
+            config = _config(options, data, flow, banks["train"].category_names)
             run = Run.create(folder, config, device=device)
         names = run.config.model.categories
         banks = {split: bank.with_categories(names) for split, bank in banks.items()}
@@ -92,30 +107,66 @@ def _data(options: Train) -> DataConfig:
     return DataConfig(source, options.shape_category, options.data_up, options.num_shapes)
 
 
-def _config(options: Train, data: DataConfig, categories: tuple[str, ...]) -> RunConfig:
+def _cell(options: Train) -> tuple[str | None, str | None]:
+    """Interpolant and prediction that are asked for, or belong to the special case."""
+    from geoflow.objectives import SPECIAL_CASES
+
+    case = SPECIAL_CASES.get(options.objective)
+    if case is None:
+        return options.interpolant, options.prediction
+    return options.interpolant or case.interpolant, options.prediction or case.prediction
+
+
+def _flow(options: Train) -> FlowTraining:
+    """Options of the second stage; settings that do not go together are refused here."""
+    from geoflow.generator import Generator
+    from geoflow.training.flow import FlowTraining
+
+    start = options.init_from or options.teacher
+    flow = FlowTraining() if start is None else FlowTraining.fine_tuning()
+    named = {name: getattr(options, name) for name in _FLOW_OPTIONS}
+    flow = replace(flow, steps=options.steps or flow.steps, **named)
+    objective = flow.build_objective()
+    if start is not None:
+        generator = Generator.from_pretrained(start)
+        for name, value in zip(("interpolant", "prediction"), _cell(options), strict=True):
+            has = getattr(generator.config, name)
+            if value not in (None, has):
+                raise UsageError(
+                    f"--objective {options.objective} or --{name} asks for the {name} {value}, "
+                    f"but {start} has {has}: leave the option out, or start afresh"
+                )
+        if options.teacher is not None:
+            objective.distilling(generator.flow_map)
+    return flow
+
+
+def _config(
+    options: Train, data: DataConfig, flow: FlowTraining, categories: tuple[str, ...]
+) -> RunConfig:
     from geoflow.config import ModelConfig
     from geoflow.generator import Generator
     from geoflow.training.autoencoder import AutoencoderTraining
-    from geoflow.training.flow import FlowTraining
     from geoflow.training.run import RunConfig
 
-    if options.init_from is None:
+    start = options.init_from or options.teacher
+    if start is None:
+        interpolant, prediction = _cell(options)
         model = ModelConfig.build(
             symmetry=options.symmetry,
             categories=categories,
-            interpolant=options.interpolant,
-            prediction=options.prediction,
+            interpolant=interpolant or "linear",
+            prediction=prediction or "x1",
         )
-        autoencoder, flow = AutoencoderTraining(), FlowTraining()
+        autoencoder = AutoencoderTraining()
     else:
-        model = Generator.from_pretrained(options.init_from).config
-        autoencoder, flow = AutoencoderTraining.fine_tuning(), FlowTraining.fine_tuning()
-    steps = options.autoencoder_steps or options.steps
-    if steps is not None:
+        model = Generator.from_pretrained(start).config
+        autoencoder = AutoencoderTraining.fine_tuning()
+    steps = options.steps if options.autoencoder_steps is None else options.autoencoder_steps
+    if options.teacher is not None:
+        autoencoder = replace(autoencoder, steps=0)
+    elif steps is not None:
         autoencoder = replace(autoencoder, steps=steps)
-    if options.steps is not None:
-        flow = replace(flow, steps=options.steps)
-    flow = replace(flow, objective=options.objective, derivative=options.derivative)
     return RunConfig(
         data=data,
         model=model,
@@ -123,6 +174,7 @@ def _config(options: Train, data: DataConfig, categories: tuple[str, ...]) -> Ru
         flow=flow,
         seed=options.seed,
         init_from=options.init_from,
+        teacher=options.teacher,
         checkpoint_every=options.checkpoint_every,
     )
 

@@ -8,17 +8,20 @@ of the stopped targets is the moving average of the weights, which is also what 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from geoflow.backbones import FieldAutoencoder
+from geoflow.couplings import COUPLINGS, Coupling
 from geoflow.flow_map import FlowMap
-from geoflow.objectives import OBJECTIVES, Cumulative, FlowMatching, Objective
+from geoflow.objectives import Cumulative, FlowMatching, Objective, build_objective
 from geoflow.seeds import step_generator
 from geoflow.symmetry import Symmetry, upright_frame
+from geoflow.times import TIME_PAIRS
 from geoflow.training.autoencoder import mirror_batch
 from geoflow.training.ema import Ema
 from geoflow.training.loop import Progress
@@ -37,9 +40,21 @@ class FlowTraining:
     batch: int = 128
     """Latents of a step."""
     objective: str = "cumulative"
-    """Key of OBJECTIVES."""
-    derivative: str = "average"
-    """How the cumulative identity is used: average, jvp or difference."""
+    """Key of OBJECTIVES or SPECIAL_CASES."""
+    derivative: str | None = None
+    """How the cumulative identity is used: average, jvp or difference; None: as the objective."""
+    times: str | None = None
+    """Key of TIME_PAIRS; None: as the objective. Likewise for what follows."""
+    diagonal: float | None = None
+    """Share of pairs of times with r = t."""
+    end: float | None = None
+    """Share of the other pairs with r = 1."""
+    weight_space: str | None = None
+    """Where errors count: field, velocity or edm."""
+    weight_power: float | None = None
+    """Divide by (squared error + floor)^power."""
+    coupling: str = "independent"
+    """Key of COUPLINGS."""
     diagonal_first: float = 0.3
     """Share of the run, at its start, that is flow matching alone."""
     ema: float = 0.995
@@ -59,18 +74,45 @@ class FlowTraining:
         return FlowTraining(steps=1_200, diagonal_first=0.0, schedule=Schedule(learning_rate=7e-4))
 
     def build_objective(self) -> Objective:
-        """The objective named by `objective`.
+        """The objective, with the settings that are given.
+
+        Raises:
+            ValueError: for an unknown name, or a setting that the objective does not have.
+        """
+        objective: Any = build_objective(self.objective)
+        if self.derivative is not None:
+            if not isinstance(objective, Cumulative):
+                raise ValueError(
+                    f"derivative is a setting of cumulative objectives, not of {self.objective}"
+                )
+            objective = replace(objective, derivative=self.derivative)  # type: ignore[arg-type]
+        times = objective.times
+        if self.times is not None:
+            if self.times not in TIME_PAIRS:
+                raise ValueError(
+                    f"times must be one of {', '.join(TIME_PAIRS)}, got {self.times!r}"
+                )
+            # The shares stay those of the objective.
+            times = TIME_PAIRS[self.times](diagonal=times.diagonal, end=times.end)  # type: ignore[call-arg]
+        shares = {"diagonal": self.diagonal, "end": self.end}
+        times = replace(
+            times, **{name: share for name, share in shares.items() if share is not None}
+        )
+        weights = {"space": self.weight_space, "power": self.weight_power}
+        chosen = {name: value for name, value in weights.items() if value is not None}
+        return replace(objective, times=times, weight=replace(objective.weight, **chosen))
+
+    def build_coupling(self) -> Coupling:
+        """The coupling named by `coupling`.
 
         Raises:
             ValueError: for an unknown name.
         """
-        if self.objective not in OBJECTIVES:
+        if self.coupling not in COUPLINGS:
             raise ValueError(
-                f"objective must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}"
+                f"coupling must be one of {', '.join(COUPLINGS)}, got {self.coupling!r}"
             )
-        if self.objective == "cumulative":
-            return Cumulative(derivative=self.derivative)  # type: ignore[arg-type]
-        return OBJECTIVES[self.objective]()
+        return COUPLINGS[self.coupling]()
 
 
 @dataclass(frozen=True)
@@ -130,13 +172,18 @@ def train_flow(
     seed: int = 0,
     start: int = 0,
     device: torch.device | str = "cpu",
+    frozen: FlowMap | None = None,
 ) -> Iterator[Progress]:
     """Yield after every step from `start` on; `latents` are those of the flow, scaled.
+
+    A `frozen` map is distilled; without one the data are learnt from.
 
     Raises:
         FloatingPointError: if the loss is not finite; nothing of that step is applied.
     """
-    objective = options.build_objective()
+    objective, coupling = options.build_objective(), options.build_coupling()
+    if frozen is not None:
+        objective = objective.distilling(frozen)
     warm_up = FlowMatching()
     flow_map.train()
     for step in range(start, options.steps):
@@ -145,10 +192,12 @@ def train_flow(
         x1 = latents.tokens[index].to(device)
         x0 = torch.randn(x1.shape, generator=generator).to(device)
         condition = Condition(upright_frame(symmetry, len(x1)), latents.category[index])
+        condition = condition.to(device)
+        x0 = coupling(x0, x1, condition)
         current = warm_up if step < options.diagonal_first * options.steps else objective
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.bf16):
             losses = current(
-                flow_map, x0, x1, condition.to(device), generator=generator, teacher=teacher.module
+                flow_map, x0, x1, condition, generator=generator, teacher=teacher.module
             )
         loss = losses.total.float().mean()
         if not torch.isfinite(loss):
@@ -161,6 +210,3 @@ def train_flow(
         teacher.update(flow_map, step)
         terms = {name: value.float().mean().item() for name, value in losses.terms.items()}
         yield Progress(STAGE, step + 1, options.steps, loss.item(), terms)
-
-
-__all__ = ["Cumulative", "FlowTraining", "Latents", "encode_shapes", "train_flow"]

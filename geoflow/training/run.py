@@ -72,8 +72,20 @@ class RunConfig:
     """Seed of weights, batches and noise."""
     init_from: str | None = None
     """Model whose weights both stages start from."""
+    teacher: str | None = None
+    """Model whose flow is distilled: the student starts from it and keeps its autoencoder."""
     checkpoint_every: int = 500
     """Steps between checkpoints; each stage also saves at its end."""
+
+
+def frozen_flow(model: str, device: str) -> FlowMap:
+    """The flow map of a model, frozen: as jumps, or as steps if it knows the diagonal alone."""
+    teacher = Generator.from_pretrained(model)
+    teacher.to(device)
+    flow_map = teacher.flow_map.requires_grad_(False).eval()
+    run: dict[str, Any] = teacher.card.get("run", {})
+    is_diagonal = run.get("flow", {}).get("objective") == "flow-matching"
+    return flow_map.diagonal() if is_diagonal else flow_map
 
 
 def check_free(folder: Path) -> None:
@@ -90,11 +102,13 @@ class Run:
     def __init__(self, folder: Path, config: RunConfig, *, device: str = "cpu") -> None:
         self.folder, self.config, self.device = folder, config, device
         torch.manual_seed(config.seed)
-        if config.init_from is None:
+        start = config.init_from or config.teacher
+        if start is None:
             self.generator = Generator.build(config.model)
         else:
-            self.generator = Generator.from_pretrained(config.init_from)
+            self.generator = Generator.from_pretrained(start)
         self.generator.to(device)
+        self.frozen = None if config.teacher is None else frozen_flow(config.teacher, device)
         self.teacher: Ema[FlowMap] = Ema(self.generator.flow_map, config.flow.ema)
 
     @staticmethod
@@ -171,7 +185,7 @@ class Run:
             save_checkpoint(path, stored, {})
         scale.to("cpu")
         frame = upright_frame(symmetry, len(encoded.tokens))
-        if self.config.init_from is None:
+        if self.config.init_from is None and self.config.teacher is None:
             scale.fit(encoded.tokens, frame)
         scaled = Latents(scale.normalise(encoded.tokens, frame), encoded.category)
         scale.to(self.device)
@@ -192,6 +206,7 @@ class Run:
             seed=self.config.seed,
             start=start,
             device=self.device,
+            frozen=self.frozen,
         ):
             if self._is_due(progress):
                 _save_stage(path, flow_map, optimiser, progress.step, self.teacher)
