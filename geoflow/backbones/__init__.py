@@ -1,14 +1,17 @@
 """Networks. Each file states its symmetry group in its first line."""
 
 from geoflow.backbones.field import FieldAutoencoder, FieldConfig
+from geoflow.backbones.mlp import MLP, MLPConfig
 from geoflow.backbones.token_transformer import TokenTransformer, TransformerConfig
 
-BACKBONES = {"field": FieldAutoencoder, "token-transformer": TokenTransformer}
+BACKBONES = {"field": FieldAutoencoder, "token-transformer": TokenTransformer, "mlp": MLP}
 
 __all__ = [
     "BACKBONES",
+    "MLP",
     "FieldAutoencoder",
     "FieldConfig",
+    "MLPConfig",
     "TokenTransformer",
     "TransformerConfig",
 ]

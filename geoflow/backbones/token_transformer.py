@@ -10,7 +10,6 @@ embeddings, Li et al., "Cumulative flow maps", 2026, arXiv:2605.03623.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -18,11 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from geoflow.backbones.layers import Invariants, ScalarVectorBlock, VectorLinear, expand_frame
+from geoflow.backbones.times import TimeEmbedding
 from geoflow.typing import Condition, Times
-
-# Highest frequency of the time embedding, in radians per unit of time: finite differences in
-# time with a step of 3e-4 stay in the linear range.
-_MAX_FREQUENCY = 32.0
 
 
 @dataclass(frozen=True)
@@ -51,22 +47,6 @@ class TransformerConfig:
     """Hidden channels of the feed-forward parts, in units of the width."""
     condition_width: int = 128
     """Channels of the time and category embedding."""
-
-
-class TimeEmbedding(nn.Module):
-    """Sinusoidal features of a time, then a two-layer perceptron."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        frequencies = torch.exp(torch.linspace(0.0, math.log(_MAX_FREQUENCY), 32))
-        self.register_buffer("frequencies", frequencies, persistent=False)
-        self.mlp = nn.Sequential(nn.Linear(64, channels), nn.SiLU(), nn.Linear(channels, channels))
-        self.frequencies: Tensor
-
-    def forward(self, t: Times) -> Float[Tensor, "b d"]:
-        """Embed."""
-        phase = t[:, None] * self.frequencies
-        return self.mlp(torch.cat([phase.sin(), phase.cos()], dim=-1))
 
 
 class TokenTransformer(nn.Module):

@@ -1,4 +1,4 @@
-"""`python -m geoflow_tools.bench sample`: run a benchmark, print its JSON, and write it."""
+"""`python -m geoflow_tools.bench sample|objectives`: run a benchmark, print and write its JSON."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import json
 import tyro
 
 from geoflow.atomic import write_text
+from geoflow_tools.bench.objectives import ObjectivesBenchmark
 from geoflow_tools.bench.sample import SampleBenchmark
 
 
 def main() -> None:
     """Parse, measure, print, write."""
-    # tyro makes subcommands of a dictionary, also of a single benchmark.
     options = tyro.extras.subcommand_cli_from_dict(
-        {"sample": SampleBenchmark}, prog="geoflow_tools.bench", description=__doc__
+        {"sample": SampleBenchmark, "objectives": ObjectivesBenchmark},
+        prog="geoflow_tools.bench",
+        description=__doc__,
     )
     text = json.dumps(options.measure(), indent=2)
     print(text)

@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 
 from geoflow import __version__
-from geoflow.flow_map import FlowMap
 from geoflow.generator import Generator
-from geoflow.objectives import Cumulative, FlowMatching, Objective
+from geoflow.objectives import Cumulative, FlowMatching
 from geoflow.typing import Condition
+from geoflow_tools.bench.cost import training_step
 from geoflow_tools.bench.timing import median_seconds
 
 
@@ -106,26 +106,11 @@ class SampleBenchmark:
             generator.frame_for(self.batch), torch.zeros(self.batch, dtype=torch.long)
         )
         return {
-            "flow matching": _training_step(generator.flow_map, FlowMatching(), x1, condition),
+            "flow matching": training_step(generator.flow_map, FlowMatching(), x1, condition),
             **{
-                f"cumulative, {derivative}": _training_step(
+                f"cumulative, {derivative}": training_step(
                     generator.flow_map, Cumulative(derivative=derivative), x1, condition
                 )
                 for derivative in ("average", "difference", "jvp")
             },
         }
-
-
-def _training_step(
-    flow_map: FlowMap, objective: Objective, x1: torch.Tensor, condition: Condition
-) -> Callable[[], object]:
-    """Loss and gradient, as `geoflow train` runs them; the optimiser's step is common to all."""
-
-    def call() -> None:
-        x0 = torch.randn_like(x1)
-        with torch.autocast(x1.device.type, torch.bfloat16):
-            losses = objective(flow_map, x0, x1, condition)
-        losses.total.float().mean().backward()
-        flow_map.zero_grad(set_to_none=True)
-
-    return call

@@ -1,0 +1,76 @@
+"""Perceptron on vectors: no symmetry; the plain baseline, for laws without geometry.
+
+An example of any shape is read as one vector. As in the other networks both times are embedded
+and the two embeddings averaged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from geoflow.backbones.times import TimeEmbedding
+from geoflow.typing import Condition, Times
+
+
+@dataclass(frozen=True)
+class MLPConfig:
+    """Sizes of the perceptron."""
+
+    size: int
+    """Numbers in an example."""
+    width: int = 256
+    """Hidden channels."""
+    blocks: int = 3
+    """Residual blocks."""
+    num_categories: int = 1
+    """Classes to condition on."""
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.modulate = nn.Linear(width, 2 * width)
+        self.up = nn.Linear(width, 2 * width)
+        self.down = nn.Linear(2 * width, width)
+
+    def forward(self, h: Tensor, condition: Tensor) -> Tensor:
+        """Residual two-layer perceptron, scaled and shifted by the condition."""
+        scale, shift = self.modulate(condition).chunk(2, dim=-1)
+        hidden = self.norm(h) * (1 + scale) + shift
+        out: Tensor = h + self.down(nn.functional.silu(self.up(hidden)))
+        return out
+
+
+class MLP(nn.Module):
+    """Raw field m_{t->r}(x) on vectors."""
+
+    def __init__(self, config: MLPConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.read = nn.Linear(config.size, config.width)
+        self.time_from = TimeEmbedding(config.width)
+        self.time_to = TimeEmbedding(config.width)
+        self.category = nn.Embedding(config.num_categories, config.width)
+        self.blocks = nn.ModuleList(_Block(config.width) for _ in range(config.blocks))
+        self.norm = nn.LayerNorm(config.width)
+        self.write = nn.Linear(config.width, config.size)
+
+    def forward(
+        self, x: Float[Tensor, "b *s"], t: Times, r: Times, cond: Condition | None = None
+    ) -> Float[Tensor, "b *s"]:
+        """Vectors to vectors, in the shape they came in."""
+        condition = (self.time_from(t) + self.time_to(r)) / 2
+        if cond is not None and cond.category is not None:
+            condition = condition + self.category(cond.category)
+        else:
+            condition = condition + self.category.weight[0]
+        condition = nn.functional.silu(condition)
+        h = self.read(x.flatten(1))
+        for block in self.blocks:
+            h = block(h, condition)
+        out: Tensor = self.write(self.norm(h))
+        return out.unflatten(1, x.shape[1:]) if x.ndim > 2 else out

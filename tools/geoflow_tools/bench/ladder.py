@@ -1,0 +1,174 @@
+"""One rung of the ladder: an objective in a cell, trained on a law for a given time, measured.
+
+A rung runs in a process of its own, on one thread, so that time and memory are its own.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+from torch import Tensor
+
+from geoflow.backbones import MLP, MLPConfig
+from geoflow.flow_map import FlowMap, Preconditioned
+from geoflow.interpolant import INTERPOLANTS
+from geoflow.objectives import Cumulative, FlowMatching, Objective, build_objective
+from geoflow.samplers import sample_flow_map, sample_ode
+from geoflow.training.ema import Ema
+from geoflow_tools.bench.memory import growth, mark
+
+ODE_STEPS = 50
+STEPS = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """What to train."""
+
+    objective: str
+    """Key of OBJECTIVES or SPECIAL_CASES."""
+    interpolant: str = "linear"
+    """Key of INTERPOLANTS."""
+    prediction: str = "x1"
+    """Key of PREDICTIONS."""
+    derivative: str | None = None
+    """For cumulative objectives: average, jvp or difference."""
+
+    @property
+    def name(self) -> str:
+        """Objective, derivative, path and prediction in one word."""
+        parts = (self.objective, self.derivative, self.interpolant, self.prediction)
+        return " ".join(part for part in parts if part)
+
+    def build(self) -> Objective:
+        """The objective."""
+        if self.derivative is not None:
+            return Cumulative(derivative=self.derivative)  # type: ignore[arg-type]
+        return build_objective(self.objective)
+
+
+RUNGS = (
+    Rung("flow-matching"),
+    Rung("flow-matching", prediction="u"),
+    Rung("cumulative", derivative="average"),
+    Rung("cumulative", derivative="average", prediction="u"),
+    Rung("cumulative", "vp", derivative="average"),
+    Rung("cumulative", "ve", derivative="average"),
+    Rung("cumulative", "trigonometric", "v", derivative="average"),
+    Rung("cumulative", derivative="jvp"),
+    Rung("cumulative", "ve", derivative="jvp"),
+    Rung("cumulative", derivative="difference"),
+    Rung("lagrangian"),
+    Rung("eulerian"),
+    Rung("progressive"),
+    Rung("flow-map-matching", prediction="u"),
+    Rung("consistency"),
+    Rung("consistency-trajectory"),
+    Rung("neural-operator"),
+    Rung("mean-flow", prediction="u"),
+    Rung("euler-mean-flow"),
+    Rung("shortcut", prediction="u"),
+    Rung("progressive-distillation", "vp"),
+    Rung("trigflow", "trigonometric", "v"),
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long, and with what, every rung is trained."""
+
+    seconds: float = 40.0
+    """Wall time of the training."""
+    batch: int = 256
+    """Examples of a step."""
+    width: int = 128
+    """Hidden channels of the perceptron."""
+    learning_rate: float = 2e-3
+    """Peak rate of AdamW; it falls to zero by a half cosine of the time spent."""
+    diagonal_first: float = 0.3
+    """Share of the time, at its start, that is flow matching alone."""
+    ema: float = 0.998
+    """Decay of the moving average of the weights, which gives targets and samples."""
+
+
+def climb(task: tuple[Rung, Path, Budget]) -> dict[str, object]:
+    """Train a rung on the examples in a file, and score its samples."""
+    rung, path, budget = task
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    stored = torch.load(path, weights_only=True)
+    data, reference = stored["data"], stored["reference"]
+    flow_map = build_map(rung, data, budget.width)
+    start = mark()
+    steps, ema = _train(flow_map, rung.build(), data, budget)
+    report: dict[str, object] = {
+        "rung": rung.name,
+        "training_steps": steps,
+        "peak_bytes": growth(start),
+        "w2": score(ema.module, reference),
+    }
+    return report
+
+
+def build_map(rung: Rung, data: Float[Tensor, "n d"], width: int) -> FlowMap:
+    """The perceptron, as a map in the rung's cell; preconditioned where noise is far larger."""
+    path = INTERPOLANTS[rung.interpolant]()
+    backbone: torch.nn.Module = MLP(MLPConfig(size=data.shape[1], width=width))
+    if rung.interpolant == "ve":
+        backbone = Preconditioned(backbone, path, data_std=data.std().item())
+    return FlowMap(backbone, path, rung.prediction)
+
+
+def _train(
+    flow_map: FlowMap, objective: Objective, data: Tensor, budget: Budget
+) -> tuple[int, Ema[FlowMap]]:
+    generator = torch.Generator().manual_seed(1)
+    optimiser = torch.optim.AdamW(flow_map.parameters(), lr=budget.learning_rate)
+    ema = Ema(flow_map, budget.ema)
+    warm_up = FlowMatching()
+    start, step = time.perf_counter(), 0
+    while (spent := (time.perf_counter() - start) / budget.seconds) < 1:
+        for group in optimiser.param_groups:
+            warm = min(1.0, (step + 1) / 100)
+            group["lr"] = budget.learning_rate * warm * (1 + math.cos(math.pi * spent)) / 2
+        x1 = data[torch.randint(len(data), (budget.batch,), generator=generator)]
+        x0 = torch.randn(x1.shape, generator=generator)
+        current = warm_up if spent < budget.diagonal_first else objective
+        losses = current(flow_map, x0, x1, generator=generator, teacher=ema.module)
+        losses.total.mean().backward()
+        torch.nn.utils.clip_grad_norm_(flow_map.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        ema.update(flow_map, step)
+        step += 1
+    return step, ema
+
+
+@torch.no_grad()
+def score(flow_map: FlowMap, reference: Float[Tensor, "n d"]) -> dict[str, float | None]:
+    """Distance W2 of samples to the reference, by number of evaluations; None: not finite."""
+    noise = torch.randn(reference.shape, generator=torch.Generator().manual_seed(2))
+    found: dict[str, float | None] = {}
+    for steps in STEPS:
+        *_, end = sample_flow_map(flow_map, noise, steps=steps)
+        found[str(steps)] = wasserstein(end, reference)
+    *_, end = sample_ode(flow_map, noise, steps=ODE_STEPS)
+    found[f"{ODE_STEPS} ode"] = wasserstein(end, reference)
+    return found
+
+
+def wasserstein(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> float | None:
+    """Exact Wasserstein-2 distance of two sets of one size; None if a point is not finite."""
+    if not bool(a.isfinite().all()):
+        return None
+    cost = cdist(a.double().numpy(), b.double().numpy(), "sqeuclidean")
+    rows, columns = linear_sum_assignment(cost)
+    return float(np.sqrt(cost[rows, columns].mean()))

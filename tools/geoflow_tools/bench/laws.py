@@ -1,0 +1,68 @@
+"""Data laws of the objectives' ladder: two in the plane, a surface in space, chairs as latents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from geoflow.interpolant import Linear
+from geoflow.mixture import MixtureField
+
+# Coordinates of a point of the mixture: three blobs, so that the plane has nine.
+_WEIGHTS = (0.5, 0.2, 0.3)
+_MEANS = (-1.3, 0.0, 1.3)
+_STDS = (0.12, 0.2, 0.08)
+_NUM_CHAIRS = {"train": 3_000, "test": 500}
+_SURFACE_POINTS = 32_768
+
+
+def mixture(num: int, generator: torch.Generator, split: str) -> Float[Tensor, "n 2"]:
+    """Nine Gaussian blobs of unequal weight in the plane."""
+    weights, means, stds = (torch.tensor(values) for values in (_WEIGHTS, _MEANS, _STDS))
+    return MixtureField(weights, means, stds, Linear(), "u").sample(num, 2, generator=generator)
+
+
+def checkerboard(num: int, generator: torch.Generator, split: str) -> Float[Tensor, "n 2"]:
+    """Uniform on the black squares of a board of four by four, of side 4."""
+    column = torch.randint(4, (num,), generator=generator)
+    row = 2 * torch.randint(2, (num,), generator=generator) + column % 2
+    inside = torch.rand(num, 2, generator=generator)
+    return torch.stack([column, row], dim=1) + inside - 2
+
+
+def surface(num: int, generator: torch.Generator, split: str) -> Float[Tensor, "n 3"]:
+    """Uniform on the surface of one procedural chair, with mean 0 and unit variance overall."""
+    from geoflow_datasets.procedural.source import load_procedural
+
+    bank = load_procedural(["chair"], split="test", num=1, num_surface=_SURFACE_POINTS)
+    points = torch.from_numpy(bank.surface[0]).float()
+    points = (points - points.mean(0)) / points.std()
+    return points[torch.randint(len(points), (num,), generator=generator)]
+
+
+def chair_latents(num: int, generator: torch.Generator, split: str) -> Float[Tensor, "n 256"]:
+    """Latents of procedural chairs under the shipped model's encoder, as its flow sees them."""
+    from geoflow.generator import Generator
+    from geoflow.symmetry import upright_frame
+    from geoflow.training.flow import FlowTraining, encode_shapes
+    from geoflow_datasets.procedural.source import load_procedural
+
+    model = Generator.from_pretrained("chair")
+    bank = load_procedural(["chair"], split=split, num=_NUM_CHAIRS[split], show_progress=True)
+    symmetry = model.config.symmetry
+    latents = encode_shapes(model.autoencoder, bank, FlowTraining(), symmetry=symmetry)
+    frame = upright_frame(symmetry, len(latents.tokens))
+    scaled = model.scale.normalise(latents.tokens, frame).flatten(1)
+    return scaled[torch.randperm(len(scaled), generator=generator)[:num]]
+
+
+# A law draws at most `num` examples of a split; only chairs know splits, and are finite.
+LAWS: dict[str, Callable[[int, torch.Generator, str], Tensor]] = {
+    "mixture": mixture,
+    "checkerboard": checkerboard,
+    "surface": surface,
+    "chair-latents": chair_latents,
+}

@@ -1,0 +1,115 @@
+"""The ladder: every objective on laws from the plane to chairs, same network, same time.
+
+Distances are exact Wasserstein-2 between equally many samples and held-out data; `floor` is that
+between two draws of the data. Step times are medians of calls in turn, on the shipped model's
+network and batch; memory is the growth of a process that does nothing else.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from rich.progress import track
+
+from geoflow import __version__
+from geoflow_tools.bench.cost import measure_cost
+from geoflow_tools.bench.ladder import RUNGS, Budget, climb, wasserstein
+from geoflow_tools.bench.laws import LAWS
+
+_NUM_DATA = 200_000
+_WIDE = "chair-latents"
+
+
+@dataclass(frozen=True)
+class ObjectivesBenchmark:
+    """Train every objective on every law for the same time, and score few-step samples."""
+
+    laws: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LAW ...")] = tuple(LAWS)
+    """Laws to climb."""
+    rungs: str = ""
+    """Part of the names of the rungs to train; default: all."""
+    samples: int = 1_500
+    """Samples of a comparison; 1,000 at most for chairs."""
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Processes of one thread each."""
+    budget: Budget = field(default_factory=Budget)
+    """Time and network of every rung; latents of chairs get twice the width and half more time."""
+    cost: bool = True
+    """Measure time and memory of a training step, too."""
+    repeats: int = 7
+    """Repeats of each measurement of a step; medians are reported."""
+    plot: Path | None = None
+    """Picture to write: distance against evaluations."""
+    out: Path | None = None
+    """JSON file to write; it is printed in any case."""
+
+    def measure(self) -> dict[str, object]:
+        """The report.
+
+        Raises:
+            ValueError: for an unknown law, or if no rung has the given name.
+        """
+        rungs = [rung for rung in RUNGS if self.rungs in rung.name]
+        if not rungs or set(self.laws) - set(LAWS):
+            raise ValueError(
+                f"laws are {', '.join(LAWS)}; rungs are {', '.join(r.name for r in RUNGS)}; "
+                f"got {', '.join(self.laws)} and {self.rungs!r}"
+            )
+        report: dict[str, object] = {
+            "geoflow": __version__,
+            "torch": torch.__version__,
+            "cores": os.cpu_count(),
+            "budget": asdict(self.budget),
+        }
+        if self.cost:
+            report["cost"] = measure_cost(rungs, repeats=self.repeats)
+        climbed: dict[str, object] = {}
+        with tempfile.TemporaryDirectory() as folder:
+            tasks, floors = [], {}
+            for law in self.laws:
+                path = Path(folder) / f"{law}.pt"
+                floors[law] = self._draw(law, path)
+                tasks += [(rung, path, self._budget(law)) for rung in rungs]
+            context = multiprocessing.get_context("spawn")
+            with context.Pool(self.workers, maxtasksperchild=1) as pool:
+                results = list(track(pool.imap(climb, tasks, chunksize=1), total=len(tasks)))
+        for law in self.laws:
+            rows = {
+                str(result["rung"]): {k: v for k, v in result.items() if k != "rung"}
+                for (_, path, _), result in zip(tasks, results, strict=True)
+                if path.stem == law
+            }
+            climbed[law] = {"floor": floors[law], "rungs": rows}
+        report["laws"] = climbed
+        if self.plot is not None:
+            from geoflow_tools.bench.plot import plot_ladder
+
+            plot_ladder(climbed, self.plot)
+        return report
+
+    def _budget(self, law: str) -> Budget:
+        if law != _WIDE:
+            return self.budget
+        wider, longer = 2 * self.budget.width, 1.5 * self.budget.seconds
+        return replace(self.budget, width=wider, seconds=longer)
+
+    def _draw(self, law: str, path: Path) -> float | None:
+        """Write training data and reference of a law; the distance of two draws of it."""
+        generator = torch.Generator().manual_seed(0)
+        draw = LAWS[law]
+        data = draw(_NUM_DATA, generator, "train")
+        num = self.samples
+        if law == _WIDE:
+            held_out = draw(2 * num, generator, "test")
+            reference, other = held_out, data[torch.randperm(len(data))[: len(held_out)]]
+        else:
+            reference, other = (draw(num, generator, "test") for _ in range(2))
+        torch.save({"data": data, "reference": reference}, path)
+        return wasserstein(other, reference)
