@@ -12,10 +12,11 @@ import geoflow
 from geoflow.backbones import BACKBONES
 from geoflow.cli.options import Train
 from geoflow.interpolant import INTERPOLANTS
-from geoflow.objectives import OBJECTIVES
+from geoflow.objectives import OBJECTIVES, SPECIAL_CASES, Weight
 from geoflow.objectives.cumulative import Derivative
 from geoflow.prediction import PREDICTIONS
 from geoflow.symmetry import FRAME_SIZES
+from geoflow.times import TIME_PAIRS
 from geoflow_datasets.procedural import CATEGORIES
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +32,9 @@ PYPROJECT = (ROOT / "pyproject.toml").read_text()
 @pytest.mark.parametrize(
     ("option", "names"),
     [
-        ("objective", OBJECTIVES),
+        ("objective", [*OBJECTIVES, *SPECIAL_CASES]),
+        ("times", TIME_PAIRS),
+        ("weight_space", get_args(get_type_hints(Weight)["space"])),
         ("interpolant", INTERPOLANTS),
         ("prediction", PREDICTIONS),
         ("symmetry", FRAME_SIZES),
@@ -39,10 +42,13 @@ PYPROJECT = (ROOT / "pyproject.toml").read_text()
     ],
 )
 def test_choices_of_the_command_line_are_the_tables(option, names):
-    assert set(get_args(get_type_hints(Train)[option])) == set(names)
+    hint = get_type_hints(Train)[option]
+    # An option that may be left out is a union with None.
+    hints = [h for h in get_args(hint) if get_args(h)] or [hint]
+    assert set(get_args(hints[0])) == set(names)
 
 
-@pytest.mark.parametrize("name", [*OBJECTIVES, *BACKBONES])
+@pytest.mark.parametrize("name", [*OBJECTIVES, *SPECIAL_CASES, *BACKBONES])
 def test_readme_lists_every_entry(name):
     assert f"| `{name}` |" in README
 

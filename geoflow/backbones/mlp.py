@@ -2,6 +2,8 @@
 
 An example of any shape is read as one vector. As in the other networks both times are embedded
 and the two embeddings averaged.
+
+Reference: adaptive normalisation, Peebles & Xie, "DiT", 2023, arXiv:2212.09748.
 """
 
 from __future__ import annotations

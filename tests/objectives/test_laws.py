@@ -115,8 +115,23 @@ def test_gradients_reach_the_map_and_not_its_slow_copy(name: str) -> None:
     """The gradient is the change of the loss as the map moves and its copy stands still."""
     flow_map = FlowMap(Network(), Linear(), "x1")
 
+    class TwoFaced(nn.Module):
+        """The moved network where gradients flow, the old one where they do not."""
+
+        def __init__(self, moved: nn.Module) -> None:
+            super().__init__()
+            self.moved = moved
+
+        def forward(self, x: Tensor, t: Times, r: Times, cond: Condition | None) -> Tensor:
+            """One of the two."""
+            network = self.moved if torch.is_grad_enabled() else flow_map.backbone
+            out: Tensor = network(x, t, r, cond)
+            return out
+
     def loss(moved: FlowMap) -> float:
-        return losses_of(name, moved, teacher=flow_map).total.mean().item()
+        two_faced = FlowMap(TwoFaced(moved.backbone), Linear(), "x1")
+        with torch.enable_grad():
+            return losses_of(name, two_faced, teacher=flow_map).total.mean().item()
 
     assert_gradient(gradients(losses_of(name, flow_map), flow_map)[0], loss, flow_map)
 
