@@ -1,12 +1,19 @@
 """The benchmark measures what it says; its times are not asserted."""
 
+import itertools
 import json
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+import torch
 
+from geoflow.objectives import OBJECTIVES, SPECIAL_CASES
+from geoflow_tools.bench import ladder, memory
+from geoflow_tools.bench.laws import LAWS
+from geoflow_tools.bench.objectives import ObjectivesBenchmark
 from geoflow_tools.bench.timing import median_seconds
 
 
@@ -34,3 +41,67 @@ def test_sample_benchmark_reports_ratios_and_queries(tmp_path):
     assert report["ratios"]["dense / hierarchical"] > 0
     assert report["ratios"]["cumulative, average / flow matching"] > 0
     assert report["median_seconds"]["process"] > report["median_seconds"]["network"]
+
+
+def test_every_objective_stands_on_the_ladder():
+    assert {rung.objective for rung in ladder.RUNGS} == {*OBJECTIVES, *SPECIAL_CASES}
+    assert len({rung.name for rung in ladder.RUNGS}) == len(ladder.RUNGS)
+    for rung in ladder.RUNGS:
+        case = SPECIAL_CASES.get(rung.objective)
+        if case is not None:
+            assert case.interpolant in (None, rung.interpolant)
+            assert case.prediction in (None, rung.prediction)
+
+
+def test_a_short_climb_is_scored_and_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    benchmark = ObjectivesBenchmark(
+        laws=("mixture",),
+        rungs="flow-matching linear",
+        samples=200,
+        workers=1,
+        budget=ladder.Budget(seconds=0.5, batch=32, width=16),
+        cost=False,
+        plot=tmp_path / "ladder.png",
+    )
+    report = benchmark.measure()["laws"]["mixture"]
+    assert set(report["rungs"]) == {"flow-matching linear x1", "flow-matching linear u"}
+    for row in report["rungs"].values():
+        assert row["training_steps"] >= 1
+        assert list(row["w2"]) == ["1", "2", "4", "8", "50 ode"]
+        assert all(value > 0 for value in row["w2"].values())
+    assert (tmp_path / "ladder.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_wrong_rungs_and_laws_are_refused():
+    for wrong in ({"rungs": "gan"}, {"laws": ("cube",)}):
+        with pytest.raises(ValueError, match="laws are mixture, checkerboard"):
+            ObjectivesBenchmark(**wrong).measure()
+
+
+def test_wasserstein_is_that_of_the_best_pairing():
+    a, b = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+    orders = itertools.permutations(range(5))
+    best = min((a[list(order)] - b).square().sum(1).mean().sqrt().item() for order in orders)
+    assert ladder.wasserstein(a, b) == pytest.approx(best, rel=1e-5)
+    assert ladder.wasserstein(a / 0, b) is None
+
+
+@pytest.mark.parametrize("law", ["mixture", "checkerboard"])
+def test_plane_laws_are_what_they_say(law):
+    x = LAWS[law](20_000, torch.Generator().manual_seed(0), "train").numpy()
+    assert x.shape == (20_000, 2)
+    if law == "checkerboard":
+        squares = np.floor(x + 2).astype(int)
+        assert set(map(tuple, squares)) == {
+            (i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0
+        }
+    else:
+        near = np.abs(x[:, :1] - np.array([-1.3, 0.0, 1.3])).argmin(1)
+        assert np.bincount(near) / len(near) == pytest.approx([0.5, 0.2, 0.3], abs=0.02)
+
+
+def test_memory_grows_by_what_is_held():
+    start = memory.mark()
+    held = np.ones(8_000_000)
+    assert memory.growth(start) >= held.nbytes * 0.9

@@ -14,7 +14,8 @@ from geoflow.training.autoencoder import AutoencoderTraining
 from geoflow.training.flow import FlowTraining
 from geoflow.training.muon import Muon, orthogonalise
 from geoflow.training.optimisation import Schedule
-from geoflow.training.run import Run, RunConfig
+from geoflow.training.run import Run, RunConfig, frozen_flow
+from geoflow.typing import Condition
 from geoflow_datasets import load
 
 SMALL = {"num_tokens": 4, "scalars": 4, "vectors": 1}
@@ -88,6 +89,36 @@ def test_init_from_starts_from_the_model(tmp_path, bank):
     source = Generator.from_pretrained(tmp_path / "first")
     for name, value in fine.generator.autoencoder.state_dict().items():
         torch.testing.assert_close(value, source.autoencoder.state_dict()[name])
+
+
+def test_a_flow_map_starts_from_ordinary_flow_matching_exactly(tmp_path, bank):
+    """At r = t a fresh map is its flow-matching start to the bit: so are its ODE samples."""
+    first = config(steps=2)
+    first = replace(first, flow=replace(first.flow, objective="flow-matching"))
+    train(Run.create(tmp_path / "first", first), bank)
+    source = Generator.from_pretrained(tmp_path / "first")
+    run = Run.create(tmp_path / "map", config(steps=2, init_from=str(tmp_path / "first")))
+    noise = source.noise(3)
+    expected, started = (
+        g.sample_latents(noise, steps=4, ode=True) for g in (source, run.generator)
+    )
+    assert torch.equal(started, expected)
+    train(run, bank)
+    assert not torch.equal(run.generator.sample_latents(noise, steps=4, ode=True), expected)
+
+
+def test_a_teacher_of_steps_alone_jumps_by_steps(tmp_path, bank):
+    """A flow-matching teacher knows no jumps: its ends are ignored, those of a map are not."""
+    for objective, is_step in (("flow-matching", True), ("cumulative", False)):
+        options = config(steps=2)
+        options = replace(options, flow=replace(options.flow, objective=objective))
+        train(Run.create(tmp_path / objective, options), bank)
+        flow_map = frozen_flow(str(tmp_path / objective), "cpu")
+        generator = Generator.from_pretrained(tmp_path / objective)
+        x, t = generator.noise(3), torch.full((3,), 0.2)
+        cond = Condition(generator.frame_for(3))
+        near, far = (flow_map.field(x, t, torch.full((3,), r), cond) for r in (0.3, 0.9))
+        assert torch.equal(near, far) == is_step
 
 
 def test_generator_round_trip(tmp_path, bank):

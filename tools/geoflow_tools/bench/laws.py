@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -38,7 +39,7 @@ def surface(num: int, generator: torch.Generator, split: str) -> Float[Tensor, "
     from geoflow_datasets.procedural.source import load_procedural
 
     bank = load_procedural(["chair"], split="test", num=1, num_surface=_SURFACE_POINTS)
-    points = torch.from_numpy(bank.surface[0]).float()
+    points = torch.tensor(bank.surface[0].astype(np.float32))
     points = (points - points.mean(0)) / points.std()
     return points[torch.randint(len(points), (num,), generator=generator)]
 
