@@ -229,3 +229,26 @@ def test_the_default_model_makes_a_chair(tmp_path):
     mesh = trimesh.load_mesh(tmp_path / "mesh.obj")
     assert mesh.is_watertight
     assert mesh.extents[1] > mesh.extents[0]  # chairs are taller than wide
+
+
+def test_a_mesh_becomes_a_law_of_its_points(tmp_path):
+    trimesh.creation.torus(1.0, 0.3).export(tmp_path / "ring.obj")
+    command = ("train", "--representation", "distribution", "--data", "ring.obj", "--steps", 3)
+    result = geoflow(*command, "--channels", "all", "--no-progress", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    flags = ("sample", "--model", "runs/ring", "--points", 70_000, "--steps", 3)
+    result = geoflow(*flags, "--out", "cloud.ply", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "70000 points with position, normal" in result.stdout
+    assert "3 network evaluations" in result.stdout
+    assert len(trimesh.load(tmp_path / "cloud.ply").vertices) == 70_000
+    for wrong, message in (
+        (("sample", "--model", "runs/ring", "--out", "mesh.obj"), ".ply, .xyz, .npy, .npz"),
+        ((*flags, "--out", "a.ply", "--faces", 100), "--faces does not go with a model of points"),
+        ((*command, "--no-progress"), "holds a run already"),
+        ((*command[:4], "missing.obj"), "existing mesh file"),
+        ((*command, "--symmetry", "so3"), "--symmetry does not go with"),
+    ):
+        result = geoflow(*wrong, cwd=tmp_path)
+        assert result.returncode == 2, result.stdout + result.stderr
+        assert message in result.stderr

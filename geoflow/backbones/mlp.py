@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -71,7 +72,9 @@ class MLP(nn.Module):
         else:
             condition = condition + self.category.weight[0]
         condition = nn.functional.silu(condition)
-        h = self.read(x.flatten(1))
+        # Positions keep their digits under autocast.
+        with torch.autocast(x.device.type, enabled=False):
+            h = self.read(x.flatten(1).float() if x.dtype == torch.bfloat16 else x.flatten(1))
         for block in self.blocks:
             h = block(h, condition)
         out: Tensor = self.write(self.norm(h))

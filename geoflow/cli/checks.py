@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from geoflow.cli.errors import UsageError
 from geoflow.geometry.extraction import MAX_RESOLUTION, MIN_RESOLUTION
@@ -56,3 +59,11 @@ def resolve_device(name: str) -> str:
         here = ", ".join(device for device, is_there in found.items() if is_there)
         raise UsageError(f"--device {name} is not available here; available: {here}")
     return name
+
+
+def refuse_options(options: Any, names: Sequence[str], *, because: str) -> None:
+    """Raise UsageError for an option that was given although it has no meaning here."""
+    defaults = {f.name: f.default for f in fields(options)}
+    for name in names:
+        if getattr(options, name) != defaults[name]:
+            raise UsageError(f"--{name.replace('_', '-')} does not go with {because}")

@@ -13,12 +13,17 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 @dataclass(frozen=True)
 class Train:
-    """Train the field autoencoder, then the flow map over its latents."""
+    """Train an autoencoder of fields and a flow map of its latents, or a law of points."""
 
+    representation: Literal["sdf", "distribution"] = "sdf"
+    """Signed distance fields of a category, or the surface points of one mesh, given as --data."""
     shape_category: str = "chair"
     """Procedural category, or with --data a folder: the category's name (or 'all')."""
     data: str = "procedural"
-    """'procedural', or a folder of .obj, .ply, .stl, .off or .glb files."""
+    """'procedural', or a folder of .obj, .ply, .stl, .off or .glb files; one such file for
+    --representation distribution."""
+    channels: Literal["position", "position+normal", "position+color", "all"] = "position"
+    """What the points of a distribution carry; 'all' is position, normal and, if there, color."""
     data_up: Literal["y", "z"] = "y"
     """Axis that points up in the folder's files."""
     out: Path | None = None
@@ -96,13 +101,16 @@ class Sample:
     """Generate meshes and write them by suffix."""
 
     out: Path
-    """File to write: .obj, .ply, .stl, .glb or .off; for several, NAME-000.obj and on."""
+    """File to write: .obj, .ply, .stl, .glb or .off; for several, NAME-000.obj and on; for the
+    points of a distribution .ply, .xyz, .npy or .npz."""
     steps: int = 2
     """Network evaluations per sample."""
     model: str = "chair"
     """Shipped model, or a folder of a model or a run."""
     num: int = 1
     """Number of samples."""
+    points: int = 100_000
+    """Number of points, for a model of --representation distribution."""
     resolution: int = 128
     """Cells of the extraction grid along an edge."""
     faces: int | None = None

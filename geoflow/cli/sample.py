@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from geoflow.cli.checks import check_at_least, check_output, check_resolution, resolve_device
+from geoflow.cli.checks import (
+    check_at_least,
+    check_output,
+    check_resolution,
+    refuse_options,
+    resolve_device,
+)
 from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Sample
 from geoflow.geometry.mesh import MIN_FACES, summarise, turn_up, write_mesh
@@ -13,6 +19,12 @@ from geoflow.geometry.mesh import MIN_FACES, summarise, turn_up, write_mesh
 def sample(options: Sample) -> None:
     """Check, load, generate, write, and print one line per mesh."""
     check_at_least("steps", options.steps, 1)
+    if _is_distribution(Path(options.model)):
+        from geoflow.cli.sample_distribution import sample_distribution
+
+        sample_distribution(options, resolve_device(options.device))
+        return
+    refuse_options(options, ("points",), because="a model of meshes")
     check_at_least("num", options.num, 1)
     check_resolution(options.resolution)
     if options.faces is not None:
@@ -45,6 +57,15 @@ def sample(options: Sample) -> None:
                 f"volume {summary.volume:.4f}, {made['seconds']:.2f} s, "
                 f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
             )
+
+
+def _is_distribution(folder: Path) -> bool:
+    """Whether a model's folder, or a run's, holds a distribution of points."""
+    if not folder.is_dir():
+        return False
+    from geoflow.distribution import WEIGHTS
+
+    return (folder / WEIGHTS).is_file() or (folder / "model" / WEIGHTS).is_file()
 
 
 def numbered(path: Path, index: int, num: int) -> Path:

@@ -9,11 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-from geoflow.cli.checks import check_at_least, resolve_device
+from geoflow.cli.checks import check_at_least, refuse_options, resolve_device
 from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Train
+from geoflow.cli.progress import SMOOTHING, training_bar
 from geoflow_datasets import PROCEDURAL, load
 from geoflow_datasets.mesh_folder import (
     load_reports,
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from geoflow_datasets.bank import ShapeBank
 
 _NUM_VALIDATION = 32
-_SMOOTHING = 0.98
 # Options of the command that are those of FlowTraining.
 _FLOW_OPTIONS = (
     "objective",
@@ -45,6 +43,12 @@ _FLOW_OPTIONS = (
 
 def train(options: Train) -> None:
     """Check, prepare the data, train both stages with reports, and say where the model is."""
+    if options.representation == "distribution":
+        from geoflow.cli.train_distribution import train_distribution
+
+        train_distribution(options)
+        return
+    refuse_options(options, ("channels",), because="--representation sdf")
     if options.steps is not None:
         check_at_least("steps", options.steps, 1)
     if options.autoencoder_steps is not None:
@@ -189,19 +193,11 @@ class _Reporter:
         self.loss: dict[str, float] = {}
 
     def follow(self, steps: Iterator[StepProgress]) -> None:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total}"),
-            TextColumn("loss {task.fields[loss]:.4f}"),
-            TextColumn("{task.speed:.2f} steps/s"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, disable=not self.options.progress) as bar:
+        with training_bar(show=self.options.progress) as bar:
             tasks = {}
             for progress in steps:
                 smooth = self.loss.get(progress.stage, progress.loss)
-                smooth = _SMOOTHING * smooth + (1 - _SMOOTHING) * progress.loss
+                smooth = SMOOTHING * smooth + (1 - SMOOTHING) * progress.loss
                 self.loss[progress.stage] = smooth
                 if progress.stage not in tasks:
                     tasks[progress.stage] = bar.add_task(

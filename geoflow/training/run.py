@@ -18,14 +18,7 @@ import torch
 
 from geoflow import __version__
 from geoflow.atomic import write_text
-from geoflow.checkpoint import (
-    CheckpointError,
-    load_checkpoint,
-    load_weights,
-    save_checkpoint,
-    with_prefix,
-    without_prefix,
-)
+from geoflow.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from geoflow.config import ModelConfig, from_json, to_json
 from geoflow.flow_map import FlowMap
 from geoflow.generator import Generator
@@ -36,6 +29,7 @@ from geoflow.training.ema import Ema
 from geoflow.training.flow import FlowTraining, Latents, encode_shapes, train_flow
 from geoflow.training.loop import Progress
 from geoflow.training.optimisation import Optimiser
+from geoflow.training.stages import load_stage, save_stage
 from geoflow.typing import ShapeDataset
 
 _OPTIONS = "run.json"
@@ -150,7 +144,7 @@ class Run:
         options, network = self.config.autoencoder, self.generator.autoencoder
         path = self.folder / f"{autoencoder.STAGE}.safetensors"
         optimiser = Optimiser(network, options.schedule)
-        start = _load_stage(path, network, optimiser)
+        start = load_stage(path, network, optimiser)
         for progress in train_autoencoder(
             network,
             data,
@@ -162,7 +156,7 @@ class Run:
             device=self.device,
         ):
             if self._is_due(progress):
-                _save_stage(path, network, optimiser, progress.step)
+                save_stage(path, network, optimiser, progress.step)
             yield progress
 
     def _latents(self, data: ShapeDataset) -> Latents:
@@ -195,7 +189,7 @@ class Run:
         options, flow_map = self.config.flow, self.generator.flow_map
         path = self.folder / f"{flow.STAGE}.safetensors"
         optimiser = Optimiser(flow_map, options.schedule)
-        start = _load_stage(path, flow_map, optimiser, self.teacher)
+        start = load_stage(path, flow_map, optimiser, self.teacher)
         for progress in train_flow(
             flow_map,
             self.teacher,
@@ -209,7 +203,7 @@ class Run:
             frozen=self.frozen,
         ):
             if self._is_due(progress):
-                _save_stage(path, flow_map, optimiser, progress.step, self.teacher)
+                save_stage(path, flow_map, optimiser, progress.step, self.teacher)
             yield progress
 
     def averaged(self) -> Generator:
@@ -228,37 +222,3 @@ class Run:
 
     def _is_due(self, progress: Progress) -> bool:
         return progress.step == progress.steps or progress.step % self.config.checkpoint_every == 0
-
-
-def _save_stage(
-    path: Path,
-    network: torch.nn.Module,
-    optimiser: Optimiser,
-    step: int,
-    teacher: Ema[FlowMap] | None = None,
-) -> None:
-    tensors = with_prefix("weights", network.state_dict())
-    tensors |= with_prefix("optimiser", optimiser.state_tensors())
-    if teacher is not None:
-        tensors |= with_prefix("teacher", teacher.module.state_dict())
-    save_checkpoint(path, tensors, {"step": step, "geoflow": __version__})
-
-
-def _load_stage(
-    path: Path,
-    network: torch.nn.Module,
-    optimiser: Optimiser,
-    teacher: Ema[FlowMap] | None = None,
-) -> int:
-    """Load a stage's checkpoint where there is one; the step that it stands at, else 0."""
-    if not path.is_file():
-        return 0
-    tensors, card = load_checkpoint(path)
-    load_weights(network, without_prefix("weights", tensors), source=str(path))
-    optimiser.load_state_tensors(without_prefix("optimiser", tensors))
-    if teacher is not None:
-        load_weights(teacher.module, without_prefix("teacher", tensors), source=str(path))
-    step = card.get("step")
-    if not isinstance(step, int):
-        raise CheckpointError(f"{path} does not say at which step it was written")
-    return step

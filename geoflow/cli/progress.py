@@ -1,0 +1,21 @@
+"""The progress bar of training: step, loss, rate, time left."""
+
+from __future__ import annotations
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+# Weight of the past in the loss that is shown.
+SMOOTHING = 0.98
+
+
+def training_bar(*, show: bool) -> Progress:
+    """A bar whose tasks have the field `loss`."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("loss {task.fields[loss]:.4f}"),
+        TextColumn("{task.speed:.2f} steps/s"),
+        TimeRemainingColumn(),
+        disable=not show,
+    )

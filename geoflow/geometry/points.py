@@ -1,0 +1,111 @@
+"""Point clouds as files, written as they come: memory does not grow with their number."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from jaxtyping import Float
+
+SUFFIXES = (".ply", ".xyz", ".npy", ".npz")
+_PLY_NAMES = {
+    "position": ("x", "y", "z"),
+    "normal": ("nx", "ny", "nz"),
+    "color": ("red", "green", "blue"),
+}
+
+
+def check_points_suffix(path: Path) -> str:
+    """The file's suffix in lower case.
+
+    Raises:
+        ValueError: if no format of point clouds has it.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"suffix must be one of {', '.join(SUFFIXES)}, got {path.name!r}")
+    return suffix
+
+
+def write_points(
+    chunks: Iterable[Float[np.ndarray, "m c"]],
+    path: Path,
+    *,
+    num: int,
+    channels: tuple[str, ...] = ("position",),
+) -> None:
+    """Write `num` points by suffix; the file appears whole or keeps its old content.
+
+    .ply is binary, with normals and 8-bit colours; .xyz is text, a point a line; .npy and .npz
+    (under the name points) hold a float32 array (n, c).
+
+    Raises:
+        ValueError: for an unknown suffix, or if the chunks do not hold `num` points.
+        OSError: if the folder does not exist or cannot be written; nothing is left behind.
+    """
+    suffix = check_points_suffix(path)
+    draft = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        if suffix == ".npz":
+            # A zip member's size stands before it: the array is gathered.
+            whole = np.concatenate([np.asarray(c, np.float32) for c in chunks])
+            _check_count(len(whole), num)
+            with draft.open("wb") as file:
+                np.savez(file, points=whole)
+        else:
+            with draft.open("wb") as file:
+                file.write(_header(suffix, num, channels))
+                _check_count(sum(_write(file, c, suffix, channels) for c in chunks), num)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _header(suffix: str, num: int, channels: tuple[str, ...]) -> bytes:
+    if suffix == ".ply":
+        lines = ["ply", "format binary_little_endian 1.0", f"element vertex {num}"]
+        for name in channels:
+            kind = "uchar" if name == "color" else "float"
+            lines += [f"property {kind} {field}" for field in _PLY_NAMES[name]]
+        return ("\n".join([*lines, "end_header"]) + "\n").encode("ascii")
+    if suffix == ".npy":
+        shape = (num, 3 * len(channels))
+        return _npy_header(shape)
+    return b""
+
+
+def _npy_header(shape: tuple[int, int]) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, header)
+    return buffer.getvalue()
+
+
+def _write(file: BinaryIO, points: np.ndarray, suffix: str, channels: tuple[str, ...]) -> int:
+    points = np.asarray(points, dtype="<f4")
+    if suffix == ".ply":
+        kinds = [
+            (field, "u1" if name == "color" else "<f4")
+            for name in channels
+            for field in _PLY_NAMES[name]
+        ]
+        rows = np.empty(len(points), dtype=kinds)
+        for column, (field, kind) in enumerate(kinds):
+            values = points[:, column]
+            rows[field] = np.rint(values.clip(0, 1) * 255) if kind == "u1" else values
+        file.write(rows.tobytes())
+    elif suffix == ".npy":
+        file.write(points.tobytes())
+    else:
+        np.savetxt(file, points, fmt="%.6g")
+    return len(points)
+
+
+def _check_count(found: int, num: int) -> None:
+    if found != num:
+        raise ValueError(f"expected {num} points, got {found}")

@@ -1,0 +1,82 @@
+"""Training of a geometry distribution: fresh points of one surface in every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from geoflow.distribution import GeometryDistribution
+from geoflow.objectives import FlowMatching, build_objective
+from geoflow.seeds import step_generator
+from geoflow.training.ema import Ema
+from geoflow.training.loop import Progress
+from geoflow.training.optimisation import Optimiser, Schedule
+
+STAGE = "distribution"
+
+Draw = Callable[[int, torch.Generator], Float[Tensor, "n c"]]
+"""Points of the surface, of every channel, fresh in every call."""
+
+
+@dataclass(frozen=True)
+class DistributionTraining:
+    """Options of the training."""
+
+    steps: int = 6_000
+    """Optimiser steps."""
+    batch: int = 2_048
+    """Points of a step."""
+    objective: str = "cumulative"
+    """Key of OBJECTIVES or SPECIAL_CASES."""
+    diagonal_first: float = 0.3
+    """Share of the run, at its start, that is flow matching alone."""
+    ema: float = 0.998
+    """Decay of the moving average of the weights, which is what is kept."""
+    bf16: bool = True
+    """Run the network under bfloat16 autocast."""
+    schedule: Schedule = field(default_factory=lambda: Schedule(learning_rate=2e-3))
+    """Learning rate."""
+
+
+def train_distribution(
+    model: GeometryDistribution,
+    teacher: Ema[Any],
+    draw: Draw,
+    optimiser: Optimiser,
+    options: DistributionTraining,
+    *,
+    seed: int = 0,
+    start: int = 0,
+    device: str = "cpu",
+) -> Iterator[Progress]:
+    """Yield after every step from `start` on.
+
+    Raises:
+        FloatingPointError: if the loss is not finite; nothing of that step is applied.
+    """
+    flow_map = model.flow_map.train()
+    # Errors count as the preconditioned network sees them: surfaces are thin.
+    space = "edm" if model.config.prediction == "x1" else "field"
+    objective: Any = build_objective(options.objective)
+    weight = replace(objective.weight, space=space, data_std=1.0, limit=1e6)
+    objective, warm_up = replace(objective, weight=weight), FlowMatching(weight=weight)
+    for step in range(start, options.steps):
+        generator = step_generator(seed, STAGE, step)
+        x1 = model.scale.normalise(draw(options.batch, generator).to(device))
+        x0 = torch.randn(x1.shape, generator=generator).to(device)
+        current = warm_up if step < options.diagonal_first * options.steps else objective
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.bf16):
+            losses = current(flow_map, x0, x1, generator=generator, teacher=teacher.module)
+        loss = losses.total.float().mean()
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"loss is {loss.item()} at step {step}")
+        loss.backward()
+        optimiser.step(step, options.steps)
+        teacher.update(flow_map, step)
+        terms = {name: value.float().mean().item() for name, value in losses.terms.items()}
+        yield Progress(STAGE, step + 1, options.steps, loss.item(), terms)
