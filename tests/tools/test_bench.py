@@ -9,9 +9,12 @@ import time
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from geoflow.objectives import OBJECTIVES, SPECIAL_CASES
+from geoflow.training.distribution import DistributionTraining
 from geoflow_tools.bench import ladder, memory
+from geoflow_tools.bench.distribution import DistributionBenchmark
 from geoflow_tools.bench.laws import LAWS
 from geoflow_tools.bench.objectives import ObjectivesBenchmark
 from geoflow_tools.bench.timing import median_seconds
@@ -105,3 +108,17 @@ def test_memory_grows_by_what_is_held():
     start = memory.mark()
     held = np.ones(8_000_000)
     assert memory.growth(start) >= held.nbytes * 0.9
+
+
+def test_the_table_of_distributions_has_every_row(tmp_path):
+    trimesh.creation.torus(1.0, 0.3).export(tmp_path / "ring.obj")
+    benchmark = DistributionBenchmark(
+        meshes=(str(tmp_path / "ring.obj"), "mug"),
+        steps=(1, 3),
+        points=500,
+        training=DistributionTraining(steps=2, batch=16),
+    )
+    for rows in benchmark.measure()["chamfer"].values():
+        assert list(rows) == ["floor", "EDM", "EDM, cumulative", "u, cumulative"]
+        # Two steps of training have not reached the surface.
+        assert all(value > 2 * rows["floor"] for value in rows["EDM"].values())

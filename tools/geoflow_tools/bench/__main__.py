@@ -1,4 +1,4 @@
-"""`python -m geoflow_tools.bench sample|objectives`: run a benchmark, print and write its JSON."""
+"""`python -m geoflow_tools.bench NAME`: run a benchmark, print and write its JSON."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import tyro
 
 from geoflow.atomic import write_text
+from geoflow_tools.bench.distribution import DistributionBenchmark
 from geoflow_tools.bench.objectives import ObjectivesBenchmark
 from geoflow_tools.bench.sample import SampleBenchmark
 
@@ -14,7 +15,11 @@ from geoflow_tools.bench.sample import SampleBenchmark
 def main() -> None:
     """Parse, measure, print, write."""
     options = tyro.extras.subcommand_cli_from_dict(
-        {"sample": SampleBenchmark, "objectives": ObjectivesBenchmark},
+        {
+            "sample": SampleBenchmark,
+            "objectives": ObjectivesBenchmark,
+            "distribution": DistributionBenchmark,
+        },
         prog="geoflow_tools.bench",
         description=__doc__,
     )
