@@ -1,6 +1,6 @@
 """Samplers: from noise to data by applications of a flow map, or along its velocity.
 
-Both are generators: they yield the state at every time of the grid, noise first and data last,
+All are generators: they yield the state at every time of the grid, noise first and data last,
 so that a caller may draw the way, or stop. `steps` counts map applications, `nfe` network
 evaluations.
 
@@ -106,6 +106,46 @@ def sample_ode(
                 slope = (slope + flow_map.velocity(ahead, r, cond)) / 2
                 ahead = x + (end - start) * slope
             x = ahead
+        yield x
+
+
+def sample_consistency(
+    flow_map: FlowMap,
+    x0: Float[Tensor, "b *s"],
+    *,
+    steps: int = 2,
+    cond: Condition | None = None,
+    times: Float[Tensor, " n"] | None = None,
+    generator: torch.Generator | None = None,
+) -> Iterator[Float[Tensor, "b *s"]]:
+    """Yield noise, then data after every jump to the end; nfe = steps.
+
+    Between jumps the data is mixed with fresh noise again, back to the next time of the grid: the
+    sampler of maps that know the end r = 1 alone.
+
+    Reference: Song et al., "Consistency Models", 2023, arXiv:2303.01469, algorithm 1.
+
+    Args:
+        flow_map: the map.
+        x0: unit Gaussian noise.
+        steps: number of jumps; ignored where `times` is given.
+        cond: condition of each example.
+        times: grid that rises to 1, the last time being where every jump lands.
+        generator: randomness of the fresh noise, on the CPU.
+
+    Raises:
+        ValueError: if steps < 1, the grid does not rise to 1, or the map cannot start there.
+    """
+    grid = _grid(flow_map, steps, times)
+    x = start_state(flow_map, x0, grid[0])
+    yield x
+    one = x.new_ones(len(x))
+    for i, time in enumerate(grid[:-1]):
+        t = torch.full_like(one, time)
+        if i > 0:
+            fresh = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
+            x = flow_map.interpolant.interpolate(fresh, x, t)
+        x = flow_map(x, t, one, cond)
         yield x
 
 

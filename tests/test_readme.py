@@ -60,8 +60,9 @@ def test_commands_run_in_their_order(tmp_path):
         if words[0] == "train":
             extra = small + ([] if "--data" in words else ["--num-shapes", "6"])
         if words[0] == "sample":
-            extra = ["--resolution", "32"]
+            extra = [] if "--points" in words else ["--resolution", "32"]
         run(["-m", "geoflow", *words, *extra], tmp_path)
     assert (tmp_path / "mesh.obj").is_file()
     assert len(list(tmp_path.glob("table-*.ply"))) == 8
+    assert len(trimesh.load(tmp_path / "cloud.ply").vertices) == 100_000
     assert (tmp_path / "geoflow-view.png").is_file()

@@ -14,6 +14,7 @@ from geoflow.interpolant import INTERPOLANTS
 from geoflow.samplers import (
     Method,
     count_evaluations,
+    sample_consistency,
     sample_flow_map,
     sample_ode,
     start_state,
@@ -148,3 +149,39 @@ def test_a_bad_grid_is_refused(steps: int, times: list[float] | None, message: s
 def test_an_unknown_method_is_refused() -> None:
     with pytest.raises(ValueError, match="method must be map, euler, heun, got 'midpoint'"):
         next(sample_ode(oracle("linear", "u"), noise(), steps=2, method="midpoint"))  # type: ignore[arg-type]
+
+
+def test_jumps_to_the_end_with_fresh_noise_between_keep_the_law() -> None:
+    flow_map = oracle("linear", "x1")
+    x0 = torch.randn(20_000, *noise().shape[1:], dtype=torch.float64)
+    generator = torch.Generator().manual_seed(7)
+    first, *ends = sample_consistency(flow_map, x0, steps=3, generator=generator)
+    assert torch.equal(first, x0)
+    assert len(ends) == 3
+    expected = exact(flow_map, x0)
+    torch.testing.assert_close(ends[0], expected)
+    for end in ends[1:]:
+        # Other samples of the same law.
+        assert (end - expected).abs().max().item() > 0.1
+        assert (end.mean(0) - expected.mean(0)).abs().max().item() < 0.1
+        assert (end.std(0) / expected.std(0) - 1).abs().max().item() < 0.03
+    again = list(
+        sample_consistency(flow_map, x0, steps=3, generator=torch.Generator().manual_seed(7))
+    )
+    assert torch.equal(again[-1], ends[-1])
+
+
+def test_jumps_to_the_end_are_counted() -> None:
+    flow_map = oracle("linear", "x1")
+    calls: list[float] = []
+
+    class Counted(nn.Module):
+        def forward(self, x: Tensor, t: Times, r: Times, cond: Condition | None = None) -> Tensor:
+            assert bool((r == 1).all())
+            calls.append(t[0].item())
+            out: Tensor = flow_map.backbone(x, t, r, cond)
+            return out
+
+    counted = FlowMap(Counted(), flow_map.interpolant, "x1")
+    list(sample_consistency(counted, noise(), steps=4))
+    assert calls == [0.0, 0.25, 0.5, 0.75]

@@ -34,7 +34,6 @@ _FOREIGN = (
     "coupling",
     "symmetry",
     "num_shapes",
-    "sheet_every",
 )
 
 

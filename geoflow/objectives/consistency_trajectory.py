@@ -36,19 +36,23 @@ class ConsistencyTrajectory(Objective):
 
     frozen: FlowMap | None = None
     """Teacher whose diagonal is solved; None: the slow copy's own, anchored to the data."""
+    reach: float = 0.2
+    """Longest interval, in time, that is solved; longer ones are left to the map."""
     solver_steps: int = 1
     """First-order steps of the solver from t to s: those of DDIM for data prediction."""
     times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=0.5, end=0.4))
-    """Law of the pairs of times; s is uniform between them."""
+    """Law of the pairs of times; s is uniform between t and r, or t and t + reach."""
     weight: Weight = field(default_factory=Weight)
     """Weight of an example."""
 
     def __post_init__(self) -> None:
-        """Check the number of steps.
+        """Check the solver.
 
         Raises:
-            ValueError: for fewer than one.
+            ValueError: for fewer than one step, or a reach outside (0, 1].
         """
+        if not 0 < self.reach <= 1:
+            raise ValueError(f"reach must be in (0, 1], got {self.reach}")
         if self.solver_steps < 1:
             raise ValueError(f"solver_steps must be at least 1, got {self.solver_steps}")
 
@@ -65,7 +69,7 @@ class ConsistencyTrajectory(Objective):
         """Losses of noise x0 paired with data x1; `teacher` is the slow copy."""
         t, r = self.times.draw(x1, generator)
         fraction = torch.rand(len(x1), generator=generator, dtype=x1.dtype).to(x1.device)
-        s = t + fraction * (r - t)
+        s = t + fraction * (r - t).clamp(max=self.reach)
         x = flow_map.interpolant.interpolate(x0, x1, t)
         (on,) = (r == t).nonzero(as_tuple=True)
         (off,) = (r > t).nonzero(as_tuple=True)

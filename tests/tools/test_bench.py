@@ -104,10 +104,20 @@ def test_plane_laws_are_what_they_say(law):
         assert np.bincount(near) / len(near) == pytest.approx([0.5, 0.2, 0.3], abs=0.02)
 
 
-def test_memory_grows_by_what_is_held():
-    start = memory.mark()
-    held = np.ones(8_000_000)
-    assert memory.growth(start) >= held.nbytes * 0.9
+def test_memory_counts_what_is_alive_at_once():
+    def chain(keep):
+        held = []
+        for _ in range(5):
+            held = [*(held if keep else []), torch.ones(1_000)]
+
+    assert memory.peak_tensor_bytes(lambda: chain(False)) == 2 * 4_000
+    assert memory.peak_tensor_bytes(lambda: chain(True)) == 5 * 4_000
+
+
+def test_one_nna_knows_one_law_from_two():
+    x = torch.randn(3, 300, 2, generator=torch.Generator().manual_seed(0))
+    assert ladder.one_nna(x[0], x[1]) == pytest.approx(0.5, abs=0.08)
+    assert ladder.one_nna(x[0], x[2] + 5) > 0.99
 
 
 def test_the_table_of_distributions_has_every_row(tmp_path):

@@ -1,8 +1,7 @@
-"""What a training step costs: time by turns, memory in processes of their own."""
+"""What a training step costs: time by turns, memory by counting."""
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Sequence
 
 import torch
@@ -14,7 +13,7 @@ from geoflow.objectives import Objective
 from geoflow.training.ema import Ema
 from geoflow.typing import Condition
 from geoflow_tools.bench.ladder import Rung
-from geoflow_tools.bench.memory import growth, mark
+from geoflow_tools.bench.memory import peak_tensor_bytes
 from geoflow_tools.bench.timing import median_seconds
 
 _BATCH = 128
@@ -29,9 +28,7 @@ def measure_cost(rungs: Sequence[Rung], *, repeats: int) -> dict[str, dict[str, 
     unique = {rung.name: rung for rung in (reference, *rungs)}
     calls = {name: _step(rung) for name, rung in unique.items()}
     seconds = median_seconds(calls, repeats=repeats)
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1, maxtasksperchild=1) as pool:
-        memory = dict(zip(unique, pool.imap(_memory, unique.values(), chunksize=1), strict=True))
+    memory = {name: peak_tensor_bytes(call) for name, call in calls.items()}
     return {
         name: {
             "time": seconds[name] / seconds[reference.name],
@@ -69,13 +66,3 @@ def _step(rung: Rung) -> Callable[[], object]:
     teacher = Ema(flow_map, 0.0).module
     x1 = generator.noise(_BATCH, seed=1)
     return training_step(flow_map, rung.build(), x1, condition, teacher=teacher)
-
-
-def _memory(rung: Rung) -> float:
-    """Bytes by which a process grows over two steps, the libraries being loaded."""
-    _step(Rung("flow-matching"))()
-    step = _step(rung)
-    start = mark()
-    step()
-    step()
-    return float(max(growth(start), 1))

@@ -1,37 +1,51 @@
-"""Peak memory of this process between two moments, in bytes.
+"""Peak memory of a computation: bytes of all tensors alive at once, counted, not sampled.
 
-Linux alone tells the peak since a moment (the high-water mark of /proc can be set back); elsewhere
-the growth of the process's peak over its whole life stands in for it.
+A process's resident memory depends on what its allocator keeps; this is the same in every run.
+What a kernel allocates and frees inside itself is not seen.
 """
 
 from __future__ import annotations
 
-import resource
-import sys
-from pathlib import Path
+import weakref
+from collections.abc import Callable
+from typing import Any
 
-_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
-
-def mark() -> int:
-    """Resident memory now, from which `growth` counts."""
-    if not _STATUS.is_file():
-        return _lifetime_peak()
-    _RESET.write_text("5", encoding="ascii")
-    return _kibibytes("VmRSS") * 1024
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 
-def growth(since: int) -> int:
-    """How far above the mark the memory rose at most."""
-    return (_kibibytes("VmHWM") * 1024 if _STATUS.is_file() else _lifetime_peak()) - since
+class _Tracker(TorchDispatchMode):
+    """Follows every storage from the operation that makes it until nothing holds it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive: dict[int, int] = {}
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, torch.Tensor):
+                self._follow(leaf.untyped_storage())
+        self.peak = max(self.peak, self.now)
+        return out
+
+    def _follow(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key not in self.alive:
+            self.alive[key] = storage.nbytes()
+            self.now += storage.nbytes()
+            weakref.finalize(storage, self._forget, key)
+
+    def _forget(self, key: int) -> None:
+        self.now -= self.alive.pop(key)
 
 
-def _kibibytes(key: str) -> int:
-    lines = _STATUS.read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
-
-
-def _lifetime_peak() -> int:
-    # macOS counts in bytes, other systems in KiB.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def peak_tensor_bytes(call: Callable[[], object]) -> int:
+    """Most bytes that tensors made during a call hold at one time."""
+    with _Tracker() as tracker:
+        call()
+    return tracker.peak
