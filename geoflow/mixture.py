@@ -25,6 +25,8 @@ from geoflow.typing import Times
 _HALVINGS = 60
 # Standard deviations beyond the outer means within which the inverse is sought.
 _REACH = 12.0
+# Density below which, seven deviations out, the law has no digits left to invert.
+_THIN = 1e-12
 
 
 class MixtureField(ExactField):
@@ -61,7 +63,7 @@ class MixtureField(ExactField):
             guess = self._inverse(level.detach(), r.detach())
         # One step of Newton carries the derivatives in x, t and r.
         there, density = self._law(guess.detach(), r)
-        return guess.detach() - (there - level) / density.clamp(min=1e-300)
+        return guess.detach() - (there - level) / density.clamp(min=_THIN)
 
     def ends(
         self, x: Float[Tensor, "b *s"], t: Times

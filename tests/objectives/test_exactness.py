@@ -76,7 +76,9 @@ def oracle(law: str, path_key: str, key: str) -> ExactField:
     return MixtureField(*parts, path, key)
 
 
-def data(field: ExactField, num: int = NUM) -> tuple[Tensor, Tensor]:
+def data(field: ExactField, num: int | None = None) -> tuple[Tensor, Tensor]:
+    # Inverses of the mixture's law are dear.
+    num = num or (400 if isinstance(field, MixtureField) else NUM)
     generator = torch.Generator().manual_seed(0)
     x0, noise = torch.randn(2, num, 2, dtype=torch.float64, generator=generator)
     if isinstance(field, MixtureField):
@@ -102,7 +104,8 @@ def pull(objective: Objective, field: ExactField, size: float) -> tuple[float, f
 @pytest.mark.parametrize(
     ("law", "path_key", "key"),
     [("gaussian", i, p) for i in INTERPOLANTS for p in PREDICTIONS]
-    + [("mixture", "linear", "x1"), ("mixture", "linear", "u"), ("mixture", "trigonometric", "v")],
+    # Where noise is 80 times as wide as the data, the mixture's inverse has too few digits.
+    + [("mixture", i, p) for i in INTERPOLANTS if i != "ve" for p in PREDICTIONS],
 )
 def test_exact_maps_are_at_rest(law: str, path_key: str, key: str, name: str) -> None:
     field = oracle(law, path_key, key)
