@@ -40,6 +40,8 @@ CHANNELS = {"position": 3, "normal": 3, "color": 3}
 """Numbers of each thing that a point may carry; positions come first."""
 WEIGHTS = "points.safetensors"
 _CHUNK = 65_536
+# Times of training end here too: fields of data have no velocity at t = 1.
+_LATEST = 0.999
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,3 @@ class GeometryDistribution:
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"flow": self.flow_map, "scale": self.scale}
-
-
-# Times of training end here too: fields of data have no velocity at t = 1.
-_LATEST = 0.999

@@ -1,7 +1,7 @@
 """One mesh as an endless source of surface points, with what the points carry.
 
-Points are uniform by area. Normals are those of the faces; colours come from a texture or from
-vertices, as linear fractions of one in the file's own encoding.
+Points are uniform by area. Normals are those of the faces; colours are read at the corners of the
+faces, from a texture or from the vertices, as fractions of one, and mixed linearly inside.
 """
 
 from __future__ import annotations
@@ -81,16 +81,15 @@ class MeshSurface:
         u = torch.rand(num, 2, generator=generator)
         root = u[:, :1].sqrt()
         weights = torch.cat([1 - root, root * (1 - u[:, 1:]), root * u[:, 1:]], dim=1)
-        found = {
-            "position": lambda: torch.einsum("nk,nkd->nd", weights, self.corners[face]),
-            "normal": lambda: self.normals[face],
-            "color": lambda: torch.einsum("nk,nkd->nd", weights, self._colors()[face]),
-        }
-        return torch.cat([found[name]() for name in channels], dim=1)
 
-    def _colors(self) -> Tensor:
-        assert self.colors is not None
-        return self.colors
+        def inside(values: Tensor) -> Tensor:
+            """Values at the corners, mixed at the points."""
+            return torch.einsum("nk,nkd->nd", weights, values[face])
+
+        found = {"position": inside(self.corners), "normal": self.normals[face]}
+        if self.colors is not None:
+            found["color"] = inside(self.colors)
+        return torch.cat([found[name] for name in channels], dim=1)
 
 
 def _vertex_colors(mesh: trimesh.Trimesh) -> np.ndarray | None:

@@ -74,8 +74,7 @@ class MLP(nn.Module):
         condition = nn.functional.silu(condition)
         # Positions keep their digits under autocast.
         with torch.autocast(x.device.type, enabled=False):
-            h = self.read(x.flatten(1).float() if x.dtype == torch.bfloat16 else x.flatten(1))
+            h = self.read(x.flatten(1))
         for block in self.blocks:
             h = block(h, condition)
-        out: Tensor = self.write(self.norm(h))
-        return out.unflatten(1, x.shape[1:]) if x.ndim > 2 else out
+        return self.write(self.norm(h)).reshape(x.shape)

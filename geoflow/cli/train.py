@@ -69,7 +69,8 @@ def train(options: Train) -> None:
             f"got {options.shape_category!r}"
         )
     device = resolve_device(options.device)
-    from geoflow.training.run import Run, check_free
+    from geoflow.training.run import Run
+    from geoflow.training.stages import check_free
 
     folder = options.out or Path("runs") / options.shape_category
     with failing():

@@ -44,7 +44,8 @@ def train_distribution(options: Train) -> None:
         check_at_least("steps", options.steps, 1)
     check_at_least("checkpoint-every", options.checkpoint_every, 1)
     device = resolve_device(options.device)
-    from geoflow.training.distribution_run import DistributionRun, check_free
+    from geoflow.training.distribution_run import DistributionRun
+    from geoflow.training.stages import check_free
 
     path = Path(options.data)
     folder = options.out or Path("runs") / path.stem

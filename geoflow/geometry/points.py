@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -72,18 +73,12 @@ def _header(suffix: str, num: int, channels: tuple[str, ...]) -> bytes:
             lines += [f"property {kind} {field}" for field in _PLY_NAMES[name]]
         return ("\n".join([*lines, "end_header"]) + "\n").encode("ascii")
     if suffix == ".npy":
+        buffer = io.BytesIO()
         shape = (num, 3 * len(channels))
-        return _npy_header(shape)
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(buffer, header)
+        return buffer.getvalue()
     return b""
-
-
-def _npy_header(shape: tuple[int, int]) -> bytes:
-    import io
-
-    buffer = io.BytesIO()
-    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(buffer, header)
-    return buffer.getvalue()
 
 
 def _write(file: BinaryIO, points: np.ndarray, suffix: str, channels: tuple[str, ...]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,9 +9,6 @@ from pathlib import Path
 import torch
 
 from geoflow import __version__
-from geoflow.atomic import write_text
-from geoflow.checkpoint import CheckpointError
-from geoflow.config import from_json, to_json
 from geoflow.distribution import DistributionConfig, GeometryDistribution
 from geoflow.flow_map import FlowMap
 from geoflow.seeds import step_generator
@@ -20,9 +16,8 @@ from geoflow.training.distribution import STAGE, DistributionTraining, Draw, tra
 from geoflow.training.ema import Ema
 from geoflow.training.loop import Progress
 from geoflow.training.optimisation import Optimiser
-from geoflow.training.stages import load_stage, save_stage
+from geoflow.training.stages import POINTS, load_stage, read_options, save_stage, write_options
 
-OPTIONS = "distribution.json"
 _NUM_FIT = 65_536
 
 
@@ -62,9 +57,7 @@ class DistributionRun:
         Raises:
             FileExistsError: if the folder holds a run already.
         """
-        check_free(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / OPTIONS, json.dumps(to_json(config), indent=2) + "\n")
+        write_options(folder, POINTS, config)
         return DistributionRun(folder, config, device=device)
 
     @staticmethod
@@ -74,13 +67,7 @@ class DistributionRun:
         Raises:
             CheckpointError: if the folder holds no such run, or a damaged one.
         """
-        path = folder / OPTIONS
-        if not path.is_file():
-            raise CheckpointError(f"{folder} holds no run to resume ({OPTIONS} is missing)")
-        try:
-            config = from_json(DistributionRunConfig, json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise CheckpointError(f"{path} cannot be read: {error}") from error
+        config = read_options(folder, POINTS, DistributionRunConfig)
         return DistributionRun(folder, config, device=device)
 
     def train(self, draw: Draw) -> Iterator[Progress]:
@@ -112,11 +99,3 @@ class DistributionRun:
         card = {"geoflow": __version__, "run": asdict(config)}
         averaged = replace(self.model, flow_map=self.teacher.module, card=card)
         averaged.save_pretrained(self.folder / "model")
-
-
-def check_free(folder: Path) -> None:
-    """Raise FileExistsError if the folder holds a run already."""
-    if (folder / OPTIONS).exists() or (folder / "run.json").exists():
-        raise FileExistsError(
-            f"{folder} holds a run already: add --resume to continue it, or choose another --out"
-        )

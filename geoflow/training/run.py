@@ -8,7 +8,6 @@ resumed ends with the bits of one that was not.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,9 +16,8 @@ from typing import Any
 import torch
 
 from geoflow import __version__
-from geoflow.atomic import write_text
-from geoflow.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from geoflow.config import ModelConfig, from_json, to_json
+from geoflow.checkpoint import load_checkpoint, save_checkpoint
+from geoflow.config import ModelConfig
 from geoflow.flow_map import FlowMap
 from geoflow.generator import Generator
 from geoflow.symmetry import upright_frame
@@ -29,10 +27,8 @@ from geoflow.training.ema import Ema
 from geoflow.training.flow import FlowTraining, Latents, encode_shapes, train_flow
 from geoflow.training.loop import Progress
 from geoflow.training.optimisation import Optimiser
-from geoflow.training.stages import load_stage, save_stage
+from geoflow.training.stages import SHAPES, load_stage, read_options, save_stage, write_options
 from geoflow.typing import ShapeDataset
-
-_OPTIONS = "run.json"
 
 
 @dataclass(frozen=True)
@@ -82,14 +78,6 @@ def frozen_flow(model: str, device: str) -> FlowMap:
     return flow_map.diagonal() if is_diagonal else flow_map
 
 
-def check_free(folder: Path) -> None:
-    """Raise FileExistsError if the folder holds a run already."""
-    if (folder / _OPTIONS).exists():
-        raise FileExistsError(
-            f"{folder} holds a run already: add --resume to continue it, or choose another --out"
-        )
-
-
 class Run:
     """A run folder: open it, train what is left, read the generator."""
 
@@ -112,9 +100,7 @@ class Run:
         Raises:
             FileExistsError: if the folder holds a run already.
         """
-        check_free(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / _OPTIONS, json.dumps(to_json(config), indent=2) + "\n")
+        write_options(folder, SHAPES, config)
         return Run(folder, config, device=device)
 
     @staticmethod
@@ -124,13 +110,7 @@ class Run:
         Raises:
             CheckpointError: if the folder holds no run, or a damaged one.
         """
-        path = folder / _OPTIONS
-        if not path.is_file():
-            raise CheckpointError(f"{folder} holds no run to resume ({_OPTIONS} is missing)")
-        try:
-            config = from_json(RunConfig, json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise CheckpointError(f"{path} cannot be read: {error}") from error
+        config = read_options(folder, SHAPES, RunConfig)
         return Run(folder, config, device=device)
 
     def train(self, data: ShapeDataset, card: dict[str, Any]) -> Iterator[Progress]:

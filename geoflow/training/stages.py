@@ -1,12 +1,15 @@
-"""Checkpoints of one stage of training: enough to go on to the bit."""
+"""Run folders: their options, and checkpoints of a stage, enough to go on to the bit."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from geoflow import __version__
+from geoflow.atomic import write_text
 from geoflow.checkpoint import (
     CheckpointError,
     load_checkpoint,
@@ -15,9 +18,49 @@ from geoflow.checkpoint import (
     with_prefix,
     without_prefix,
 )
+from geoflow.config import from_json, to_json
 from geoflow.flow_map import FlowMap
 from geoflow.training.ema import Ema
 from geoflow.training.optimisation import Optimiser
+
+C = TypeVar("C")
+
+# Files of options, one for each kind of run; a folder holds one run of one kind.
+SHAPES, POINTS = "run.json", "distribution.json"
+
+
+def check_free(folder: Path) -> None:
+    """Raise FileExistsError if the folder holds a run of any kind already."""
+    if any((folder / name).exists() for name in (SHAPES, POINTS)):
+        raise FileExistsError(
+            f"{folder} holds a run already: add --resume to continue it, or choose another --out"
+        )
+
+
+def write_options(folder: Path, name: str, config: object) -> None:
+    """Start a run in an empty or new folder.
+
+    Raises:
+        FileExistsError: if the folder holds a run already.
+    """
+    check_free(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / name, json.dumps(to_json(config), indent=2) + "\n")
+
+
+def read_options(folder: Path, name: str, kind: type[C]) -> C:
+    """The options that a run was started with.
+
+    Raises:
+        CheckpointError: if the folder holds no run of this kind, or a damaged one.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise CheckpointError(f"{folder} holds no run to resume ({name} is missing)")
+    try:
+        return from_json(kind, json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
 def save_stage(
