@@ -5,18 +5,33 @@ from __future__ import annotations
 import dataclasses
 import typing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from geoflow.backbones import FieldConfig, TransformerConfig
+from geoflow.backbones import ShapeConfig, TransformerConfig
 from geoflow.symmetry import FRAME_SIZES, Symmetry
 
 T = TypeVar("T")
+Representation = Literal["sdf", "points"]
+
+
+@dataclass(frozen=True)
+class PointLawConfig:
+    """The flow of single points of a shape, for models of points."""
+
+    interpolant: str = "linear"
+    """Key of INTERPOLANTS."""
+    prediction: str = "u"
+    """Key of PREDICTIONS."""
+    spread: float = 0.4
+    """Standard deviation of coordinates: the flow's state is a point divided by it."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Everything that is needed to build a generator's networks."""
 
+    representation: Representation = "sdf"
+    """What latents are decoded to: signed distance fields, or clouds of points."""
     symmetry: Symmetry = "frame"
     """Group under which samples turn: with a full frame, about the up axis, or freely."""
     categories: tuple[str, ...] = ("chair",)
@@ -25,10 +40,12 @@ class ModelConfig:
     """Key of INTERPOLANTS."""
     prediction: str = "x1"
     """Key of PREDICTIONS."""
-    autoencoder: FieldConfig = field(default_factory=FieldConfig)
-    """Sizes of the field autoencoder."""
+    autoencoder: ShapeConfig = field(default_factory=ShapeConfig)
+    """Sizes of the autoencoder."""
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
     """Sizes of the flow map's network."""
+    points: PointLawConfig = field(default_factory=PointLawConfig)
+    """The flow of points, for models of points."""
 
     @staticmethod
     def build(
@@ -37,10 +54,11 @@ class ModelConfig:
         categories: tuple[str, ...],
         interpolant: str = "linear",
         prediction: str = "x1",
+        representation: Representation = "sdf",
     ) -> ModelConfig:
         """A configuration whose two networks agree on tokens, frame and categories."""
         size = FRAME_SIZES[symmetry]
-        autoencoder = FieldConfig(frame_size=size)
+        autoencoder = ShapeConfig(frame_size=size, normals=representation == "sdf")
         transformer = TransformerConfig(
             frame_size=size,
             num_tokens=autoencoder.num_tokens,
@@ -48,7 +66,15 @@ class ModelConfig:
             vectors=autoencoder.vectors,
             num_categories=len(categories),
         )
-        return ModelConfig(symmetry, categories, interpolant, prediction, autoencoder, transformer)
+        return ModelConfig(
+            representation,
+            symmetry,
+            categories,
+            interpolant,
+            prediction,
+            autoencoder,
+            transformer,
+        )
 
 
 def to_json(config: Any) -> dict[str, Any]:

@@ -1,15 +1,12 @@
-"""A trained generator: noise to latent tokens to a signed-distance field to a mesh."""
+"""A trained generator of meshes: noise to latent tokens to a signed-distance field to a mesh."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,162 +14,27 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from geoflow.atomic import write_text
-from geoflow.backbones import FieldAutoencoder, TokenTransformer
-from geoflow.backbones.latent_scale import LatentScale
-from geoflow.checkpoint import (
-    CheckpointError,
-    load_checkpoint,
-    load_weights,
-    save_checkpoint,
-    with_prefix,
-    without_prefix,
-)
-from geoflow.config import ModelConfig, from_json, to_json
-from geoflow.flow_map import FlowMap
+from geoflow.backbones import FieldAutoencoder
+from geoflow.config import ModelConfig, Representation
 from geoflow.geometry.extraction import Field, extract_mesh
 from geoflow.geometry.mesh import remove_crumbs, simplify_mesh
-from geoflow.samplers import sample_flow_map, sample_ode
-from geoflow.seeds import step_generator
-from geoflow.symmetry import upright_frame
-from geoflow.typing import Condition
+from geoflow.latent_generator import LatentGenerator
 
-WEIGHTS, CARD = "model.safetensors", "README.md"
 # Queries of one decoder call: its activations stay in a core's cache.
 _CHUNK = 8192
 _NUM_SURFACE = 4096
 
 
-def shipped_models() -> dict[str, Path]:
-    """Folders of the models inside the package, by name."""
-    root = Path(str(resources.files("geoflow") / "models"))
-    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{WEIGHTS}"))}
-
-
 @dataclass
-class Generator:
-    """Networks, their configuration, and the data card that travels with them."""
+class Generator(LatentGenerator[FieldAutoencoder]):
+    """A generator of meshes, by signed distance fields."""
 
-    autoencoder: FieldAutoencoder
-    flow_map: FlowMap
-    scale: LatentScale
-    config: ModelConfig
-    card: dict[str, Any] = field(default_factory=dict)
+    representation: ClassVar[Representation] = "sdf"
 
     @staticmethod
-    def build(config: ModelConfig) -> Generator:
-        """Networks with fresh weights."""
-        size = config.autoencoder
-        return Generator(
-            FieldAutoencoder(size),
-            FlowMap.build(
-                TokenTransformer(config.transformer), config.interpolant, config.prediction
-            ),
-            LatentScale(size.num_tokens, size.scalars, size.vectors, size.frame_size),
-            config,
-        )
-
-    @staticmethod
-    def from_pretrained(name_or_folder: str | Path, *, device: str = "cpu") -> Generator:
-        """A shipped model by name, or any folder that `save_pretrained` or a run wrote.
-
-        Raises:
-            CheckpointError: if there is no such model, or its files are damaged.
-        """
-        shipped = shipped_models()
-        folder = shipped.get(str(name_or_folder), Path(name_or_folder))
-        if not (folder / WEIGHTS).is_file() and (folder / "model" / WEIGHTS).is_file():
-            folder = folder / "model"
-        if not (folder / WEIGHTS).is_file():
-            raise CheckpointError(
-                f"no model {str(name_or_folder)!r}: expected a folder with {WEIGHTS}, "
-                f"or one of the shipped models: {', '.join(shipped) or 'none'}"
-            )
-        tensors, card = load_checkpoint(folder / WEIGHTS)
-        try:
-            config = from_json(ModelConfig, card["model"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{folder / WEIGHTS} has no usable card: {error}") from error
-        generator = Generator.build(config)
-        generator.card = card.get("card", {})
-        for prefix, module in generator._modules().items():
-            load_weights(module, without_prefix(prefix, tensors), source=str(folder / WEIGHTS))
-        return generator.to(device)
-
-    def save_pretrained(self, folder: str | Path, *, half: bool = True) -> None:
-        """Write weights, with configuration and card inside, and a readable card.
-
-        Args:
-            folder: created if missing.
-            half: store network weights in float16; computation stays float32.
-        """
-        folder = Path(folder)
-        tensors: dict[str, Tensor] = {}
-        for prefix, module in self._modules().items():
-            kept = {
-                name: value.half() if half and prefix != "scale" else value
-                for name, value in module.state_dict().items()
-            }
-            tensors |= with_prefix(prefix, kept)
-        card = {"model": to_json(self.config), "card": self.card}
-        save_checkpoint(folder / WEIGHTS, tensors, card)
-        write_text(folder / "config.json", json.dumps(card, indent=2) + "\n")
-
-    def to(self, device: str) -> Generator:
-        """Move all networks; returns itself."""
-        for module in self._modules().values():
-            module.to(device).eval()
-        return self
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.autoencoder.parameters()).device
-
-    def noise(self, num: int, *, seed: int = 0, first: int = 0) -> Float[Tensor, "b k c"]:
-        """Unit noise of samples first..first+num-1; sample i is the same in any batch."""
-        shape = (self.config.autoencoder.num_tokens, self.config.autoencoder.channels)
-        return torch.stack(
-            [
-                torch.randn(shape, generator=step_generator(seed, "sample", first + i))
-                for i in range(num)
-            ]
-        ).to(self.device)
-
-    @torch.no_grad()
-    def sample_latents(
-        self,
-        noise: Float[Tensor, "b k c"],
-        *,
-        steps: int = 2,
-        category: str | None = None,
-        frame: Float[Tensor, "b m 3"] | None = None,
-        ode: bool = False,
-    ) -> Float[Tensor, "b k c"]:
-        """Latent tokens from noise, in `steps` network evaluations.
-
-        Args:
-            noise: unit Gaussian.
-            steps: applications of the flow map, or Euler steps of the ODE.
-            category: a name of `config.categories`; default: the first.
-            frame: where the samples stand; default: upright.
-            ode: follow the ODE of the diagonal, as the many-step reference.
-
-        Raises:
-            ValueError: for an unknown category or steps < 1.
-        """
-        condition = Condition(self.frame_for(len(noise), frame), self._category(category, noise))
-        sampler = sample_ode if ode else sample_flow_map
-        for state in sampler(self.flow_map, noise, steps=steps, cond=condition):
-            last = state
-        return self.scale.denormalise(last, condition.frame)
-
-    def frame_for(
-        self, num: int, frame: Float[Tensor, "b m 3"] | None = None
-    ) -> Float[Tensor, "b m 3"] | None:
-        """The given frame, or the upright one of this model's symmetry."""
-        chosen = upright_frame(self.config.symmetry, num) if frame is None else frame
-        return None if chosen is None else chosen.to(self.device)
+    def build_autoencoder(config: ModelConfig) -> FieldAutoencoder:
+        """The autoencoder of fields, with fresh weights."""
+        return FieldAutoencoder(config.autoencoder)
 
     @torch.no_grad()
     def field(
@@ -285,16 +147,6 @@ class Generator:
         normals = torch.from_numpy(np.asarray(mesh.face_normals[face], np.float32))[None]
         frame = self.frame_for(1)
         return self.autoencoder.encode(surface, normals.to(self.device), frame)[0]
-
-    def _category(self, name: str | None, like: Tensor) -> Tensor:
-        names = self.config.categories
-        if name is not None and name not in names:
-            raise ValueError(f"category must be one of {', '.join(names)}, got {name!r}")
-        index = 0 if name is None else names.index(name)
-        return torch.full((len(like),), index, dtype=torch.long, device=like.device)
-
-    def _modules(self) -> dict[str, torch.nn.Module]:
-        return {"autoencoder": self.autoencoder, "flow": self.flow_map, "scale": self.scale}
 
 
 @contextmanager

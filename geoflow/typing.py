@@ -6,7 +6,8 @@ points, q query points, m frame vectors, 3 space.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -20,23 +21,27 @@ Times = Float[Tensor, " b"]
 
 @dataclass(frozen=True)
 class Condition:
-    """What a sample is conditioned on: the frame it turns with, and its category."""
+    """What a sample is conditioned on; each part is one per example, or absent."""
 
     frame: Float[Tensor, "b m 3"] | None = None
+    """Frame that the sample turns with."""
     category: Int[Tensor, " b"] | None = None
+    """Index of its category."""
+    tokens: Float[Tensor, "b k c"] | None = None
+    """Latent of the shape whose points the sample consists of."""
 
     def __getitem__(self, index: Tensor | slice) -> Condition:
         """The condition of some examples of the batch."""
-        return Condition(
-            None if self.frame is None else self.frame[index],
-            None if self.category is None else self.category[index],
-        )
+        return self._map(lambda part: part[index])
 
     def to(self, device: torch.device | str) -> Condition:
         """The condition on a device."""
+        return self._map(lambda part: part.to(device))
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Condition:
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
         return Condition(
-            None if self.frame is None else self.frame.to(device),
-            None if self.category is None else self.category.to(device),
+            **{name: None if part is None else change(part) for name, part in parts.items()}
         )
 
 

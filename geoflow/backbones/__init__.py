@@ -1,17 +1,25 @@
 """Networks. Each file states its symmetry group in its first line."""
 
-from geoflow.backbones.field import FieldAutoencoder, FieldConfig
+from geoflow.backbones.field import FieldAutoencoder
 from geoflow.backbones.mlp import MLP, MLPConfig
+from geoflow.backbones.point_decoder import PointDecoder
+from geoflow.backbones.shape_encoder import ShapeConfig
 from geoflow.backbones.token_transformer import TokenTransformer, TransformerConfig
 
-BACKBONES = {"field": FieldAutoencoder, "token-transformer": TokenTransformer, "mlp": MLP}
+BACKBONES = {
+    "field": FieldAutoencoder,
+    "point-decoder": PointDecoder,
+    "token-transformer": TokenTransformer,
+    "mlp": MLP,
+}
 
 __all__ = [
     "BACKBONES",
     "MLP",
     "FieldAutoencoder",
-    "FieldConfig",
     "MLPConfig",
+    "PointDecoder",
+    "ShapeConfig",
     "TokenTransformer",
     "TransformerConfig",
 ]

@@ -20,7 +20,7 @@ def info() -> None:
     """Print versions, devices, shipped models and optional packages."""
     import torch
 
-    from geoflow.generator import shipped_models
+    from geoflow.latent_generator import shipped_models
 
     print(f"geoflow {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for name in _REQUIRED:

@@ -13,10 +13,11 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 @dataclass(frozen=True)
 class Train:
-    """Train an autoencoder of fields and a flow map of its latents, or a law of points."""
+    """Train an autoencoder of shapes and a flow map of its latents, or the law of one surface."""
 
-    representation: Literal["sdf", "distribution"] = "sdf"
-    """Signed distance fields of a category, or the surface points of one mesh, given as --data."""
+    representation: Literal["sdf", "points", "distribution"] = "sdf"
+    """Signed distance fields of a category, its point clouds, or the surface points of one mesh,
+    given as --data."""
     shape_category: str = "chair"
     """Procedural category, or with --data a folder: the category's name (or 'all')."""
     data: str = "procedural"
@@ -35,8 +36,8 @@ class Train:
     teacher: str | None = None
     """Distil the flow of a model: start from it, keep its autoencoder, and learn from its flow."""
     steps: int | None = None
-    """Optimiser steps of each stage. Default: 10,000 for the autoencoder and 12,000 for the flow,
-    or a tenth of that with --init-from or --teacher."""
+    """Optimiser steps of each stage. Default: 10,000 for the autoencoder (6,000 for points) and
+    12,000 for the flow, or a tenth of that with --init-from or --teacher."""
     autoencoder_steps: int | None = None
     """Optimiser steps of the autoencoder alone; 0 keeps that of --init-from as it is."""
     objective: Literal[
@@ -101,16 +102,17 @@ class Sample:
     """Generate meshes and write them by suffix."""
 
     out: Path
-    """File to write: .obj, .ply, .stl, .glb or .off; for several, NAME-000.obj and on; for the
-    points of a distribution .ply, .xyz, .npy or .npz."""
+    """File to write: .obj, .ply, .stl, .glb or .off; for several, NAME-000.obj and on; for points
+    .ply, .xyz, .npy or .npz, and the other suffixes for a surface through a cloud."""
     steps: int = 2
     """Network evaluations per sample."""
     model: str = "chair"
     """Shipped model, or a folder of a model or a run."""
     num: int = 1
     """Number of samples."""
-    points: int = 100_000
-    """Number of points, for a model of --representation distribution."""
+    points: int | None = None
+    """Number of points, for a model of points. Default: 2,048 of a cloud, 20,000 of a cloud that
+    is made a mesh, 100,000 of a distribution."""
     resolution: int = 128
     """Cells of the extraction grid along an edge."""
     faces: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geoflow.cli.checks import (
     check_at_least,
@@ -13,50 +14,62 @@ from geoflow.cli.checks import (
 )
 from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Sample
+from geoflow.cli.sample_points import sample_points
 from geoflow.geometry.mesh import MIN_FACES, summarise, turn_up, write_mesh
+
+if TYPE_CHECKING:
+    from geoflow.generator import Generator
 
 
 def sample(options: Sample) -> None:
-    """Check, load, generate, write, and print one line per mesh."""
+    """Check, load, generate, write, and print one line per sample."""
     check_at_least("steps", options.steps, 1)
     if _is_distribution(Path(options.model)):
         from geoflow.cli.sample_distribution import sample_distribution
 
         sample_distribution(options, resolve_device(options.device))
         return
-    refuse_options(options, ("points",), because="a model of meshes")
     check_at_least("num", options.num, 1)
+    device = resolve_device(options.device)
+    from geoflow.point_generator import PointGenerator
+    from geoflow.pretrained import load_generator
+
+    with failing():
+        generator = load_generator(options.model, device=device)
+        names = generator.config.categories
+        if options.category is not None and options.category not in names:
+            raise UsageError(f"--category must be one of {', '.join(names)}")
+        paths = [numbered(options.out, i, options.num) for i in range(options.num)]
+        if isinstance(generator, PointGenerator):
+            sample_points(options, generator, paths)
+        else:
+            _sample_meshes(options, generator, paths)
+
+
+def _sample_meshes(options: Sample, generator: Generator, paths: list[Path]) -> None:
+    refuse_options(options, ("points",), because="a model of meshes")
     check_resolution(options.resolution)
     if options.faces is not None:
         check_at_least("faces", options.faces, MIN_FACES)
     check_output("out", options.out)
-    device = resolve_device(options.device)
-    from geoflow.generator import Generator
-
-    with failing():
-        generator = Generator.from_pretrained(options.model, device=device)
-        names = generator.config.categories
-        if options.category is not None and options.category not in names:
-            raise UsageError(f"--category must be one of {', '.join(names)}")
-        meshes = generator.iterate(
-            num=options.num,
-            steps=options.steps,
-            seed=options.seed,
-            resolution=options.resolution,
-            faces=options.faces,
-            category=options.category,
+    meshes = generator.iterate(
+        num=options.num,
+        steps=options.steps,
+        seed=options.seed,
+        resolution=options.resolution,
+        faces=options.faces,
+        category=options.category,
+    )
+    for path, mesh in zip(paths, meshes, strict=True):
+        write_mesh(turn_up(mesh, options.up), path)
+        summary, made = summarise(mesh), mesh.metadata
+        print(
+            f"{path}: {summary.faces} faces, "
+            f"{'watertight' if summary.is_watertight else 'not watertight'}, "
+            f"{summary.components} component{'s' if summary.components != 1 else ''}, "
+            f"volume {summary.volume:.4f}, {made['seconds']:.2f} s, "
+            f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
         )
-        for i, mesh in enumerate(meshes):
-            path = numbered(options.out, i, options.num)
-            write_mesh(turn_up(mesh, options.up), path)
-            summary, made = summarise(mesh), mesh.metadata
-            print(
-                f"{path}: {summary.faces} faces, "
-                f"{'watertight' if summary.is_watertight else 'not watertight'}, "
-                f"{summary.components} component{'s' if summary.components != 1 else ''}, "
-                f"volume {summary.volume:.4f}, {made['seconds']:.2f} s, "
-                f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
-            )
 
 
 def _is_distribution(folder: Path) -> bool:

@@ -16,13 +16,15 @@ from geoflow.cli.options import Sample
 if TYPE_CHECKING:
     import numpy as np
 
+NUM_POINTS = 100_000
 _FOREIGN = ("num", "resolution", "faces", "category", "up")
 
 
 def sample_distribution(options: Sample, device: str) -> None:
     """Check, load, generate and write points in chunks, and print one line."""
     refuse_options(options, _FOREIGN, because="a model of points")
-    check_at_least("points", options.points, 1)
+    points = NUM_POINTS if options.points is None else options.points
+    check_at_least("points", points, 1)
     from geoflow.distribution import GeometryDistribution
     from geoflow.geometry.points import check_points_suffix, write_points
 
@@ -37,14 +39,14 @@ def sample_distribution(options: Sample, device: str) -> None:
 
         def chunks() -> Iterator[np.ndarray]:
             with Progress(console=Console(stderr=True), transient=True) as bar:
-                task = bar.add_task("points", total=options.points)
-                for chunk in model.iterate(options.points, steps=options.steps, seed=options.seed):
+                task = bar.add_task("points", total=points)
+                for chunk in model.iterate(points, steps=options.steps, seed=options.seed):
                     yield chunk.numpy()
                     bar.advance(task, len(chunk))
 
         channels = model.config.channels
-        write_points(chunks(), options.out, num=options.points, channels=channels)
+        write_points(chunks(), options.out, num=points, channels=channels)
         print(
-            f"{options.out}: {options.points} points with {', '.join(channels)}, "
+            f"{options.out}: {points} points with {', '.join(channels)}, "
             f"{time.perf_counter() - start:.2f} s, {options.steps} network evaluations"
         )

@@ -48,7 +48,7 @@ def train(options: Train) -> None:
 
         train_distribution(options)
         return
-    refuse_options(options, ("channels",), because="--representation sdf")
+    refuse_options(options, ("channels",), because=f"--representation {options.representation}")
     if options.steps is not None:
         check_at_least("steps", options.steps, 1)
     if options.autoencoder_steps is not None:
@@ -102,7 +102,8 @@ def train(options: Train) -> None:
         card = {"train_shapes": len(banks["train"])}
         _Reporter(options, run, banks["val"]).follow(run.train(banks["train"], card))
         print(f"{folder / 'model'}: model written")
-        print(f"try: geoflow sample --model {folder} --out mesh.obj")
+        out = "cloud.ply" if run.config.model.representation == "points" else "mesh.obj"
+        print(f"try: geoflow sample --model {folder} --out {out}")
 
 
 def _data(options: Train) -> DataConfig:
@@ -124,7 +125,7 @@ def _cell(options: Train) -> tuple[str | None, str | None]:
 
 def _flow(options: Train) -> FlowTraining:
     """Options of the second stage; settings that do not go together are refused here."""
-    from geoflow.generator import Generator
+    from geoflow.pretrained import load_generator
     from geoflow.training.flow import FlowTraining
 
     start = options.init_from or options.teacher
@@ -133,7 +134,13 @@ def _flow(options: Train) -> FlowTraining:
     flow = replace(flow, steps=options.steps or flow.steps, **named)
     objective = flow.build_objective()
     if start is not None:
-        generator = Generator.from_pretrained(start)
+        generator = load_generator(start)
+        has = generator.config.representation
+        if options.representation != has:
+            raise UsageError(
+                f"{start} is a model of representation {has}, got --representation "
+                f"{options.representation}: name that of the model, or start afresh"
+            )
         for name, value in zip(("interpolant", "prediction"), _cell(options), strict=True):
             has = getattr(generator.config, name)
             if value not in (None, has):
@@ -150,32 +157,34 @@ def _config(
     options: Train, data: DataConfig, flow: FlowTraining, categories: tuple[str, ...]
 ) -> RunConfig:
     from geoflow.config import ModelConfig
-    from geoflow.generator import Generator
+    from geoflow.pretrained import load_generator
     from geoflow.training.autoencoder import AutoencoderTraining
+    from geoflow.training.point_autoencoder import PointTraining
     from geoflow.training.run import RunConfig
 
     start = options.init_from or options.teacher
     if start is None:
         interpolant, prediction = _cell(options)
         model = ModelConfig.build(
+            representation="points" if options.representation == "points" else "sdf",
             symmetry=options.symmetry,
             categories=categories,
             interpolant=interpolant or "linear",
             prediction=prediction or "x1",
         )
-        autoencoder = AutoencoderTraining()
+        autoencoder, points = AutoencoderTraining(), PointTraining()
     else:
-        model = Generator.from_pretrained(start).config
-        autoencoder = AutoencoderTraining.fine_tuning()
+        model = load_generator(start).config
+        autoencoder, points = AutoencoderTraining.fine_tuning(), PointTraining.fine_tuning()
     steps = options.steps if options.autoencoder_steps is None else options.autoencoder_steps
-    if options.teacher is not None:
-        autoencoder = replace(autoencoder, steps=0)
-    elif steps is not None:
-        autoencoder = replace(autoencoder, steps=steps)
+    steps = 0 if options.teacher is not None else steps
+    if steps is not None:
+        autoencoder, points = replace(autoencoder, steps=steps), replace(points, steps=steps)
     return RunConfig(
         data=data,
         model=model,
         autoencoder=autoencoder,
+        points=points,
         flow=flow,
         seed=options.seed,
         init_from=options.init_from,
@@ -224,6 +233,8 @@ class _Reporter:
             file.write(json.dumps(report) + "\n")
 
     def _sheet(self, progress: StepProgress) -> dict[str, float]:
+        from geoflow.point_generator import PointGenerator
+        from geoflow_tools.point_validation import write_point_reconstructions
         from geoflow_tools.validation import write_reconstruction_sheet, write_sample_sheet
 
         path = self.run.folder / "sheets" / f"{progress.stage}-{progress.step:06d}.png"
@@ -232,6 +243,12 @@ class _Reporter:
         if progress.stage == "flow":
             write_sample_sheet(generator, path)
             return {}
-        numbers = write_reconstruction_sheet(generator, self.validation, path)
+        if isinstance(generator, PointGenerator):
+            points = write_point_reconstructions(generator, self.validation, path)
+            report = {f"validation_chamfer_{k}": value for k, value in points.chamfer.items()}
+            report["validation_chamfer_floor"] = points.floor
+        else:
+            fields = write_reconstruction_sheet(generator, self.validation, path)
+            report = {"validation_iou": fields.iou, "validation_chamfer": fields.chamfer}
         generator.autoencoder.train()
-        return {"validation_iou": numbers.iou, "validation_chamfer": numbers.chamfer}
+        return report

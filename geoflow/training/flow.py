@@ -19,6 +19,7 @@ from geoflow.backbones import FieldAutoencoder
 from geoflow.couplings import COUPLINGS, Coupling
 from geoflow.flow_map import FlowMap
 from geoflow.objectives import Cumulative, FlowMatching, Objective, build_objective
+from geoflow.point_generator import PointAutoencoder
 from geoflow.seeds import step_generator
 from geoflow.symmetry import Symmetry, upright_frame
 from geoflow.times import TIME_PAIRS
@@ -125,7 +126,7 @@ class Latents:
 
 @torch.no_grad()
 def encode_shapes(
-    model: FieldAutoencoder,
+    model: FieldAutoencoder | PointAutoencoder,
     data: ShapeDataset,
     options: FlowTraining,
     *,
@@ -155,7 +156,8 @@ def encode_shapes(
             frame = upright_frame(symmetry, len(indices))
             frame = frame if frame is None else frame.to(device)
             with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.bf16):
-                encoded = model.encode(surface, normals, frame)
+                given = normals if model.config.normals else None
+                encoded = model.encode(surface, given, frame)
             tokens.append(encoded.float().cpu())
             categories.append(batch.category)
     return Latents(torch.cat(tokens), torch.cat(categories))

@@ -20,6 +20,8 @@ from geoflow.checkpoint import load_checkpoint, save_checkpoint
 from geoflow.config import ModelConfig
 from geoflow.flow_map import FlowMap
 from geoflow.generator import Generator
+from geoflow.point_generator import PointGenerator
+from geoflow.pretrained import GENERATORS, load_generator
 from geoflow.symmetry import upright_frame
 from geoflow.training import autoencoder, flow
 from geoflow.training.autoencoder import AutoencoderTraining, train_autoencoder
@@ -27,6 +29,7 @@ from geoflow.training.ema import Ema
 from geoflow.training.flow import FlowTraining, Latents, encode_shapes, train_flow
 from geoflow.training.loop import Progress
 from geoflow.training.optimisation import Optimiser
+from geoflow.training.point_autoencoder import PointTraining, train_point_autoencoder
 from geoflow.training.stages import SHAPES, load_stage, read_options, save_stage, write_options
 from geoflow.typing import ShapeDataset
 
@@ -55,7 +58,9 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     """Networks."""
     autoencoder: AutoencoderTraining = field(default_factory=AutoencoderTraining)
-    """First stage."""
+    """First stage of a model of fields."""
+    points: PointTraining = field(default_factory=PointTraining)
+    """First stage of a model of points."""
     flow: FlowTraining = field(default_factory=FlowTraining)
     """Second stage."""
     seed: int = 0
@@ -70,8 +75,7 @@ class RunConfig:
 
 def frozen_flow(model: str, device: str) -> FlowMap:
     """The flow map of a model, frozen: as jumps, or as steps if it knows the diagonal alone."""
-    teacher = Generator.from_pretrained(model)
-    teacher.to(device)
+    teacher = load_generator(model, device=device)
     flow_map = teacher.flow_map.requires_grad_(False).eval()
     run: dict[str, Any] = teacher.card.get("run", {})
     is_diagonal = run.get("flow", {}).get("objective") == "flow-matching"
@@ -85,10 +89,8 @@ class Run:
         self.folder, self.config, self.device = folder, config, device
         torch.manual_seed(config.seed)
         start = config.init_from or config.teacher
-        if start is None:
-            self.generator = Generator.build(config.model)
-        else:
-            self.generator = Generator.from_pretrained(start)
+        kind = GENERATORS[config.model.representation]
+        self.generator = kind.build(config.model) if start is None else kind.from_pretrained(start)
         self.generator.to(device)
         self.frozen = None if config.teacher is None else frozen_flow(config.teacher, device)
         self.teacher: Ema[FlowMap] = Ema(self.generator.flow_map, config.flow.ema)
@@ -121,22 +123,33 @@ class Run:
         self._write_model(card)
 
     def _train_autoencoder(self, data: ShapeDataset) -> Iterator[Progress]:
-        options, network = self.config.autoencoder, self.generator.autoencoder
+        generator, config = self.generator, self.config
         path = self.folder / f"{autoencoder.STAGE}.safetensors"
-        optimiser = Optimiser(network, options.schedule)
-        start = load_stage(path, network, optimiser)
-        for progress in train_autoencoder(
-            network,
-            data,
-            optimiser,
-            options,
-            symmetry=self.config.model.symmetry,
-            seed=self.config.seed,
-            start=start,
-            device=self.device,
-        ):
+        teacher = None
+        if isinstance(generator, PointGenerator):
+            optimiser = Optimiser(generator.autoencoder, config.points.schedule)
+            teacher = Ema(generator.autoencoder, config.points.ema)
+        else:
+            optimiser = Optimiser(generator.autoencoder, config.autoencoder.schedule)
+        start = load_stage(path, generator.autoencoder, optimiser, teacher)
+        place: Any = {
+            "symmetry": config.model.symmetry,
+            "seed": config.seed,
+            "start": start,
+            "device": self.device,
+        }
+        if isinstance(generator, PointGenerator):
+            assert teacher is not None
+            steps = train_point_autoencoder(
+                generator.autoencoder, teacher, data, optimiser, config.points, **place
+            )
+        else:
+            steps = train_autoencoder(
+                generator.autoencoder, data, optimiser, config.autoencoder, **place
+            )
+        for progress in steps:
             if self._is_due(progress):
-                save_stage(path, network, optimiser, progress.step)
+                save_stage(path, generator.autoencoder, optimiser, progress.step, teacher)
             yield progress
 
     def _latents(self, data: ShapeDataset) -> Latents:
@@ -186,10 +199,9 @@ class Run:
                 save_stage(path, flow_map, optimiser, progress.step, self.teacher)
             yield progress
 
-    def averaged(self) -> Generator:
+    def averaged(self) -> Generator | PointGenerator:
         """The generator with the moving average of the flow map's weights."""
-        g = self.generator
-        return Generator(g.autoencoder, self.teacher.module, g.scale, g.config, g.card)
+        return replace(self.generator, flow_map=self.teacher.module)
 
     def _write_model(self, card: dict[str, Any]) -> None:
         generator = self.averaged()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -19,7 +19,6 @@ from geoflow.checkpoint import (
     without_prefix,
 )
 from geoflow.config import from_json, to_json
-from geoflow.flow_map import FlowMap
 from geoflow.training.ema import Ema
 from geoflow.training.optimisation import Optimiser
 
@@ -68,7 +67,7 @@ def save_stage(
     network: torch.nn.Module,
     optimiser: Optimiser,
     step: int,
-    teacher: Ema[FlowMap] | None = None,
+    teacher: Ema[Any] | None = None,
 ) -> None:
     """Write the weights, the moments and the step of a stage as one file, atomically."""
     tensors = with_prefix("weights", network.state_dict())
@@ -82,7 +81,7 @@ def load_stage(
     path: Path,
     network: torch.nn.Module,
     optimiser: Optimiser,
-    teacher: Ema[FlowMap] | None = None,
+    teacher: Ema[Any] | None = None,
 ) -> int:
     """Load a stage's checkpoint where there is one; the step that it stands at, else 0."""
     if not path.is_file():

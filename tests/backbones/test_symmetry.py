@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from geoflow.backbones import FieldAutoencoder, FieldConfig, TokenTransformer, TransformerConfig
+from geoflow.backbones import FieldAutoencoder, ShapeConfig, TokenTransformer, TransformerConfig
 from geoflow.backbones.latent_scale import LatentScale
-from geoflow.generator import Generator, shipped_models
+from geoflow.generator import Generator
+from geoflow.latent_generator import shipped_models
 from geoflow.symmetry import FRAME_SIZES, upright_frame
 from geoflow.testing import (
     EQUIVARIANCE_TOLERANCE,
@@ -43,7 +44,7 @@ def turned(frame, rotation):
 
 def field_network(symmetry, dtype, **changes):
     torch.manual_seed(0)
-    config = FieldConfig(frame_size=FRAME_SIZES[symmetry], **(FIELD | changes))
+    config = ShapeConfig(frame_size=FRAME_SIZES[symmetry], **(FIELD | changes))
     return FieldAutoencoder(config).to(dtype)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from geoflow.backbones import FieldConfig, TransformerConfig
+from geoflow.backbones import ShapeConfig, TransformerConfig
 from geoflow.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from geoflow.config import ModelConfig, from_json, to_json
 from geoflow.generator import Generator
@@ -20,7 +20,7 @@ from geoflow_datasets import load
 
 SMALL = {"num_tokens": 4, "scalars": 4, "vectors": 1}
 MODEL = ModelConfig(
-    autoencoder=FieldConfig(
+    autoencoder=ShapeConfig(
         **SMALL, encoder_width=32, decoder_width=32, decoder_layers=2, heads=4, encoder_blocks=1
     ),
     transformer=TransformerConfig(

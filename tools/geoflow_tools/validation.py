@@ -12,7 +12,9 @@ import trimesh
 from geoflow.generator import Generator
 from geoflow.geometry.extraction import EmptySurfaceError
 from geoflow.geometry.metrics import chamfer_distance, volume_iou
+from geoflow.point_generator import PointGenerator
 from geoflow_datasets.bank import ShapeBank
+from geoflow_tools.point_validation import NUM_POINTS, clouds
 from geoflow_viewer.picture import contact_sheet
 
 SHEET_STEPS = (1, 2, 4)
@@ -88,7 +90,7 @@ def try_decode(
 
 
 def sample_rows(
-    generator: Generator,
+    generator: Generator | PointGenerator,
     *,
     num: int,
     steps: tuple[int, ...] = SHEET_STEPS,
@@ -96,18 +98,20 @@ def sample_rows(
     seed: int = 0,
     resolution: int = 96,
     category: str | None = None,
-) -> tuple[list[list[trimesh.Trimesh | None]], list[str]]:
+) -> tuple[list[list[trimesh.Trimesh | trimesh.PointCloud | None]], list[str]]:
     """Rows of samples from the same noise at several step counts, with labels."""
     noise = generator.noise(num, seed=seed)
+    runs = [(count, False) for count in steps] + ([(ode_steps, True)] if ode_steps else [])
     rows, labels = [], []
-    for count in steps:
-        tokens = generator.sample_latents(noise, steps=count, category=category)
-        rows.append([try_decode(generator, t, resolution) for t in tokens])
-        labels.append(f"{count} step{'s' if count > 1 else ''}")
-    if ode_steps:
-        tokens = generator.sample_latents(noise, steps=ode_steps, category=category, ode=True)
-        rows.append([try_decode(generator, t, resolution) for t in tokens])
-        labels.append(f"{ode_steps} steps of the ODE")
+    for count, ode in runs:
+        tokens = generator.sample_latents(noise, steps=count, category=category, ode=ode)
+        if isinstance(generator, PointGenerator):
+            points = generator.decode(tokens, NUM_POINTS, steps=count, seed=seed, ode=ode)
+            rows.append(clouds(points))
+        else:
+            rows.append([try_decode(generator, t, resolution) for t in tokens])
+        unit = "step" if count == 1 else "steps"
+        labels.append(f"{count} {unit}" + (" of the ODE" if ode else ""))
     return rows, labels
 
 
@@ -126,7 +130,7 @@ def write_reconstruction_sheet(
     return numbers
 
 
-def write_sample_sheet(generator: Generator, path: Path, *, num: int = 8) -> None:
+def write_sample_sheet(generator: Generator | PointGenerator, path: Path, *, num: int = 8) -> None:
     """1-, 2- and 4-step samples of the same noise as a picture."""
     rows, labels = sample_rows(generator, num=num, resolution=64)
     contact_sheet(rows, labels, path, size=120)

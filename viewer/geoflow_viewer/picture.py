@@ -18,9 +18,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from geoflow.atomic import write_bytes
 
-_SUPERSAMPLING = 2
+SUPERSAMPLING = 2
 _MARGIN = 0.92
-_COLOUR = np.array([0.46, 0.60, 0.86])
+COLOUR = np.array([0.46, 0.60, 0.86])
 _SUN = np.array([0.35, 0.85, 0.55]) / np.linalg.norm([0.35, 0.85, 0.55])
 _LABEL_HEIGHT = 22
 
@@ -46,15 +46,13 @@ def render_mesh(
     """
     if size < 8:
         raise ValueError(f"size must be at least 8 pixels, got {size}")
-    pixels = size * _SUPERSAMPLING
+    pixels = size * SUPERSAMPLING
     image = np.ones((pixels * pixels, 3))
     if mesh is not None and len(mesh.faces):
-        view = _view_rotation(azimuth, elevation)
-        points = mesh.vertices @ view.T
+        flat, height, view = project(mesh.vertices, pixels, azimuth, elevation, extent)
         normals = mesh.vertex_normals @ view.T
-        flat = (points[:, :2] * [1, -1] * _MARGIN / extent + 1) * 0.5 * pixels
         position, depth, normal = _samples(
-            np.column_stack([flat, points[:, 2]])[mesh.faces], normals[mesh.faces]
+            np.column_stack([flat, height])[mesh.faces], normals[mesh.faces]
         )
         column, row = np.floor(position).astype(np.int64).T
         inside = (column >= 0) & (column < pixels) & (row >= 0) & (row < pixels)
@@ -63,12 +61,31 @@ def render_mesh(
         # Sorted from far to near, the last write to a pixel is the nearest sample's.
         order = np.argsort(depth, kind="stable")
         image[index[order]] = _shade(normal, view)[order]
-    square = image.reshape(size, _SUPERSAMPLING, size, _SUPERSAMPLING, 3).mean((1, 3))
+    return shrink(image, size)
+
+
+def project(
+    points: Float[np.ndarray, "n 3"],
+    pixels: int,
+    azimuth: float,
+    elevation: float,
+    extent: float,
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"], Float[np.ndarray, "3 3"]]:
+    """Columns and rows of points in a square picture, their height towards us, and the view."""
+    view = _view_rotation(azimuth, elevation)
+    turned = points @ view.T
+    flat = (turned[:, :2] * [1, -1] * _MARGIN / extent + 1) * 0.5 * pixels
+    return flat, turned[:, 2], view
+
+
+def shrink(image: Float[np.ndarray, "p 3"], size: int) -> UInt8[np.ndarray, "h w 3"]:
+    """A supersampled picture at its size."""
+    square = image.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING, 3).mean((1, 3))
     return (np.clip(square, 0, 1) * 255).round().astype(np.uint8)
 
 
 def contact_sheet(
-    rows: Sequence[Sequence[Mesh | None]],
+    rows: Sequence[Sequence[Mesh | trimesh.PointCloud | None]],
     labels: Sequence[str],
     path: Path,
     *,
@@ -88,11 +105,21 @@ def contact_sheet(
     font = ImageFont.load_default(14)
     for i, (row, label) in enumerate(zip(rows, labels, strict=True)):
         draw.text((6, i * height + 4), label, fill=(60, 60, 60), font=font)
-        for j, mesh in enumerate(row):
-            tile = Image.fromarray(render_mesh(mesh, size=size, azimuth=azimuth))
+        for j, shape in enumerate(row):
+            tile = Image.fromarray(_render(shape, size=size, azimuth=azimuth))
             sheet.paste(tile, (j * size, i * height + _LABEL_HEIGHT))
     path.parent.mkdir(parents=True, exist_ok=True)
     _write_png(sheet, path)
+
+
+def _render(
+    shape: Mesh | trimesh.PointCloud | None, *, size: int, azimuth: float
+) -> UInt8[np.ndarray, "h w 3"]:
+    if isinstance(shape, trimesh.PointCloud):
+        from geoflow_viewer.point_picture import render_points
+
+        return render_points(np.asarray(shape.vertices), size=size, azimuth=azimuth)
+    return render_mesh(shape, size=size, azimuth=azimuth)
 
 
 def write_picture(mesh: Mesh, path: Path, *, size: int = 480) -> None:
@@ -146,4 +173,4 @@ def _shade(
     sun = np.maximum(unit @ (view @ _SUN), 0.0)
     rim = np.maximum(unit[:, 2], 0.0)
     light = 0.30 + 0.28 * sky + 0.42 * sun + 0.12 * rim
-    return light[:, None] * _COLOUR
+    return light[:, None] * COLOUR

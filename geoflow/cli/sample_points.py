@@ -1,0 +1,58 @@
+"""`geoflow sample` of a model of `--representation points`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geoflow.cli.checks import check_at_least, check_folder, check_output, refuse_options
+from geoflow.cli.options import Sample
+from geoflow.geometry.mesh import turn_up, write_mesh
+from geoflow.geometry.points import SUFFIXES, write_points
+from geoflow.geometry.reconstruction import reconstruct_surface
+
+if TYPE_CHECKING:
+    from geoflow.point_generator import PointGenerator
+
+NUM_POINTS = 2048
+# A surface needs more points than a cloud to look at.
+NUM_SURFACE_POINTS = 20_000
+
+
+def sample_points(options: Sample, generator: PointGenerator, paths: list[Path]) -> None:
+    """Check, generate and write clouds, or surfaces through them; one line for each."""
+    refuse_options(options, ("resolution", "faces"), because="a model of points")
+    is_cloud = options.out.suffix.lower() in SUFFIXES
+    if is_cloud:
+        check_folder("out", options.out)
+    else:
+        check_output("out", options.out)
+    default = NUM_POINTS if is_cloud else NUM_SURFACE_POINTS
+    points = default if options.points is None else options.points
+    check_at_least("points", points, 1)
+    clouds = generator.iterate(
+        num=options.num,
+        points=points,
+        steps=options.steps,
+        seed=options.seed,
+        category=options.category,
+    )
+    for path, cloud in zip(paths, clouds, strict=True):
+        made = cloud.metadata
+        said = (
+            f"{points} points, {made['seconds']:.2f} s, "
+            f"{made['nfe']} + {made['point_nfe']} network evaluations (shape + points)"
+        )
+        if is_cloud:
+            vertices = np.asarray(turn_up(cloud, options.up).vertices)
+            write_points([vertices], path, num=len(vertices))
+            print(f"{path}: {said}")
+        else:
+            mesh = turn_up(reconstruct_surface(np.asarray(cloud.vertices)), options.up)
+            write_mesh(mesh, path)
+            print(
+                f"{path}: {len(mesh.faces)} faces, a surface reconstructed from the points "
+                f"(Poisson, by Open3D), {said}"
+            )

@@ -1,0 +1,51 @@
+"""Pictures of point clouds without a display, a driver or a GPU: shaded discs, nearest on top."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from geoflow_viewer.picture import COLOUR, SUPERSAMPLING, project, shrink
+
+# Discs of far points are paler, down to this share of the colour.
+_FAR = 0.45
+
+
+def render_points(
+    points: Float[np.ndarray, "n 3"] | None,
+    *,
+    size: int = 200,
+    azimuth: float = 35.0,
+    elevation: float = 22.0,
+    extent: float = 1.25,
+    radius: float = 0.012,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Orthographic view of points, +Y up, on white; an empty tile for None.
+
+    Args:
+        points: in normalised units.
+        size: pixels along an edge of the picture.
+        azimuth: degrees about +Y from the front (+Z).
+        elevation: degrees above the horizon.
+        extent: half edge of the picture in the points' units.
+        radius: of a point's disc, in the points' units.
+    """
+    pixels = size * SUPERSAMPLING
+    image = np.ones((pixels * pixels, 3))
+    if points is not None and len(points):
+        flat, depth, _ = project(points, pixels, azimuth, elevation, extent)
+        reach = max(radius / extent * pixels / 2, 1.0)
+        steps = np.arange(-int(reach), int(reach) + 1)
+        across, down = (grid.ravel() for grid in np.meshgrid(steps, steps))
+        inner = across**2 + down**2 <= reach**2
+        offsets = np.column_stack([across, down])[inner]
+        column, row = (np.floor(flat).astype(np.int64)[:, None] + offsets).reshape(-1, 2).T
+        inside = (column >= 0) & (column < pixels) & (row >= 0) & (row < pixels)
+        index = (row * pixels + column)[inside]
+        near = np.clip((depth + 1) / 2, 0, 1)
+        shade = 1 - (1 - COLOUR) * (_FAR + (1 - _FAR) * near)[:, None]
+        depths = np.repeat(depth, len(offsets))[inside]
+        # Sorted from far to near, the last write to a pixel is the nearest disc's.
+        order = np.argsort(depths, kind="stable")
+        image[index[order]] = np.repeat(shade, len(offsets), axis=0)[inside][order]
+    return shrink(image, size)
