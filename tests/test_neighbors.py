@@ -82,7 +82,7 @@ def assert_agrees(points, queries):
         )
         found = radius(points, queries, reach, most)
         assert torch.equal(found.indices, inside[..., :most])
-        assert torch.equal(found.count, (inside[..., :most] >= 0).sum(-1))
+        assert torch.equal(found.counts, (inside[..., :most] >= 0).sum(-1))
     torch.testing.assert_close(
         chamfer(points, queries),
         (distances[..., 0].mean(1) + brute_force(queries, points)[0][..., 0].mean(1)) / 2,

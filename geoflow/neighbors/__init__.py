@@ -60,7 +60,7 @@ class WithinRadius(NamedTuple):
     """Points within a radius, nearest first, then -1; and how many there are."""
 
     indices: Int[Tensor, "b m k"]
-    count: Int[Tensor, "b m"]
+    counts: Int[Tensor, "b m"]
 
 
 def knn(points: Float[Tensor, "b n 3"], queries: Float[Tensor, "b m 3"], k: int) -> Neighbors:
@@ -99,7 +99,7 @@ def radius(
     def solve(p: Tensor, q: Tensor) -> Tensor:
         k = min(max_neighbors, p.shape[1])
         reach = radius * (1 + rounding(p.dtype))
-        found = settle(lambda *of: backend.within(*of, reach), p, q, k)
+        found = settle(lambda p, q, k: backend.within(p, q, k, reach), p, q, k)
         near = (found >= 0) & (root(squared_distances(p, q, found)) <= radius)
         found = found.masked_fill(~near, -1)
         return torch.nn.functional.pad(found, (0, max_neighbors - k), value=-1)
