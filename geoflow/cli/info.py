@@ -6,6 +6,7 @@ import platform
 from importlib import metadata, util
 
 from geoflow import __version__
+from geoflow.cli.errors import UsageError
 
 _REQUIRED = ("torch", "numpy", "scipy", "scikit-image", "trimesh", "point-cloud-utils")
 _OPTIONAL = {
@@ -17,7 +18,7 @@ _OPTIONAL = {
 
 
 def info() -> None:
-    """Print versions, devices, shipped models and optional packages."""
+    """Print versions, devices, shipped models, optional packages and who finds neighbours."""
     import torch
 
     from geoflow.latent_generator import shipped_models
@@ -33,3 +34,18 @@ def info() -> None:
     for name, use in _OPTIONAL.items():
         found = "found" if util.find_spec(name) else "not found"
         print(f"  {name}: {found} ({use})")
+    print(f"neighbours: {_neighbours()}")
+
+
+def _neighbours() -> str:
+    from geoflow.neighbors import BACKENDS, OPERATIONS, backend_for
+
+    try:
+        answers = {operation: backend_for(operation) for operation in OPERATIONS}
+    except (ValueError, ImportError) as error:
+        raise UsageError(str(error)) from error
+    parts = {
+        name: ", ".join(operation for operation, by in answers.items() if by == name)
+        for name in BACKENDS
+    }
+    return "; ".join(f"{operations} by {name}" for name, operations in parts.items() if operations)
