@@ -2,7 +2,10 @@
 
 from geoflow.backbones.field import FieldAutoencoder
 from geoflow.backbones.mlp import MLP, MLPConfig
+from geoflow.backbones.point_baseline import PointBaseline, PointBaselineConfig
 from geoflow.backbones.point_decoder import PointDecoder
+from geoflow.backbones.point_messages import PointMessages, PointMessagesConfig
+from geoflow.backbones.point_transformer import PointTransformer, PointTransformerConfig
 from geoflow.backbones.shape_encoder import ShapeConfig
 from geoflow.backbones.token_transformer import TokenTransformer, TransformerConfig
 
@@ -10,6 +13,9 @@ BACKBONES = {
     "field": FieldAutoencoder,
     "point-decoder": PointDecoder,
     "token-transformer": TokenTransformer,
+    "point-transformer": PointTransformer,
+    "point-messages": PointMessages,
+    "point-baseline": PointBaseline,
     "mlp": MLP,
 }
 
@@ -18,7 +24,13 @@ __all__ = [
     "MLP",
     "FieldAutoencoder",
     "MLPConfig",
+    "PointBaseline",
+    "PointBaselineConfig",
     "PointDecoder",
+    "PointMessages",
+    "PointMessagesConfig",
+    "PointTransformer",
+    "PointTransformerConfig",
     "ShapeConfig",
     "TokenTransformer",
     "TransformerConfig",

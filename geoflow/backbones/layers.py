@@ -125,11 +125,50 @@ def attend(
     return scalars, vectors
 
 
-class ScalarVectorBlock(nn.Module):
+class ScalarVectorMLP(nn.Module):
+    """Pre-norm feed-forward part of a token: reads scalars and the invariants of its vectors.
+
+    Answers with scalars, gates for a mix of the vectors, and coordinates in the frame.
+    """
+
+    def __init__(
+        self, width: int, vectors: int, *, frame_size: int, expansion: int, modulated: bool
+    ) -> None:
+        super().__init__()
+        self.vectors = vectors
+        self.norm_mlp = nn.LayerNorm(width, elementwise_affine=not modulated)
+        self.norm_vectors = VectorNorm(vectors)
+        self.invariants = Invariants(vectors, frame_size)
+        self.up = nn.Linear(width + self.invariants.channels, expansion * width)
+        self.down = nn.Linear(expansion * width, width + vectors * (1 + frame_size))
+        self.vector_mix = VectorLinear(vectors, vectors)
+
+    def feed_forward(
+        self,
+        s: Float[Tensor, "b k d"],
+        v: Float[Tensor, "b k c 3"],
+        frame: Float[Tensor, "b m 3"] | None,
+        *,
+        shift: Tensor | float = 0.0,
+        scale: Tensor | float = 0.0,
+        gate: Tensor | float = 1.0,
+    ) -> tuple[Float[Tensor, "b k d"], Float[Tensor, "b k c 3"]]:
+        """The residual update; shift, scale and gate (b, 1, d) come from a condition."""
+        normed = self.norm_vectors(v)
+        features = [self.norm_mlp(s) * (1 + scale) + shift, self.invariants(normed, frame)]
+        out = self.down(nn.functional.silu(self.up(torch.cat(features, dim=-1))))
+        width = s.shape[-1]
+        s = s + gate * out[..., :width]
+        gates = out[..., width : width + self.vectors, None]
+        v = v + gates * self.vector_mix(normed)
+        v = v + expand_frame(out[..., width + self.vectors :], frame, self.vectors)
+        return s, v
+
+
+class ScalarVectorBlock(ScalarVectorMLP):
     """Pre-norm transformer block on tokens of scalars and vectors, optionally modulated.
 
-    Attention weights come from scalars alone; the feed-forward part sees the invariants of the
-    vectors and answers with scalars, gates for the vectors, and coordinates in the frame.
+    Attention weights come from scalars alone, so that vectors may be averaged with them.
     """
 
     def __init__(
@@ -142,19 +181,15 @@ class ScalarVectorBlock(nn.Module):
         expansion: int = 3,
         modulated: bool = False,
     ) -> None:
-        super().__init__()
-        self.heads, self.vectors = heads, vectors
+        super().__init__(
+            width, vectors, frame_size=frame_size, expansion=expansion, modulated=modulated
+        )
+        self.heads = heads
         self.norm_attention = nn.LayerNorm(width, elementwise_affine=not modulated)
-        self.norm_mlp = nn.LayerNorm(width, elementwise_affine=not modulated)
-        self.norm_vectors = VectorNorm(vectors)
         self.qkv = nn.Linear(width, 3 * width)
         self.vector_values = VectorLinear(vectors, vectors)
         self.scalar_out = nn.Linear(width, width)
         self.vector_out = VectorLinear(vectors, vectors)
-        self.invariants = Invariants(vectors, frame_size)
-        self.up = nn.Linear(width + self.invariants.channels, expansion * width)
-        self.down = nn.Linear(expansion * width, width + vectors * (1 + frame_size))
-        self.vector_mix = VectorLinear(vectors, vectors)
         # The block's own offset to the modulation that all blocks share.
         self.modulation = nn.Parameter(torch.zeros(6 * width)) if modulated else None
 
@@ -166,26 +201,16 @@ class ScalarVectorBlock(nn.Module):
         modulation: Float[Tensor, "b e"] | None = None,
     ) -> tuple[Float[Tensor, "b k d"], Float[Tensor, "b k c 3"]]:
         """Both residual updates; `modulation` holds shifts, scales and gates, 6 d channels."""
-        a, m = self.norm_attention(s), self.norm_mlp
+        a = self.norm_attention(s)
         gate_a: Tensor | float = 1.0
-        gate_m: Tensor | float = 1.0
-        shift_m: Tensor | float = 0.0
-        scale_m: Tensor | float = 0.0
+        of_mlp = {}
         if self.modulation is not None and modulation is not None:
             parts = (modulation + self.modulation)[:, None].chunk(6, dim=-1)
             shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = parts
-            gate_a, gate_m = 1 + gate_a, 1 + gate_m
+            gate_a, of_mlp = 1 + gate_a, {"shift": shift_m, "scale": scale_m, "gate": 1 + gate_m}
             a = a * (1 + scale_a) + shift_a
         q, k, values = self.qkv(a).chunk(3, dim=-1)
         ds, dv = attend(q, k, values, self.vector_values(self.norm_vectors(v)), self.heads)
         s = s + gate_a * self.scalar_out(ds)
         v = v + self.vector_out(dv)
-        normed = self.norm_vectors(v)
-        features = [m(s) * (1 + scale_m) + shift_m, self.invariants(normed, frame)]
-        out = self.down(nn.functional.silu(self.up(torch.cat(features, dim=-1))))
-        width = s.shape[-1]
-        s = s + gate_m * out[..., :width]
-        gates = out[..., width : width + self.vectors, None]
-        v = v + gates * self.vector_mix(normed)
-        v = v + expand_frame(out[..., width + self.vectors :], frame, self.vectors)
-        return s, v
+        return self.feed_forward(s, v, frame, **of_mlp)
