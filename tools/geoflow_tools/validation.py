@@ -27,11 +27,11 @@ _ENCODED_POINTS = 2048
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Means over shapes: volume IoU at uniform points, unsquared Chamfer distance, F-score at a
-    hundredth of the box's edge, normal consistency; and failures.
+    """Means over shapes and failures.
 
-    Two samplings of one surface already differ: `chamfer_floor` is that distance, between two
-    samplings of the reconstruction with as many points.
+    Volume IoU is at uniform points, the Chamfer distance unsquared, the F-score at a hundredth of
+    the longest edge. Two samplings of one surface already differ: `chamfer_floor` is that
+    distance, between two samplings of the reconstruction with as many points.
     """
 
     iou: float

@@ -28,8 +28,8 @@ Clouds = Float[np.ndarray, "m p 3"]
 MATRICES = {"samples": ("samples", "samples"), "reference": ("reference", "reference"),
             "between": ("samples", "reference")}  # fmt: skip
 """Rows and columns of the three matrices that scores of sets need."""
-# Fewer distances than this are not worth the start of a process.
-_PAIRS_PER_PROCESS = 400
+# Distances times squared points: less than these, some seconds, are not worth a process's start.
+_WORK_PER_PROCESS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -128,13 +128,13 @@ def fill(
     """
     folder.mkdir(parents=True, exist_ok=True)
     to_do = missing(folder, kind, len(samples), len(reference))
-    pairs = sum(block.pairs for block in to_do)
     clouds = {"samples": samples, "reference": reference}
     in_processes = KINDS[kind].in_processes
     if workers is None:
         workers = os.cpu_count() or 1
         if in_processes:
-            workers = min(workers, pairs // _PAIRS_PER_PROCESS)
+            work_left = sum(block.pairs for block in to_do) * samples.shape[1] ** 2
+            workers = min(workers, work_left // _WORK_PER_PROCESS)
     if not to_do:
         return
     pool: Executor
