@@ -64,16 +64,16 @@ def counted(monkeypatch):
 @pytest.mark.parametrize(
     ("make", "low", "high"),
     [
-        (lambda: ellipsoids(60, 2), 0.35, 0.65),
-        (lambda: np.random.default_rng(3).normal(size=(60, 48, 3)), 0.95, 1.0),
+        (lambda: ellipsoids(40, 2), 0.3, 0.7),
+        (lambda: np.random.default_rng(3).normal(size=(40, 48, 3)), 0.95, 1.0),
     ],
     ids=["the other half", "noise"],
 )
 def test_one_nna_is_half_on_halves_of_one_set_and_one_on_noise(tmp_path, make, low, high):
-    everything = ellipsoids(60, 4)
+    reference = ellipsoids(40, 4)
     settings = Settings(
-        write(tmp_path / "reference", everything), samples=write(tmp_path / "samples", make()),
-        num=60, points=48, emd_points=16, normalise="none",
+        write(tmp_path / "reference", reference), samples=write(tmp_path / "samples", make()),
+        num=40, points=48, emd_points=48, normalise="none",
     )  # fmt: skip
     metrics = measured(settings, tmp_path / "work")["metrics"]
     for name in ("chamfer", "chamfer_squared", "emd"):

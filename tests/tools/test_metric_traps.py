@@ -97,10 +97,17 @@ def test_3_less_than_half_is_not_called_better():
     copies = reference + 1e-3
     (line,) = [line for line in summary(report_of(copies, reference)) if "1-NNA" in line]
     assert "0.0 ± 0.0 %" in line
-    assert "under 50 is not better" in line
+    assert "under 50 is not better: samples are nearer" in line
     noise = np.random.default_rng(0).uniform(-3, 3, (12, 24, 3))
     (line,) = [line for line in summary(report_of(noise, reference)) if "1-NNA" in line]
     assert "not better" not in line
+
+
+def test_3_a_little_less_than_half_is_noise():
+    report = report_of(clouds(12, 2), clouds(12, 3))
+    report["metrics"]["chamfer_squared"]["one_nna"] = {"value": 0.465, "standard_error": 0.025}
+    (line,) = [line for line in summary(report) if "1-NNA" in line]
+    assert line.endswith("46.5 ± 2.5 % (50 is ideal; under 50 is not better)")
 
 
 def test_4_training_never_sees_the_test_split():
