@@ -1,7 +1,6 @@
 """`geoflow evaluate` as a user meets it."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -41,9 +40,7 @@ def test_two_folders_give_a_report_and_a_line_per_metric(folders):
         "chamfer_squared", "chamfer", "emd", "jsd", "watertight", "edge_manifold",
         "single_component",
     }  # fmt: skip
-    assert (report["geoflow"], report["options"]["num"]) == (report["geoflow"], 8)
-    again = geoflow(*command, "--out", "report.json", cwd=folders)
-    assert again.stdout == result.stdout
+    assert report["options"]["num"] == 8
     other = geoflow(*command, "--normalise", "none", "--out", "report.json", cwd=folders)
     assert other.returncode == 2
     assert "was started with other options (normalise: 'box', now 'none')" in other.stderr
@@ -59,22 +56,12 @@ def test_a_model_is_sampled_against_its_test_split(tmp_path):
     assert "samples" in result.stderr  # the bar
     kept = sorted((tmp_path / "report.json.parts" / "samples").iterdir())
     assert [path.name for path in kept] == ["00000.ply", "00001.ply"]
-    before, report = kept[1].read_bytes(), (tmp_path / "report.json").read_bytes()
-    kept[1].unlink()
-    shutil.rmtree(tmp_path / "report.json.parts" / "distances")
-    assert geoflow(*command, "--out", "report.json", cwd=tmp_path).returncode == 0
-    assert kept[1].read_bytes() == before
-    assert (tmp_path / "report.json").read_bytes() == report
 
 
 WRONG = {
     "neither": ((), "either --samples or --model"),
-    "both": (("--samples", "samples", "--model", "chair"), "either --samples or --model"),
     "too few": (("--samples", "samples", "--num", 9), "samples holds 8"),
-    "no folder": (("--samples", "nowhere"), "expected a folder of shapes"),
     "steps of files": (("--samples", "samples", "--steps", 4), "--steps does not go with"),
-    "normalise": (("--samples", "samples", "--normalise", "cube"), "sphere"),
-    "emd points": (("--samples", "samples", "--emd-points", 99), "between 0 and --points"),
     "out": (("--samples", "samples", "--out", "report.txt"), "must end in .json"),
 }
 

@@ -65,7 +65,7 @@ def counted(monkeypatch):
     ("make", "low", "high"),
     [
         (lambda: ellipsoids(40, 2), 0.3, 0.7),
-        (lambda: np.random.default_rng(3).normal(size=(40, 48, 3)), 0.95, 1.0),
+        (lambda: np.random.default_rng(3).normal(scale=2.0, size=(40, 48, 3)), 0.95, 1.0),
     ],
     ids=["the other half", "noise"],
 )

@@ -110,8 +110,6 @@ class Evaluation:
             ImportError: if EMD is asked for and POT is not installed.
         """
         self.settings, self.folder, self.device = settings, folder, device
-        if settings.emd_points:
-            import_pot()
         self._bank: ShapeBank | None = None
         self._files: dict[str, list[Path]] = {}
         self._sampler: generation.Sampler | None = None
@@ -138,6 +136,8 @@ class Evaluation:
                     f"got {settings.reference!r}"
                 )
             prints["reference"] = self._list("reference", settings.reference)
+        if settings.emd_points:
+            import_pot()
         self._open({"geoflow": __version__, **asdict(settings), "content": prints})
 
     def run(self) -> Iterator[Progress]:
