@@ -61,8 +61,11 @@ def test_commands_run_in_their_order(tmp_path):
             extra = small + ([] if "--data" in words else ["--num-shapes", "6"])
         if words[0] == "sample":
             extra = [] if "--points" in words else ["--resolution", "32"]
+        if words[0] == "evaluate":
+            extra = ["--num", "4", "--resolution", "32", "--points", "64", "--emd-points", "16"]
         run(["-m", "geoflow", *words, *extra], tmp_path)
     assert (tmp_path / "mesh.obj").is_file()
     assert len(list(tmp_path.glob("table-*.ply"))) == 8
     assert len(trimesh.load(tmp_path / "cloud.ply").vertices) == 100_000
+    assert '"one_nna"' in (tmp_path / "report.json").read_text()
     assert (tmp_path / "geoflow-view.png").is_file()

@@ -10,7 +10,9 @@ import pytest
 
 import geoflow
 from geoflow.backbones import BACKBONES
-from geoflow.cli.options import Train
+from geoflow.cli.options import Evaluate, Train
+from geoflow.geometry.metrics import METRICS
+from geoflow.geometry.metrics.normalise import NORMALISATIONS
 from geoflow.interpolant import INTERPOLANTS
 from geoflow.objectives import OBJECTIVES, SPECIAL_CASES, Weight
 from geoflow.objectives.cumulative import Derivative
@@ -46,6 +48,15 @@ def test_choices_of_the_command_line_are_the_tables(option, names):
     # An option that may be left out is a union with None.
     hints = [h for h in get_args(hint) if get_args(h)] or [hint]
     assert set(get_args(hints[0])) == set(names)
+
+
+def test_normalisations_of_the_command_line_are_the_table():
+    assert set(get_args(get_type_hints(Evaluate)["normalise"])) == set(NORMALISATIONS)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_document_of_metrics_lists_every_entry(name):
+    assert f"| `{name}` |" in (ROOT / "docs" / "metrics.md").read_text()
 
 
 @pytest.mark.parametrize("name", [*OBJECTIVES, *SPECIAL_CASES, *BACKBONES])

@@ -8,7 +8,7 @@ from importlib import metadata, util
 from geoflow import __version__
 from geoflow.cli.errors import UsageError
 
-_REQUIRED = ("torch", "numpy", "scipy", "scikit-image", "trimesh", "point-cloud-utils")
+_REQUIRED = ("torch", "numpy", "scipy", "scikit-image", "trimesh", "point-cloud-utils", "POT")
 _OPTIONAL = {
     "open3d": "window of `geoflow view`",
     "viser": "browser viewer",

@@ -160,6 +160,47 @@ class View:
 
 
 @dataclass(frozen=True)
+class Evaluate:
+    """Score samples, or a model's, against a reference set: 1-NNA, coverage, MMD, JSD, meshes."""
+
+    out: Path
+    """JSON file to write; OUT.parts beside it keeps the work, so that the same command resumes."""
+    reference: str
+    """Folder of shapes, or a procedural category, whose test split is meant."""
+    samples: Path | None = None
+    """Folder of shapes: meshes as .obj, .ply, .stl, .glb, .off; points as .ply, .xyz, .npy,
+    .npz."""
+    model: str | None = None
+    """Shipped model, or a folder of a model or a run, to sample instead."""
+    num: int = 200
+    """Shapes of each set; more than that are drawn from at random."""
+    points: int = 2048
+    """Points of each shape."""
+    emd_points: int = 512
+    """How many of them exact EMD sees, whose cost is cubic; 0 leaves EMD out."""
+    normalise: Literal["none", "box", "sphere", "global"] = "box"
+    """Longest half extent 1 per shape; farthest point at 1 per shape; one box for all; nothing."""
+    steps: int = 2
+    """Network evaluations per sample of a model."""
+    resolution: int = 128
+    """Cells of the extraction grid of a model along an edge."""
+    category: str | None = None
+    """Category, for a model of several."""
+    seed: int = 0
+    """Seed of the noise, of the points and of choices."""
+    device: Device = "auto"
+    """Where to sample the model."""
+    progress: bool = True
+    """Show a progress bar."""
+
+    def run(self) -> None:
+        """Run the command."""
+        from geoflow.cli.evaluate import evaluate
+
+        evaluate(self)
+
+
+@dataclass(frozen=True)
 class Info:
     """Print versions, the device, and which optional packages are found."""
 

@@ -1,14 +1,32 @@
 """Metrics against brute force, and 1-NNA at its two extremes."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
+import trimesh
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
 from geoflow.geometry.metrics import (
+    DISTANCES,
+    METRICS,
     chamfer_distance,
+    chamfer_distance_squared,
+    earth_movers_distance,
+    f_score,
+    is_edge_manifold,
+    is_single_component,
+    is_watertight,
+    jensen_shannon_divergence,
+    normal_consistency,
     one_nn_accuracy,
     pairwise_chamfer,
     volume_iou,
 )
+from geoflow.geometry.metrics.estimate import mean, share
+from geoflow.geometry.metrics.jsd import outside_share
+from geoflow.geometry.metrics.normalise import NORMALISATIONS
 
 
 def clouds(num, seed, shift=0.0):
@@ -63,3 +81,155 @@ def test_volume_iou_counts():
     assert volume_iou(a & ~a, a & ~a) == 1.0
     with pytest.raises(ValueError, match="one shape"):
         volume_iou(a, b[:2])
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_distances_are_zero_on_a_permutation_symmetric_and_move_rigidly(name):
+    a, b = clouds(2, 6)
+    distance = METRICS[name]
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    assert distance(a, a[::-1]) == pytest.approx(0.0, abs=1e-12)
+    assert distance(a, b) == pytest.approx(distance(b, a), rel=1e-12)
+    assert distance(a @ turn + 10, b[::-1] @ turn + 10) == pytest.approx(distance(a, b), rel=1e-9)
+    assert distance(a, b @ turn) != pytest.approx(distance(a, b), rel=1e-3)
+
+
+@pytest.mark.parametrize(("name", "power"), [("chamfer", 1), ("chamfer_squared", 2), ("emd", 1)])
+def test_distances_scale_as_their_power_says(name, power):
+    a, b = clouds(2, 7)
+    distance = METRICS[name]
+    assert distance(3 * a, 3 * b) == pytest.approx(3**power * distance(a, b), rel=1e-9)
+
+
+def test_pairwise_squared_equals_one_by_one():
+    a, b = clouds(3, 1), clouds(2, 2)
+    expected = [[chamfer_distance_squared(x, y) for y in b] for x in a]
+    np.testing.assert_allclose(pairwise_chamfer(a, b, squared=True), expected, rtol=1e-12)
+
+
+def test_emd_is_the_best_of_all_matchings():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 6, 3))
+    cost = np.linalg.norm(a[:, None] - b[None], axis=-1)
+    every = [np.mean([cost[i, j] for i, j in enumerate(p)]) for p in permutations(range(6))]
+    assert earth_movers_distance(a, b) == pytest.approx(min(every), rel=1e-12)
+    assert earth_movers_distance(a, b) < every[0]
+
+
+def test_emd_equals_an_assignment_of_many_points_and_bounds_chamfer():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(2, 300, 3)) * [[[1.0]], [[2.0]]]
+    cost = cdist(a, b)
+    expected = cost[linear_sum_assignment(cost)].mean()
+    assert earth_movers_distance(a, b) == pytest.approx(expected, rel=1e-10)
+    assert earth_movers_distance(a, b) > chamfer_distance(a, b)
+
+
+def test_jsd_is_zero_on_itself_and_one_on_strangers():
+    a, b = clouds(3, 8), clouds(3, 9)
+    assert jensen_shannon_divergence(a, a) == pytest.approx(0.0, abs=1e-12)
+    assert 0.0 < jensen_shannon_divergence(a, b) < 1.0
+    left, right = np.full((5, 3), -0.4), np.full((7, 3), 0.4)
+    assert jensen_shannon_divergence([left], [right]) == pytest.approx(1.0)
+    # Twice the cube, twice the points: only their ratio counts.
+    assert jensen_shannon_divergence(
+        [2 * x for x in a], [2 * x for x in b], half_extent=2.0
+    ) == pytest.approx(jensen_shannon_divergence(a, b), abs=1e-9)
+    with pytest.raises(ValueError, match="at least one cloud"):
+        jensen_shannon_divergence([], b)
+
+
+def test_points_outside_the_sphere_count_at_its_rim_and_are_told():
+    far, rim = np.array([[50.0, 0.01, 0.02]] * 4), np.array([[1.0, 0.01, 0.02]] * 4)
+    inner = np.array([[0.9, 0.01, 0.02]] * 4)
+    assert jensen_shannon_divergence([far], [rim]) == pytest.approx(0.0, abs=1e-12)
+    assert outside_share([far, inner]) == 0.5
+    assert outside_share([inner]) == 0.0
+    assert jensen_shannon_divergence([far], [inner / 2]) == pytest.approx(1.0)
+
+
+def test_f_score_counts_points_within_the_threshold():
+    a = np.array([[0.0, 0, 0], [1.0, 0, 0], [5.0, 0, 0]])
+    b = np.array([[0.1, 0, 0], [1.1, 0, 0]])
+    # Two of three are near b; both of b are near a.
+    assert f_score(a, b, threshold=0.2) == pytest.approx(2 * (2 / 3) / (2 / 3 + 1))
+    assert f_score(a, b, threshold=0.05) == 0.0
+    assert f_score(a, a, threshold=0.05) == 1.0
+    with pytest.raises(ValueError, match="must be positive"):
+        f_score(a, b, threshold=0.0)
+
+
+def test_normal_consistency_of_spheres_flips_and_quarter_turns():
+    rng = np.random.default_rng(0)
+    normals = rng.normal(size=(500, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    assert normal_consistency(normals, normals, 2 * normals, -normals) == pytest.approx(1.0)
+    turned = np.cross(normals, normals[:, [1, 2, 0]])
+    turned /= np.linalg.norm(turned, axis=1, keepdims=True)
+    assert normal_consistency(normals, normals, normals, turned) == pytest.approx(0.0, abs=1e-12)
+    other = rng.permutation(normals)
+    assert normal_consistency(normals, normals, normals, other) == pytest.approx(0.5, abs=0.05)
+
+
+def test_meshes_with_a_hole_a_fin_and_two_parts():
+    def answers(mesh):
+        return is_watertight(mesh), is_edge_manifold(mesh), is_single_component(mesh)
+
+    box = trimesh.creation.box()
+    assert answers(box) == (True, True, True)
+    assert answers(trimesh.Trimesh(box.vertices, box.faces[1:])) == (False, True, True)
+    fin = np.vstack([box.faces, [*box.faces[0][:2], len(box.vertices)]])
+    tip = np.vstack([box.vertices, [3.0, 3.0, 3.0]])
+    assert answers(trimesh.Trimesh(tip, fin)) == (False, False, True)
+    two = trimesh.util.concatenate([box, box.copy().apply_translation([3, 0, 0])])
+    assert answers(two) == (True, True, False)
+
+
+def test_standard_errors_equal_those_of_repeated_draws():
+    rng = np.random.default_rng(0)
+    draws = rng.random((4000, 50))
+    assert share(draws[0] < 0.3).standard_error == pytest.approx(
+        np.std([share(d < 0.3).value for d in draws]), rel=0.15
+    )
+    assert np.mean([mean(d).standard_error for d in draws]) == pytest.approx(
+        np.std([mean(d).value for d in draws]), rel=0.05
+    )
+    assert mean(draws[0][:1]).standard_error is None
+    for empty in (share, mean):
+        with pytest.raises(ValueError, match="at least one"):
+            empty(np.zeros(0, bool))
+
+
+def test_normalisations_put_shapes_where_they_say():
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(4, 30, 3)) * rng.uniform(1, 3, (4, 1, 3)) + 5
+    reference = rng.normal(size=(3, 30, 3)) - 2
+    a, b = NORMALISATIONS["box"](samples, reference)
+    for clouds_ in (a, b):
+        np.testing.assert_allclose(clouds_.max(1) + clouds_.min(1), 0, atol=1e-12)
+        np.testing.assert_allclose(clouds_.max((1, 2)), 1)
+    a, b = NORMALISATIONS["sphere"](samples, reference)
+    for clouds_ in (a, b):
+        np.testing.assert_allclose(clouds_.mean(1), 0, atol=1e-12)
+        np.testing.assert_allclose(np.linalg.norm(clouds_, axis=-1).max(1), 1)
+    a, b = NORMALISATIONS["global"](samples, reference)
+    assert np.abs(b).max() == pytest.approx(1)
+    # One similarity for all: ratios of distances between the sets stay.
+    ratio = np.linalg.norm(a[0] - b[0], axis=-1) / np.linalg.norm(
+        samples[0] - reference[0], axis=-1
+    )
+    np.testing.assert_allclose(ratio, ratio[0])
+    assert NORMALISATIONS["none"](samples, reference)[0] is samples
+    with pytest.raises(ValueError, match="without extent"):
+        NORMALISATIONS["box"](np.ones((1, 5, 3)), reference)
+
+
+def test_bad_clouds_are_refused():
+    good = np.zeros((4, 3))
+    for distance in (chamfer_distance, chamfer_distance_squared, earth_movers_distance):
+        with pytest.raises(ValueError, match="shape"):
+            distance(np.zeros((4, 2)), good)
+        with pytest.raises(ValueError, match="finite"):
+            distance(np.full((4, 3), np.nan), good)
+    with pytest.raises(ValueError, match="one shape"):
+        earth_movers_distance(np.zeros((3, 3)), good)

@@ -2,7 +2,8 @@
 
 `python -m geoflow_tools.evaluate --model chair --out report.json` measures reconstructions, and
 samples at several step counts against the test split: 1-NNA by Chamfer distance with its binomial
-standard error, watertightness, and single connected components.
+standard error, watertightness, and single connected components. `geoflow evaluate` compares any
+two sets, by more distances.
 """
 
 from __future__ import annotations
@@ -22,7 +23,14 @@ from rich.progress import track
 from geoflow import __version__
 from geoflow.atomic import write_text
 from geoflow.generator import Generator
-from geoflow.geometry.metrics import one_nn_accuracy, pairwise_chamfer
+from geoflow.geometry.metrics import (
+    coverage,
+    is_single_component,
+    is_watertight,
+    minimum_matching_distance,
+    one_nn_accuracy,
+    pairwise_chamfer,
+)
 from geoflow_datasets.procedural.source import load_procedural
 from geoflow_tools.validation import reconstruct, surface_points, try_decode
 
@@ -59,7 +67,7 @@ def score_samples(
     meshes: Sequence[trimesh.Trimesh | None],
     reference: Sequence[np.ndarray],
     within_reference: np.ndarray,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """1-NNA and mesh statistics of samples; a sample without a surface counts as neither."""
     found = [mesh for mesh in meshes if mesh is not None]
     points = [surface_points(mesh, seed=i, num=_SAMPLE_POINTS) for i, mesh in enumerate(found)]
@@ -68,10 +76,10 @@ def score_samples(
     return {
         "one_nna_cd": accuracy.value,
         "one_nna_standard_error": accuracy.standard_error,
-        "minimum_matching_distance": float(between.min(0).mean()),
-        "coverage": len(set(between.argmin(1).tolist())) / len(reference),
-        "watertight": sum(bool(mesh.is_watertight) for mesh in found) / len(meshes),
-        "single_component": sum(mesh.body_count == 1 for mesh in found) / len(meshes),
+        "minimum_matching_distance": minimum_matching_distance(between).value,
+        "coverage": coverage(between).value,
+        "watertight": sum(map(is_watertight, found)) / len(meshes),
+        "single_component": sum(map(is_single_component, found)) / len(meshes),
         "empty": meshes.count(None) / len(meshes),
     }
 
@@ -96,7 +104,7 @@ def evaluate(options: Options) -> dict[str, object]:
     if options.ode_steps:
         runs.append((f"{options.ode_steps} {_ODE}", options.ode_steps, True))
     noise = generator.noise(options.num, seed=options.seed)
-    samples: dict[str, dict[str, float]] = {}
+    samples: dict[str, dict[str, float | None]] = {}
     for label, steps, ode in runs:
         tokens = torch.cat(
             [

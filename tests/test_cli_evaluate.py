@@ -1,0 +1,87 @@
+"""`geoflow evaluate` as a user meets it."""
+
+import json
+
+import numpy as np
+import pytest
+import trimesh
+from test_cli import geoflow
+
+FAST = ("--num", 8, "--points", 64, "--emd-points", 16, "--no-progress")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Eight boxes as meshes of every kind and eight clouds."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "reference").mkdir()
+    suffixes = [".obj", ".ply", ".stl", ".off", ".glb"]
+    for i in range(8):
+        box = trimesh.creation.box(extents=rng.uniform(0.5, 1.5, 3))
+        if i == 0:
+            box.update_faces(np.arange(12) > 0)
+        box.export(tmp_path / "samples" / f"{i}{suffixes[i % 5]}")
+        other = trimesh.creation.box(extents=rng.uniform(0.5, 1.5, 3))
+        np.save(tmp_path / "reference" / f"{i}.npy", other.sample(80, seed=i))
+    return tmp_path
+
+
+def test_two_folders_give_a_report_and_a_line_per_metric(folders):
+    command = ("evaluate", "--samples", "samples", "--reference", "reference", *FAST)
+    result = geoflow(*command, "--out", "report.json", cwd=folders)
+    assert result.returncode == 0, result.stderr
+    for words in ("8 samples against 8 references", "normalisation: box", "CD, squared", " ± ",
+                  "EMD, exact, unsquared, 16 of the points", "JSD", "watertight: 87.5 ± 11.7 %",
+                  "single component: 100.0", "report.json: report written"):  # fmt: skip
+        assert words in result.stdout
+    report = json.loads((folders / "report.json").read_text())
+    assert set(report["metrics"]) == {
+        "chamfer_squared", "chamfer", "emd", "jsd", "watertight", "edge_manifold",
+        "single_component",
+    }  # fmt: skip
+    assert report["options"]["num"] == 8
+    other = geoflow(*command, "--normalise", "none", "--out", "report.json", cwd=folders)
+    assert other.returncode == 2
+    assert "was started with other options (normalise: 'box', now 'none')" in other.stderr
+
+
+def test_a_model_is_sampled_against_its_test_split(tmp_path):
+    command = ("evaluate", "--model", "chair", "--reference", "chair", "--num", 2, "--points", 64,
+               "--emd-points", 0, "--resolution", 24, "--device", "cpu")  # fmt: skip
+    result = geoflow(*command, "--out", "report.json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "2 samples against 2 references" in result.stdout
+    assert "EMD: left out" in result.stdout
+    assert "samples" in result.stderr  # the bar
+    kept = sorted((tmp_path / "report.json.parts" / "samples").iterdir())
+    assert [path.name for path in kept] == ["00000.ply", "00001.ply"]
+
+
+WRONG = {
+    "neither": ((), "either --samples or --model"),
+    "too few": (("--samples", "samples", "--num", 9), "samples holds 8"),
+    "steps of files": (("--samples", "samples", "--steps", 4), "--steps does not go with"),
+    "out": (("--samples", "samples", "--out", "report.txt"), "must end in .json"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_usage_is_one_line_and_code_2(folders, name):
+    arguments, message = WRONG[name]
+    before = sorted(folders.iterdir())
+    out = () if "--out" in arguments else ("--out", "report.json")
+    command = ("evaluate", "--reference", "reference", *FAST, *out, *arguments)
+    result = geoflow(*command, cwd=folders)
+    assert result.returncode == 2, result.stdout + result.stderr
+    (line,) = result.stderr.splitlines()
+    assert message in line
+    assert sorted(folders.iterdir()) == before
+
+
+def test_a_missing_model_is_a_failure(tmp_path):
+    command = ("evaluate", "--model", "none", "--reference", "chair", "--num", 2)
+    result = geoflow(*command, "--out", "report.json", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "expected a folder with model.safetensors" in result.stderr
+    assert list(tmp_path.iterdir()) == []

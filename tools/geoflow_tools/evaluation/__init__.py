@@ -1,0 +1,1 @@
+"""Evaluation of a set of shapes against a reference set, resumable; behind `geoflow evaluate`."""

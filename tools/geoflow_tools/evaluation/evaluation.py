@@ -1,0 +1,280 @@
+"""A set of samples against a reference set, in a work folder that an interrupted run resumes.
+
+The folder holds the options that it was started with, the samples of a model, the points that are
+compared, and blocks of distances.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geoflow import __version__
+from geoflow.atomic import write_text
+from geoflow.geometry.metrics.emd import import_pot
+from geoflow.geometry.metrics.normalise import NORMALISATIONS
+from geoflow_datasets.bank import ShapeBank
+from geoflow_datasets.procedural import CATEGORIES
+from geoflow_datasets.procedural.source import load_procedural
+from geoflow_tools.evaluation import distances, generation
+from geoflow_tools.evaluation.point_set import (
+    PointSet,
+    PointSetBuilder,
+    shapes_of_bank,
+    shapes_of_files,
+)
+from geoflow_tools.evaluation.report import score
+from geoflow_tools.evaluation.shapes import Shape, choose_shapes, fingerprint
+
+_OPTIONS = "options.json"
+# Streams of the points drawn on the two sides.
+_SIDES = {"samples": 0, "reference": 1}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured; a run resumes only with the same."""
+
+    reference: str
+    """Procedural category, whose test split is meant, or a folder of shapes."""
+    samples: str | None = None
+    """Folder of shapes; or None, with a model."""
+    model: str | None = None
+    """Shipped model or folder; or None, with samples."""
+    num: int = 200
+    """Shapes of each set."""
+    points: int = 2048
+    """Points of each shape."""
+    emd_points: int = 512
+    """How many of them EMD sees; 0 leaves EMD out."""
+    normalise: str = "box"
+    """Key of NORMALISATIONS."""
+    steps: int = 2
+    """Network evaluations per sample of a model."""
+    resolution: int = 128
+    """Cells of the extraction grid of a model along an edge."""
+    category: str | None = None
+    """Category of a model of several."""
+    seed: int = 0
+    """Seed of the model's noise, of the points, and of the choice among more files than num."""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without files.
+
+        Raises:
+            ValueError: for a setting out of range.
+        """
+        if (self.samples is None) == (self.model is None):
+            raise ValueError("give either --samples or --model")
+        if self.num < 2:
+            raise ValueError(f"--num must be at least 2, got {self.num}")
+        if self.points < 1:
+            raise ValueError(f"--points must be at least 1, got {self.points}")
+        if not 0 <= self.emd_points <= self.points:
+            raise ValueError(
+                f"--emd-points must be between 0 and --points ({self.points}), "
+                f"got {self.emd_points}"
+            )
+        if self.normalise not in NORMALISATIONS:
+            raise ValueError(
+                f"--normalise must be one of {', '.join(NORMALISATIONS)}, got {self.normalise!r}"
+            )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a stage is."""
+
+    stage: str
+    done: int
+    total: int
+
+
+class Evaluation:
+    """One evaluation and its work folder."""
+
+    def __init__(
+        self, settings: Settings, folder: Path, *, device: str = "cpu", show_progress: bool = False
+    ) -> None:
+        """Check the sources, and start or resume the folder.
+
+        Raises:
+            ValueError: if a source lacks shapes, or the folder was started with other options.
+            CheckpointError: if there is no such model.
+            ImportError: if EMD is asked for and POT is not installed.
+        """
+        self.settings, self.folder, self.device = settings, folder, device
+        self._bank: ShapeBank | None = None
+        self._files: dict[str, list[Path]] = {}
+        self._sampler: generation.Sampler | None = None
+        prints: dict[str, str] = {}
+        if settings.samples is not None:
+            prints["samples"] = self._list("samples", settings.samples)
+        else:
+            self._sampler = self._open_sampler()
+            prints["model"] = generation.model_digest(str(settings.model))
+        if settings.reference in CATEGORIES:
+            self._bank = load_procedural(
+                [settings.reference],
+                split="test",
+                num=settings.num,
+                num_surface=settings.points,
+                show_progress=show_progress,
+            )
+            content = np.ascontiguousarray(self._bank.surface).tobytes()
+            prints["reference"] = hashlib.sha256(content).hexdigest()[:16]
+        else:
+            if not Path(settings.reference).is_dir():
+                raise ValueError(
+                    f"--reference must be a folder or one of {', '.join(CATEGORIES)}, "
+                    f"got {settings.reference!r}"
+                )
+            prints["reference"] = self._list("reference", settings.reference)
+        if settings.emd_points:
+            import_pot()
+        self._open({"geoflow": __version__, **asdict(settings), "content": prints})
+
+    def run(self) -> Iterator[Progress]:
+        """Do what the folder does not hold yet, in stages; then `report` answers.
+
+        Raises:
+            ValueError: naming the file, for a shape that cannot be measured.
+        """
+        settings = self.settings
+        if self._sampler is not None:
+            folder = self.folder / "samples"
+            done = settings.num - len(generation.missing(folder, settings.num))
+            made = generation.generate(folder, settings.num, self._sampler)
+            yield from _count("samples", made, done, settings.num)
+        for side in _SIDES:
+            yield from self._read(side)
+        samples, reference = self._sets()
+        for kind, num_points in self._kinds().items():
+            sizes = len(samples), len(reference)
+            total = sum(block.pairs for block in distances.plan(kind, *sizes))
+            left = sum(b.pairs for b in distances.missing(self._blocks, kind, *sizes))
+            made = distances.fill(
+                self._blocks, kind, samples[:, :num_points], reference[:, :num_points]
+            )
+            yield from _count(f"{kind} at {num_points} points", made, total - left, total)
+
+    def report(self) -> dict[str, Any]:
+        """Every number, its settings and the sizes of the sets.
+
+        Raises:
+            FileNotFoundError: before `run` is at its end.
+        """
+        samples, reference = self._sets()
+        matrices: dict[str, dict[str, np.ndarray]] = {}
+        for kind in self._kinds():
+            matrices |= distances.assemble(self._blocks, kind, len(samples), len(reference))
+        empty = self._empty()
+        return {
+            "geoflow": __version__,
+            "options": asdict(self.settings),
+            "normalise": self.settings.normalise,
+            "points": self.settings.points,
+            "emd_points": self.settings.emd_points,
+            "shapes": {"samples": len(samples), "empty": empty, "reference": len(reference)},
+            "metrics": score(
+                matrices,
+                samples=samples,
+                reference=reference,
+                passed=self._set("samples").passed,
+                empty=empty,
+            ),
+        }
+
+    def _open_sampler(self) -> generation.Sampler:
+        settings = self.settings
+        return generation.open_sampler(
+            str(settings.model),
+            steps=settings.steps,
+            seed=settings.seed,
+            resolution=settings.resolution,
+            category=settings.category,
+            device=self.device,
+        )
+
+    @property
+    def _blocks(self) -> Path:
+        return self.folder / "distances"
+
+    def _kinds(self) -> dict[str, int]:
+        """The distances that are asked for, with their numbers of points."""
+        emd = self.settings.emd_points
+        return {"chamfer": self.settings.points} | ({"emd": emd} if emd else {})
+
+    def _list(self, side: str, folder: str) -> str:
+        self._files[side] = choose_shapes(
+            Path(folder), self.settings.num, seed=self.settings.seed + _SIDES[side]
+        )
+        return fingerprint(self._files[side])
+
+    def _open(self, options: dict[str, Any]) -> None:
+        """Write the folder's options, or compare them with those that are there."""
+        path = self.folder / _OPTIONS
+        if not path.is_file():
+            if self.folder.is_dir() and any(self.folder.iterdir()):
+                raise ValueError(f"{self.folder} is in the way: it holds no evaluation")
+            self.folder.mkdir(exist_ok=True)
+            write_text(path, json.dumps(options, indent=2) + "\n")
+            return
+        before = json.loads(path.read_text(encoding="utf-8"))
+        differing = [name for name, value in options.items() if before.get(name) != value]
+        if differing:
+            told = "; ".join(
+                f"{name}: {before.get(name)!r}, now {options[name]!r}" for name in differing
+            )
+            raise ValueError(
+                f"{self.folder} was started with other options ({told}): "
+                "repeat them, delete the folder, or choose another --out"
+            )
+
+    def _read(self, side: str) -> Iterator[Progress]:
+        path = self.folder / f"{side}.npz"
+        shapes, total = self._shapes(side)
+        if path.is_file():
+            yield Progress(f"{side} read", total, total)
+            return
+        builder = PointSetBuilder(self.settings.points, (self.settings.seed, _SIDES[side]))
+        for done, (name, shape) in enumerate(shapes, start=1):
+            builder.add(name, shape)
+            yield Progress(f"{side} read", done, total)
+        builder.build().save(path)
+
+    def _shapes(self, side: str) -> tuple[Iterable[tuple[str, Shape]], int]:
+        if side == "reference" and self._bank is not None:
+            return shapes_of_bank(self._bank), len(self._bank)
+        if side == "samples" and self.settings.model is not None:
+            files, _ = generation.generated(self.folder / "samples", self.settings.num)
+        else:
+            files = self._files[side]
+        return shapes_of_files(files), len(files)
+
+    def _set(self, side: str) -> PointSet:
+        return PointSet.load(self.folder / f"{side}.npz")
+
+    def _sets(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both sets' points, normalised."""
+        normalise = NORMALISATIONS[self.settings.normalise]
+        return normalise(self._set("samples").points, self._set("reference").points)
+
+    def _empty(self) -> int:
+        if self.settings.model is None:
+            return 0
+        return generation.generated(self.folder / "samples", self.settings.num)[1]
+
+
+def _count(stage: str, made: Iterator[int], done: int, total: int) -> Iterator[Progress]:
+    """Progress of what is made in pieces, from what was there before."""
+    yield Progress(stage, done, total)
+    for piece in made:
+        done += piece
+        yield Progress(stage, done, total)

@@ -1,0 +1,76 @@
+"""Samples of a model as files, one after the other: those that are there are not made again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import trimesh
+
+from geoflow.atomic import write_bytes
+from geoflow.generator import WEIGHTS, Generator, shipped_models
+from geoflow.geometry.mesh import write_mesh
+from geoflow_tools.validation import try_decode
+
+Sampler = Callable[[int], trimesh.Trimesh | None]
+"""Sample i of a model, the same in any run; None where its field has no surface."""
+
+
+def open_sampler(
+    model: str, *, steps: int, seed: int, resolution: int, category: str | None, device: str
+) -> Sampler:
+    """The one place that knows what kinds of models there are.
+
+    Raises:
+        CheckpointError: if there is no such model.
+        ValueError: for an unknown category.
+    """
+    generator = Generator.from_pretrained(model, device=device)
+    names = generator.config.categories
+    if category is not None and category not in names:
+        raise ValueError(f"--category must be one of {', '.join(names)}, got {category!r}")
+
+    def sample(index: int) -> trimesh.Trimesh | None:
+        noise = generator.noise(1, seed=seed, first=index)
+        tokens = generator.sample_latents(noise, steps=steps, category=category)[0]
+        return try_decode(generator, tokens, resolution)
+
+    return sample
+
+
+def model_digest(model: str) -> str:
+    """Digest of the weights of a model that `open_sampler` opens."""
+    folder = shipped_models().get(model, Path(model))
+    path = folder / WEIGHTS
+    if not path.is_file():
+        path = folder / "model" / WEIGHTS
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def generate(folder: Path, num: int, sample: Sampler) -> Iterator[int]:
+    """Write what is missing of samples 0..num-1, as NNNNN.ply or NNNNN.empty; yields each 1."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in missing(folder, num):
+        mesh = sample(index)
+        if mesh is None:
+            write_bytes(folder / f"{index:05d}.empty", b"")
+        else:
+            write_mesh(mesh, folder / f"{index:05d}.ply")
+        yield 1
+
+
+def missing(folder: Path, num: int) -> list[int]:
+    """The samples that are still to be made."""
+    return [
+        i
+        for i in range(num)
+        if not any((folder / f"{i:05d}{suffix}").is_file() for suffix in (".ply", ".empty"))
+    ]
+
+
+def generated(folder: Path, num: int) -> tuple[list[Path], int]:
+    """Files of the samples that have a surface, and the number of those that have none."""
+    files = [folder / f"{i:05d}.ply" for i in range(num)]
+    found = [path for path in files if path.is_file()]
+    return found, num - len(found)

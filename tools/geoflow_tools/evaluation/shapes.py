@@ -1,0 +1,119 @@
+"""Files of shapes, meshes or clouds of points, read as points of one number."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import trimesh
+
+from geoflow.geometry.mesh import SUFFIXES as MESH_SUFFIXES
+from geoflow.geometry.points import SUFFIXES as POINTS_SUFFIXES
+from geoflow_datasets.mesh_folder import read_mesh
+
+SUFFIXES = tuple(dict.fromkeys(MESH_SUFFIXES + POINTS_SUFFIXES))
+Shape: TypeAlias = trimesh.Trimesh | np.ndarray
+# A header's end is sought in so many bytes.
+_PLY_HEADER = 65_536
+
+
+def list_shapes(folder: Path) -> list[Path]:
+    """The files of a folder that hold shapes, by name, at any depth.
+
+    Raises:
+        ValueError: if the folder does not exist.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"expected a folder of shapes, got {str(folder)!r}")
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
+def choose_shapes(folder: Path, num: int, *, seed: int) -> list[Path]:
+    """`num` files of a folder, drawn without replacement where there are more.
+
+    Raises:
+        ValueError: if there are fewer.
+    """
+    found = list_shapes(folder)
+    if len(found) < num:
+        raise ValueError(
+            f"--num asks for {num} shapes, {folder} holds {len(found)} "
+            f"({', '.join(SUFFIXES)}): give at most --num {len(found)}, or more files"
+        )
+    chosen = np.random.default_rng(seed).permutation(len(found))[:num]
+    return [found[i] for i in sorted(chosen)]
+
+
+def fingerprint(files: list[Path]) -> str:
+    """Digest of names, sizes and times: other files, another digest."""
+    digest = hashlib.sha256()
+    for path in files:
+        entry = path.stat()
+        digest.update(f"{path.name} {entry.st_size} {entry.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def read_shape(path: Path) -> Shape:
+    """A mesh, or points (n, 3), from a file; channels after the third are left out.
+
+    .npz holds its points under the name `points`, or nothing else.
+
+    Raises:
+        ValueError: naming the file, if it cannot be read, is empty or not finite.
+    """
+    try:
+        shape = _read(path)
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: {error}") from error
+    points = shape.vertices if isinstance(shape, trimesh.Trimesh) else shape
+    if points.ndim != 2 or points.shape[1] < 3 or len(points) == 0:
+        raise ValueError(f"{path}: expected points of shape (n, 3), n > 0, got {points.shape}")
+    if not np.isfinite(points[:, :3]).all():
+        raise ValueError(f"{path}: its points must be finite, some are NaN or infinite")
+    if isinstance(shape, trimesh.Trimesh):
+        if not shape.area > 0:
+            raise ValueError(f"{path}: the mesh has no area")
+        return shape
+    return np.asarray(shape[:, :3], dtype=np.float64)
+
+
+def draw_points(shape: Shape, num: int, *, seed: int, source: str) -> np.ndarray:
+    """`num` points (num, 3) in random order: of a mesh uniform by area, of a cloud a subset.
+
+    Raises:
+        ValueError: naming the source, if a cloud has fewer points.
+    """
+    if isinstance(shape, trimesh.Trimesh):
+        points, _ = trimesh.sample.sample_surface(shape, num, seed=seed)
+        return np.asarray(points, dtype=np.float64)
+    if len(shape) < num:
+        raise ValueError(f"{source}: expected at least {num} points (--points), got {len(shape)}")
+    return shape[np.random.default_rng(seed).permutation(len(shape))[:num]]
+
+
+def _read(path: Path) -> Shape:
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return np.asarray(np.load(path))
+    if suffix == ".npz":
+        with np.load(path) as arrays:
+            names = list(arrays)
+            if "points" not in names and len(names) != 1:
+                raise ValueError(f"expected an array 'points', got {', '.join(names) or 'none'}")
+            return np.asarray(arrays["points" if "points" in names else names[0]])
+    if suffix == ".xyz":
+        return np.loadtxt(path, dtype=np.float64, ndmin=2)
+    if suffix == ".ply" and not _has_faces(path):
+        return np.asarray(trimesh.load(path).vertices)
+    return read_mesh(path)
+
+
+def _has_faces(path: Path) -> bool:
+    with path.open("rb") as file:
+        header = file.read(_PLY_HEADER).partition(b"end_header")[0]
+    count = re.search(rb"element face (\d+)", header)
+    return count is not None and int(count.group(1)) > 0
