@@ -15,8 +15,10 @@ _LAZY = {
     "FlowMap": "geoflow.flow_map",
     "FlowMatching": "geoflow.objectives",
     "Generator": "geoflow.generator",
+    "PointGenerator": "geoflow.point_generator",
     "TokenTransformer": "geoflow.backbones",
     "extract_mesh": "geoflow.geometry.extraction",
+    "load_generator": "geoflow.pretrained",
     "sample_flow_map": "geoflow.samplers",
     "sample_ode": "geoflow.samplers",
 }
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from geoflow.generator import Generator
     from geoflow.geometry.extraction import extract_mesh
     from geoflow.objectives import Cumulative, FlowMatching
+    from geoflow.point_generator import PointGenerator
+    from geoflow.pretrained import load_generator
     from geoflow.samplers import sample_flow_map, sample_ode
     from geoflow.typing import Condition
 
@@ -37,8 +41,10 @@ __all__ = [
     "FlowMap",
     "FlowMatching",
     "Generator",
+    "PointGenerator",
     "TokenTransformer",
     "extract_mesh",
+    "load_generator",
     "sample_flow_map",
     "sample_ode",
 ]

@@ -30,8 +30,8 @@ def test_models_are_small_and_have_cards():
     assert "chair" in shipped_models()
     for folder in shipped_models().values():
         assert (folder / WEIGHTS).stat().st_size <= LARGEST
-        card = (folder / CARD).read_text(encoding="utf-8")
-        for word in ("geoflow train", "seed", "1-NNA", "IoU", "Licence"):
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        for word in ("geoflow train", "seed", "1-NNA", "Chamfer", "Licence"):
             assert word in card
 
 

@@ -14,6 +14,7 @@ from geoflow.training.autoencoder import AutoencoderTraining
 from geoflow.training.flow import FlowTraining
 from geoflow.training.muon import Muon, orthogonalise
 from geoflow.training.optimisation import Schedule
+from geoflow.training.point_autoencoder import PointTraining
 from geoflow.training.run import Run, RunConfig, frozen_flow
 from geoflow.typing import Condition
 from geoflow_datasets import load
@@ -34,10 +35,16 @@ def bank(tmp_path_factory):
     return load("procedural", "bottle", split="train", num=6, cache=tmp_path_factory.mktemp("bank"))
 
 
+POINTS = replace(
+    MODEL, representation="points", autoencoder=replace(MODEL.autoencoder, normals=False)
+)
+
+
 def config(steps=6, **changes):
     base = RunConfig(
         model=MODEL,
         autoencoder=AutoencoderTraining(steps=steps, batch=4, num_surface=32, num_queries=64),
+        points=PointTraining(steps=steps, batch=4, num_surface=32, groups=2, group_points=16),
         flow=FlowTraining(steps=steps, batch=8, num_surface=32, diagonal_first=0.3),
         checkpoint_every=2,
     )
@@ -56,10 +63,11 @@ def train(run, bank, *, stop=None):
             return
 
 
+@pytest.mark.parametrize("model", [MODEL, POINTS], ids=["sdf", "points"])
 @pytest.mark.parametrize("stop", [("autoencoder", 3), ("flow", 1), ("flow", 5)])
-def test_resumed_run_equals_uninterrupted_bit_for_bit(tmp_path, bank, stop):
-    train(Run.create(tmp_path / "whole", config()), bank)
-    train(Run.create(tmp_path / "broken", config()), bank, stop=stop)
+def test_resumed_run_equals_uninterrupted_bit_for_bit(tmp_path, bank, stop, model):
+    train(Run.create(tmp_path / "whole", config(model=model)), bank)
+    train(Run.create(tmp_path / "broken", config(model=model)), bank, stop=stop)
     assert not (tmp_path / "broken" / "model").exists()
     train(Run.open(tmp_path / "broken"), bank)
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "broken")

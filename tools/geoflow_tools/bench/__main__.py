@@ -10,6 +10,8 @@ from geoflow.atomic import write_text
 from geoflow_tools.bench.distribution import DistributionBenchmark
 from geoflow_tools.bench.neighbours import NeighboursBenchmark
 from geoflow_tools.bench.objectives import ObjectivesBenchmark
+from geoflow_tools.bench.points import PointsBenchmark
+from geoflow_tools.bench.pose import PoseBenchmark
 from geoflow_tools.bench.sample import SampleBenchmark
 
 
@@ -21,6 +23,8 @@ def main() -> None:
             "objectives": ObjectivesBenchmark,
             "distribution": DistributionBenchmark,
             "neighbours": NeighboursBenchmark,
+            "points": PointsBenchmark,
+            "pose": PoseBenchmark,
         },
         prog="geoflow_tools.bench",
         description=__doc__,

@@ -198,6 +198,7 @@ class Evaluation:
             steps=settings.steps,
             seed=settings.seed,
             resolution=settings.resolution,
+            points=settings.points,
             category=settings.category,
             device=self.device,
         )

@@ -9,16 +9,27 @@ from pathlib import Path
 import trimesh
 
 from geoflow.atomic import write_bytes
-from geoflow.generator import WEIGHTS, Generator, shipped_models
 from geoflow.geometry.mesh import write_mesh
+from geoflow.geometry.points import write_points
+from geoflow.latent_generator import find_model
+from geoflow.point_generator import PointGenerator
+from geoflow.pretrained import load_generator
+from geoflow_tools.point_validation import clouds
 from geoflow_tools.validation import try_decode
 
-Sampler = Callable[[int], trimesh.Trimesh | None]
+Sampler = Callable[[int], trimesh.Trimesh | trimesh.PointCloud | None]
 """Sample i of a model, the same in any run; None where its field has no surface."""
 
 
 def open_sampler(
-    model: str, *, steps: int, seed: int, resolution: int, category: str | None, device: str
+    model: str,
+    *,
+    steps: int,
+    seed: int,
+    resolution: int,
+    points: int,
+    category: str | None,
+    device: str,
 ) -> Sampler:
     """The one place that knows what kinds of models there are.
 
@@ -26,37 +37,37 @@ def open_sampler(
         CheckpointError: if there is no such model.
         ValueError: for an unknown category.
     """
-    generator = Generator.from_pretrained(model, device=device)
+    generator = load_generator(model, device=device)
     names = generator.config.categories
     if category is not None and category not in names:
         raise ValueError(f"--category must be one of {', '.join(names)}, got {category!r}")
 
-    def sample(index: int) -> trimesh.Trimesh | None:
+    def sample(index: int) -> trimesh.Trimesh | trimesh.PointCloud | None:
         noise = generator.noise(1, seed=seed, first=index)
-        tokens = generator.sample_latents(noise, steps=steps, category=category)[0]
-        return try_decode(generator, tokens, resolution)
+        tokens = generator.sample_latents(noise, steps=steps, category=category)
+        if isinstance(generator, PointGenerator):
+            return clouds(generator.decode(tokens, points, steps=steps, seed=seed, first=index))[0]
+        return try_decode(generator, tokens[0], resolution)
 
     return sample
 
 
 def model_digest(model: str) -> str:
     """Digest of the weights of a model that `open_sampler` opens."""
-    folder = shipped_models().get(model, Path(model))
-    path = folder / WEIGHTS
-    if not path.is_file():
-        path = folder / "model" / WEIGHTS
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return hashlib.sha256(find_model(model).read_bytes()).hexdigest()[:16]
 
 
 def generate(folder: Path, num: int, sample: Sampler) -> Iterator[int]:
     """Write what is missing of samples 0..num-1, as NNNNN.ply or NNNNN.empty; yields each 1."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in missing(folder, num):
-        mesh = sample(index)
-        if mesh is None:
-            write_bytes(folder / f"{index:05d}.empty", b"")
+        shape, path = sample(index), folder / f"{index:05d}.ply"
+        if shape is None:
+            write_bytes(path.with_suffix(".empty"), b"")
+        elif isinstance(shape, trimesh.PointCloud):
+            write_points([shape.vertices], path, num=len(shape.vertices))
         else:
-            write_mesh(mesh, folder / f"{index:05d}.ply")
+            write_mesh(shape, path)
         yield 1
 
 

@@ -1,0 +1,205 @@
+"""Models of point clouds: symmetry, learning, files, and the roads to them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+import geoflow
+from geoflow.backbones import ShapeConfig, TransformerConfig
+from geoflow.checkpoint import CheckpointError
+from geoflow.config import ModelConfig
+from geoflow.generator import Generator
+from geoflow.geometry.metrics import chamfer_distance
+from geoflow.geometry.reconstruction import reconstruct_surface
+from geoflow.point_generator import PointAutoencoder, PointGenerator
+from geoflow.pretrained import GENERATORS, load_generator
+from geoflow.symmetry import FRAME_SIZES, upright_frame
+from geoflow.testing import assert_equivariant, rotate_points, rotate_tokens
+from geoflow.training.ema import Ema
+from geoflow.training.optimisation import Optimiser, Schedule
+from geoflow.training.point_autoencoder import PointTraining, train_point_autoencoder
+from geoflow_datasets import load
+from geoflow_tools.point_validation import reconstruct_points
+
+SMALL = {"num_tokens": 4, "scalars": 4, "vectors": 1}
+WIDTHS = {"encoder_width": 32, "decoder_width": 48, "decoder_layers": 2, "heads": 4}
+
+
+def model_config(symmetry="frame"):
+    size = FRAME_SIZES[symmetry]
+    flow = {"width": 32, "vector_width": 4, "heads": 4, "blocks": 2, "condition_width": 16}
+    return ModelConfig(
+        representation="points",
+        symmetry=symmetry,
+        categories=("bottle",),
+        autoencoder=ShapeConfig(
+            frame_size=size, normals=False, encoder_blocks=1, **SMALL, **WIDTHS
+        ),
+        transformer=TransformerConfig(frame_size=size, **SMALL, **flow),
+    )
+
+
+def build(symmetry="frame", dtype=torch.float32):
+    torch.manual_seed(0)
+    generator = PointGenerator.build(model_config(symmetry))
+    for module in (generator.autoencoder, generator.flow_map):
+        for parameter in module.parameters():
+            torch.nn.init.normal_(parameter, std=0.15)
+        module.to(dtype).eval()
+    generator.scale.to(dtype)
+    return generator
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory):
+    return load("procedural", "bottle", split="train", num=4, cache=tmp_path_factory.mktemp("bank"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("symmetry", FRAME_SIZES)
+def test_rotated_noise_and_frame_give_the_rotated_cloud(symmetry, dtype):
+    generator = build(symmetry, dtype)
+    noise, points = generator.noise(4).to(dtype), generator.point_noise(4, 50).to(dtype)
+    frame = upright_frame(symmetry, 4)
+    frame = None if frame is None else frame.to(dtype)
+
+    def draw(noise, points, frame):
+        tokens = generator.sample_latents(noise, steps=2, frame=frame)
+        return generator.autoencoder.draw(tokens, points, steps=2, frame=frame)
+
+    still = draw(noise, points, frame)
+
+    def compare(rotation):
+        moved = draw(
+            rotate_tokens(noise, rotation, scalars=4),
+            rotate_points(points, rotation),
+            None if frame is None else rotate_points(frame, rotation),
+        )
+        return moved, rotate_points(still, rotation)
+
+    assert_equivariant(compare, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    with pytest.raises(AssertionError, match="not equivariant"):
+        assert_equivariant(lambda rotation: (still, rotate_points(still, rotation)), dtype=dtype)
+
+
+def test_the_latent_does_not_know_the_order_of_points():
+    generator = build(dtype=torch.float64)
+    cloud = torch.randn(1, 40, 3, generator=torch.Generator().manual_seed(0)).double()
+    frame = upright_frame("frame", 1).double()
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(1))
+    here, there, other = (
+        generator.autoencoder.encode(points, None, frame)
+        for points in (cloud, cloud[:, order], cloud + 0.1)
+    )
+    torch.testing.assert_close(here, there, rtol=0, atol=1e-12)
+    assert (here - other).abs().max() > 1e-3
+
+
+def test_a_cloud_is_the_same_in_any_company():
+    generator = build()
+    many = generator.sample(num=3, points=64, steps=2, seed=5)
+    (third,) = list(generator.iterate(num=3, points=64, steps=2, seed=5))[2:]
+    np.testing.assert_array_equal(many[2].vertices, third.vertices)
+    assert many[2].metadata["nfe"] == many[2].metadata["point_nfe"] == 2
+    assert not np.allclose(many[0].vertices, many[1].vertices)
+    other = generator.sample(num=1, points=64, steps=2, seed=6)[0]
+    assert not np.allclose(many[0].vertices, other.vertices)
+
+
+def test_few_points_are_drawn_as_many_are():
+    """Points are independent given the shape: chunks and company change none of them."""
+    generator = build(dtype=torch.float64)
+    tokens, noise = generator.noise(1).double(), generator.point_noise(1, 30).double()
+    frame = upright_frame("frame", 1).double()
+    whole = generator.autoencoder.draw(tokens, noise, steps=3, frame=frame)
+    part = generator.autoencoder.draw(tokens, noise[:, 10:20], steps=3, frame=frame)
+    torch.testing.assert_close(part, whole[:, 10:20], rtol=0, atol=1e-10)
+
+
+def test_evaluations_are_as_many_as_steps(monkeypatch):
+    generator, calls = build(), {"shape": 0, "points": 0}
+    for name, network in (
+        ("shape", generator.flow_map.backbone),
+        ("points", generator.autoencoder.law.backbone),
+    ):
+
+        def count(*_, name=name):
+            calls[name] += 1
+
+        network.register_forward_hook(count)
+    generator.sample(num=1, points=32, steps=1)
+    assert calls == {"shape": 1, "points": 1}
+    generator.sample(num=1, points=32, steps=2, point_steps=5)
+    assert calls == {"shape": 3, "points": 6}
+
+
+def test_training_draws_points_near_the_surface(bank):
+    torch.manual_seed(0)
+    model = PointAutoencoder(model_config())
+    generator = replace(build(), autoencoder=model)
+    before, _ = reconstruct_points(generator, bank, num=4)
+    options = PointTraining(
+        steps=100,
+        batch=4,
+        num_surface=64,
+        group_points=32,
+        noise=0.0,
+        ema=0.9,
+        schedule=Schedule(warmup=10),
+    )
+    optimiser = Optimiser(model, options.schedule)
+    losses = [
+        progress.terms["diagonal"]
+        for progress in train_point_autoencoder(
+            model, Ema(model, options.ema), bank, optimiser, options, symmetry="frame"
+        )
+    ]
+    assert len(losses) == 100
+    model.eval()
+    after, drawn = reconstruct_points(generator, bank, num=4)
+    assert after.chamfer["2"] < 0.5 * before.chamfer["2"]
+    assert after.chamfer["2"] > after.floor
+    assert drawn["2"].shape == drawn["data"].shape
+
+
+def test_a_model_is_saved_and_loaded_as_what_it_is(tmp_path):
+    generator = build()
+    generator.save_pretrained(tmp_path / "cloud", half=False)
+    loaded = load_generator(tmp_path / "cloud")
+    assert isinstance(loaded, PointGenerator)
+    first, second = (g.sample(points=40)[0].vertices for g in (generator, loaded))
+    np.testing.assert_array_equal(first, second)
+    assert isinstance(load_generator("chair"), Generator)
+    with pytest.raises(CheckpointError, match="representation 'points', Generator needs 'sdf'"):
+        geoflow.Generator.from_pretrained(tmp_path / "cloud")
+    with pytest.raises(CheckpointError, match="representation 'sdf', PointGenerator needs"):
+        geoflow.PointGenerator.from_pretrained("chair")
+    assert set(GENERATORS) == {"sdf", "points"}
+
+
+def test_wrong_requests_are_refused():
+    generator = build()
+    for wrong, message in (
+        ({"num": 0}, "num must be at least 1, got 0"),
+        ({"points": 0}, "points must be at least 1, got 0"),
+        ({"steps": 0}, "steps"),
+        ({"category": "boat"}, "category must be one of bottle, got 'boat'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            generator.sample(**wrong)
+    with pytest.raises(ValueError, match="does not read normals"):
+        generator.autoencoder.encode(torch.zeros(1, 4, 3), torch.zeros(1, 4, 3), None)
+
+
+def test_a_surface_goes_through_the_points():
+    cloud = trimesh.creation.torus(0.7, 0.25).sample(20_000, seed=0)
+    mesh = reconstruct_surface(cloud)
+    assert mesh.is_watertight
+    assert mesh.euler_number == 0  # one hole
+    assert mesh.volume == pytest.approx(2 * np.pi**2 * 0.7 * 0.25**2, rel=0.05)
+    assert chamfer_distance(mesh.sample(20_000, seed=1), cloud) < 0.02
+    with pytest.raises(ValueError, match="at least 100 points, got 99"):
+        reconstruct_surface(cloud[:99])
