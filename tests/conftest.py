@@ -8,6 +8,11 @@ import torch
 
 _ROOT = Path(__file__).parents[1]
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores: threads of one would wait for those of the other.
+    torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory):

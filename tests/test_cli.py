@@ -19,7 +19,7 @@ TRAIN = ("train", "--shape-category", "bottle", "--num-shapes", "6", "--sheet-ev
 
 
 def environment():
-    return os.environ | {"OMP_NUM_THREADS": "2", "COLUMNS": "200"}
+    return os.environ | {"COLUMNS": "200"}
 
 
 def geoflow(*arguments, cwd=None):
