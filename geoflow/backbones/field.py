@@ -3,6 +3,9 @@
 Encoder: surface points with normals, and an optional frame -> k latent tokens of scalars and
 vectors about the centroid. Decoder: f(q; z) reads only inner products of q - centre with
 vectors of the latent and of the frame, so that f(R q + tau; R z + tau) = f(q; z).
+
+Reference: Park et al., "DeepSDF", 2019, arXiv:1901.05103, with the encoder of
+`shape_encoder.py` and the decoder of `modulated.py`.
 """
 
 from __future__ import annotations
