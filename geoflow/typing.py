@@ -20,16 +20,18 @@ Times = Float[Tensor, " b"]
 
 @dataclass(frozen=True)
 class Condition:
-    """What a sample is conditioned on: the frame it turns with, and its category."""
+    """What a sample is conditioned on: the frame it turns with, its category, and a surface."""
 
     frame: Float[Tensor, "b m 3"] | None = None
     category: Int[Tensor, " b"] | None = None
+    points: Float[Tensor, "b n 3"] | None = None
 
     def __getitem__(self, index: Tensor | slice) -> Condition:
         """The condition of some examples of the batch."""
         return Condition(
             None if self.frame is None else self.frame[index],
             None if self.category is None else self.category[index],
+            None if self.points is None else self.points[index],
         )
 
     def to(self, device: torch.device | str) -> Condition:
@@ -37,6 +39,7 @@ class Condition:
         return Condition(
             None if self.frame is None else self.frame.to(device),
             None if self.category is None else self.category.to(device),
+            None if self.points is None else self.points.to(device),
         )
 
 
