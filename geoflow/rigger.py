@@ -174,7 +174,6 @@ class Rigger:
         seed: int = 0,
         ode: bool = False,
         noise: Float[Tensor, "b k 3"] | None = None,
-        times: Float[Tensor, " g"] | None = None,
     ) -> Float[Tensor, "b k 3"]:
         """Clouds of points at the joints, in the coordinates of the surface points.
 
@@ -184,7 +183,6 @@ class Rigger:
             seed: seed of the noise; figure i of a seed has the same in any batch.
             ode: solve the ODE by Euler steps instead of jumping.
             noise: unit noise instead of that of the seed.
-            times: grid that rises to 1 instead of `steps` equal intervals.
 
         Raises:
             ValueError: for fewer than one step, or surfaces without extent or with too few points.
@@ -193,13 +191,16 @@ class Rigger:
         surface = (points - centre) / scale
         if noise is None:
             noise = surface_noise(surface, self.config.cloud, seed=seed)
-        network: JointTransformer = self.flow_map.backbone  # type: ignore[assignment]
-        reading = Reading(network, network.read(surface))
-        flow_map = FlowMap(reading, self.flow_map.interpolant, self.config.prediction)
         sampler = sample_ode if ode else sample_flow_map
-        for state in sampler(flow_map, noise, steps=steps, times=times):
+        for state in sampler(self.transport(surface), noise, steps=steps):
             last = state
         return last * scale + centre
+
+    def transport(self, surface: Float[Tensor, "b n 3"]) -> FlowMap:
+        """The flow map given surfaces of mean 0 and unit variance, which are read once."""
+        network: JointTransformer = self.flow_map.backbone  # type: ignore[assignment]
+        reading = Reading(network, network.read(surface))
+        return FlowMap(reading, self.flow_map.interpolant, self.config.prediction)
 
     def merge(
         self, cloud: Float[np.ndarray, "k 3"], points: Float[np.ndarray, "n 3"]
@@ -221,11 +222,11 @@ class Rigger:
             raise ValueError("the mesh has no area, or vertices that are not finite")
         points, _ = trimesh.sample.sample_surface(mesh, self.config.num_points, seed=seed)
         points = np.asarray(points)
-        device = next(self.flow_map.parameters()).device
+        weights = next(self.flow_map.parameters())
         # In float64 up to the network: a mesh may lie far from the origin.
         inside = torch.from_numpy(points[None])
         centre, scale = standardise(inside)
-        unit = ((inside - centre) / scale).float().to(device)
+        unit = ((inside - centre) / scale).to(weights)
         cloud = self.predict(unit, steps=steps, seed=seed)[0].cpu().double()
         placed = (cloud * scale[0] + centre[0]).numpy()
         joints = self.merge(placed, points)

@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from geoflow.atomic import write_bytes
+from geoflow.geometry.mesh import normalise_mesh
 from geoflow_viewer.picture import _MARGIN, _view_rotation, render_mesh
 
 _SUPERSAMPLING = 3
@@ -68,7 +69,7 @@ def render_skeleton(
     return np.asarray(image.resize((size, size), Image.Resampling.LANCZOS))
 
 
-def write_skeleton_picture(
+def write_rig_picture(
     mesh: trimesh.Trimesh,
     joints: Float[np.ndarray, "j 3"],
     parents: Sequence[int] | None,
@@ -76,8 +77,14 @@ def write_skeleton_picture(
     *,
     size: int = 480,
 ) -> None:
-    """Write three views side by side as PNG; whole or not at all."""
-    views = [render_skeleton(mesh, joints, parents, size=size, azimuth=a) for a in (35, 0, 90)]
+    """Write three views side by side as PNG, fitted to the mesh; whole or not at all."""
+    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
+    placed = (joints - (low + high) / 2) * (2.0 / float((high - low).max()))
+    normal = normalise_mesh(mesh)
+    views = [
+        render_skeleton(normal, placed, parents, size=size, azimuth=a, extent=1.4)
+        for a in (35.0, 0.0, 90.0)
+    ]
     content = io.BytesIO()
     Image.fromarray(np.concatenate(views, axis=1)).save(content, format="PNG", optimize=True)
     write_bytes(path, content.getvalue())

@@ -9,6 +9,7 @@ import tyro
 from geoflow.atomic import write_text
 from geoflow_tools.bench.distribution import DistributionBenchmark
 from geoflow_tools.bench.objectives import ObjectivesBenchmark
+from geoflow_tools.bench.rig import RigBenchmark
 from geoflow_tools.bench.sample import SampleBenchmark
 
 
@@ -19,6 +20,7 @@ def main() -> None:
             "sample": SampleBenchmark,
             "objectives": ObjectivesBenchmark,
             "distribution": DistributionBenchmark,
+            "rig": RigBenchmark,
         },
         prog="geoflow_tools.bench",
         description=__doc__,
