@@ -94,7 +94,7 @@ def test_mistakes_name_file_and_line(tmp_path, old, new, message):
 
 
 def test_folders_of_another_layout_are_refused(folder, tmp_path):
-    with pytest.raises(ValueError, match="has not RigNet's layout: expected obj/ID.obj"):
+    with pytest.raises(ValueError, match=r"has not RigNet's layout: expected obj/ID\.obj"):
         load_figures(str(tmp_path / "obj"), split="train", num=0)
     with pytest.raises(ValueError, match="split must be one of train, val, test"):
         load_figures(str(folder), split="dev", num=0)

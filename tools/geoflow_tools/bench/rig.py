@@ -36,7 +36,6 @@ Steps = Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")]
 _FIRST = 0.0985
 # Norm that predicted data is held to, for joints of about unit variance.
 _LIMIT = 4.0
-_NUM_VALIDATION = 96
 
 
 @torch.no_grad()
@@ -91,6 +90,9 @@ class RigBenchmark:
     """Procedural figures to train on."""
     test: int = 96
     """Figures of the test split to score."""
+    validation: int = 48
+    """Figures of the validation split to choose the merging distance on; a third of them for
+    more than 50 steps."""
     map_steps: Steps = (1, 2, 5, 10, 50)
     """Steps of the flow map."""
     ode_steps: Steps = (50,)
@@ -115,7 +117,7 @@ class RigBenchmark:
         )
         banks = {
             split: load_figures(PROCEDURAL, split=split, num=num, show_progress=True)
-            for split, num in (("val", _NUM_VALIDATION), ("test", self.test))
+            for split, num in (("val", self.validation), ("test", self.test))
         }
         rows: dict[str, object] = {}
         for ode, numbers in ((False, self.map_steps), (True, self.ode_steps)):
@@ -143,8 +145,7 @@ class RigBenchmark:
         steps: int,
     ) -> dict[str, float]:
         num = rigger.config.num_points
-        # Long samplers are tuned on fewer figures.
-        few = banks["val"].subset(range(_NUM_VALIDATION if steps <= 50 else _NUM_VALIDATION // 3))
+        few = banks["val"].subset(range(self.validation // (1 if steps <= 50 else 3)))
         tuned = tune_merging(rigger, few, predict_clouds(few, sampler, num_points=num))
         clouds = predict_clouds(banks["test"], sampler, num_points=num)
         scores = score_clouds(tuned, banks["test"], clouds)
