@@ -30,6 +30,9 @@ class Condition:
     tokens: Float[Tensor, "b k c"] | None = None
     """Latent of the shape whose points the sample consists of."""
 
+    points: Float[Tensor, "b n 3"] | None = None
+    """Points of a surface that the sample belongs to."""
+
     def __getitem__(self, index: Tensor | slice) -> Condition:
         """The condition of some examples of the batch."""
         return self._map(lambda part: part[index])

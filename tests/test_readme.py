@@ -1,5 +1,6 @@
 """Every block of the README runs, or is what .ci/run runs."""
 
+import json
 import os
 import re
 import shlex
@@ -55,6 +56,8 @@ def test_commands_run_in_their_order(tmp_path):
         box = trimesh.creation.box(extents=[1.0 + 0.1 * i, 1.0, 0.5])
         box.export(tmp_path / "meshes" / f"box{i}.obj")
     small = ["--steps", "3", "--sheet-every", "0", "--no-progress"]
+    figure = trimesh.creation.capsule(height=2.0, radius=0.3)
+    figure.export(tmp_path / "figure.obj")
     for words in commands():
         extra = []
         if words[0] == "train":
@@ -69,3 +72,5 @@ def test_commands_run_in_their_order(tmp_path):
     assert len(trimesh.load(tmp_path / "cloud.ply").vertices) == 100_000
     assert '"one_nna"' in (tmp_path / "report.json").read_text()
     assert (tmp_path / "geoflow-view.png").is_file()
+    assert json.loads((tmp_path / "joints.json").read_text())["network_evaluations"] == 5
+    assert (tmp_path / "rig.png").is_file()

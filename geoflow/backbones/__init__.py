@@ -1,6 +1,7 @@
 """Networks. Each file states its symmetry group in its first line."""
 
 from geoflow.backbones.field import FieldAutoencoder
+from geoflow.backbones.joint_transformer import JointTransformer, JointTransformerConfig
 from geoflow.backbones.mlp import MLP, MLPConfig
 from geoflow.backbones.point_baseline import PointBaseline, PointBaselineConfig
 from geoflow.backbones.point_decoder import PointDecoder
@@ -12,6 +13,7 @@ from geoflow.backbones.token_transformer import TokenTransformer, TransformerCon
 BACKBONES = {
     "field": FieldAutoencoder,
     "point-decoder": PointDecoder,
+    "joint-transformer": JointTransformer,
     "token-transformer": TokenTransformer,
     "point-transformer": PointTransformer,
     "point-messages": PointMessages,
@@ -23,6 +25,8 @@ __all__ = [
     "BACKBONES",
     "MLP",
     "FieldAutoencoder",
+    "JointTransformer",
+    "JointTransformerConfig",
     "MLPConfig",
     "PointBaseline",
     "PointBaselineConfig",

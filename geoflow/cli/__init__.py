@@ -1,4 +1,4 @@
-"""The command line: `geoflow train | sample | evaluate | view | info`.
+"""The command line: `geoflow train | sample | evaluate | rig | view | info`.
 
 Arguments are parsed before torch is imported, so that help and usage errors come at once.
 Exit codes: 0 done, 1 failure, 2 wrong usage.
@@ -16,12 +16,13 @@ import tyro
 
 from geoflow import __version__
 from geoflow.cli.errors import Failure, UsageError, one_line
-from geoflow.cli.options import Evaluate, Info, Sample, Train, View
+from geoflow.cli.options import Evaluate, Info, Rig, Sample, Train, View
 
 _Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Sample, tyro.conf.subcommand("sample")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Rig, tyro.conf.subcommand("rig")]
     | Annotated[View, tyro.conf.subcommand("view")]
     | Annotated[Info, tyro.conf.subcommand("info")]
 )

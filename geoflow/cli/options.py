@@ -13,16 +13,16 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 @dataclass(frozen=True)
 class Train:
-    """Train an autoencoder of shapes and a flow map of its latents, or the law of one surface."""
+    """Train an autoencoder of shapes and a flow of its latents; a law of points; or a rigger."""
 
-    representation: Literal["sdf", "points", "distribution"] = "sdf"
-    """Signed distance fields of a category, its point clouds, or the surface points of one mesh,
-    given as --data."""
+    representation: Literal["sdf", "points", "distribution", "joints"] = "sdf"
+    """Signed distance fields of a category; its point clouds; the surface points of one mesh, given
+    as --data; or joints of figures from points of their surface."""
     shape_category: str = "chair"
     """Procedural category, or with --data a folder: the category's name (or 'all')."""
     data: str = "procedural"
     """'procedural', or a folder of .obj, .ply, .stl, .off or .glb files; one such file for
-    --representation distribution."""
+    --representation distribution; a folder in RigNet's layout for --representation joints."""
     channels: Literal["position", "position+normal", "position+color", "all"] = "position"
     """What the points of a distribution carry; 'all' is position, normal and, if there, color."""
     data_up: Literal["y", "z"] = "y"
@@ -131,6 +131,32 @@ class Sample:
         from geoflow.cli.sample import sample
 
         sample(self)
+
+
+@dataclass(frozen=True)
+class Rig:
+    """Find the joints of a figure from its mesh, in any pose, and write them as JSON."""
+
+    mesh: Path
+    """Mesh file of the figure."""
+    out: Path
+    """JSON file to write: joints in the mesh's coordinates, and a tree of parents."""
+    steps: int = 5
+    """Network evaluations."""
+    model: str = "rig"
+    """Shipped model, or a folder of a model or a run."""
+    png: Path | None = None
+    """Picture to write: the mesh with its joints and bones."""
+    seed: int = 0
+    """Seed of the surface points and of the noise."""
+    device: Device = "auto"
+    """Where to compute."""
+
+    def run(self) -> None:
+        """Run the command."""
+        from geoflow.cli.rig import rig
+
+        rig(self)
 
 
 @dataclass(frozen=True)

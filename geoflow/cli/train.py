@@ -48,6 +48,11 @@ def train(options: Train) -> None:
 
         train_distribution(options)
         return
+    if options.representation == "joints":
+        from geoflow.cli.train_joints import train_joints
+
+        train_joints(options)
+        return
     refuse_options(options, ("channels",), because=f"--representation {options.representation}")
     if options.steps is not None:
         check_at_least("steps", options.steps, 1)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +9,11 @@ from typing import TYPE_CHECKING
 from geoflow.cli.checks import check_at_least, refuse_options, resolve_device
 from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Train
-from geoflow.cli.progress import SMOOTHING, training_bar
+from geoflow.cli.progress import follow
 from geoflow_datasets.mesh_surface import MeshSurface
 
 if TYPE_CHECKING:
     from geoflow.training.distribution_run import DistributionRunConfig
-    from geoflow.training.loop import Progress as StepProgress
 
 # Options of fields, which points do not have.
 _FOREIGN = (
@@ -61,7 +57,7 @@ def train_distribution(options: Train) -> None:
             run = DistributionRun.create(folder, _config(options, surface), device=device)
         channels = run.config.model.channels
         steps = run.train(lambda num, generator: surface.draw(num, generator, channels))
-        _follow(steps, folder / "log.jsonl", show=options.progress)
+        follow(steps, folder / "log.jsonl", show=options.progress)
         print(f"{folder / 'model'}: model written")
         print(f"try: geoflow sample --model {folder} --points 100000 --out cloud.ply")
 
@@ -94,23 +90,3 @@ def _config(options: Train, surface: MeshSurface) -> DistributionRunConfig:
         seed=options.seed,
         checkpoint_every=options.checkpoint_every,
     )
-
-
-def _follow(steps: Iterator[StepProgress], log: Path, *, show: bool) -> None:
-    """Progress bar and log file."""
-    start, smooth = time.perf_counter(), None
-    with training_bar(show=show) as bar:
-        task = None
-        for progress in steps:
-            last = progress.loss if smooth is None else smooth
-            smooth = SMOOTHING * last + (1 - SMOOTHING) * progress.loss
-            if task is None:
-                task = bar.add_task(
-                    progress.stage, total=progress.steps, completed=progress.step - 1, loss=0.0
-                )
-            bar.update(task, completed=progress.step, loss=smooth)
-            if progress.step % 100 == 0 or progress.step == progress.steps:
-                seconds = round(time.perf_counter() - start, 1)
-                report = {"step": progress.step, "loss": smooth, **progress.terms}
-                with log.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(report | {"seconds": seconds}) + "\n")

@@ -25,12 +25,12 @@ from geoflow.training.optimisation import Optimiser
 C = TypeVar("C")
 
 # Files of options, one for each kind of run; a folder holds one run of one kind.
-SHAPES, POINTS = "run.json", "distribution.json"
+SHAPES, POINTS, JOINTS = "run.json", "distribution.json", "joints.json"
 
 
 def check_free(folder: Path) -> None:
     """Raise FileExistsError if the folder holds a run of any kind already."""
-    if any((folder / name).exists() for name in (SHAPES, POINTS)):
+    if any((folder / name).exists() for name in (SHAPES, POINTS, JOINTS)):
         raise FileExistsError(
             f"{folder} holds a run already: add --resume to continue it, or choose another --out"
         )

@@ -12,6 +12,7 @@ from geoflow_tools.bench.neighbours import NeighboursBenchmark
 from geoflow_tools.bench.objectives import ObjectivesBenchmark
 from geoflow_tools.bench.points import PointsBenchmark
 from geoflow_tools.bench.pose import PoseBenchmark
+from geoflow_tools.bench.rig import RigBenchmark
 from geoflow_tools.bench.sample import SampleBenchmark
 
 
@@ -25,6 +26,7 @@ def main() -> None:
             "neighbours": NeighboursBenchmark,
             "points": PointsBenchmark,
             "pose": PoseBenchmark,
+            "rig": RigBenchmark,
         },
         prog="geoflow_tools.bench",
         description=__doc__,

@@ -1,0 +1,74 @@
+"""Banks of procedural figures, made once in parallel and cached by what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+import geoflow_datasets.figures as figures
+from geoflow.geometry import sdf
+from geoflow_datasets.bank import cache_folder
+from geoflow_datasets.figure_bank import FigureBank
+
+_CHUNK = 16
+
+
+def load_procedural_figures(
+    *,
+    split: str,
+    num: int,
+    num_surface: int = 1024,
+    cache: Path | None = None,
+    show_progress: bool = False,
+) -> FigureBank:
+    """The first `num` figures of a split, in turn over the kinds.
+
+    Raises:
+        ValueError: for an unknown split, or num < 1.
+    """
+    if num < 1:
+        raise ValueError(f"num must be at least 1, got {num}")
+    kinds = list(figures.FIGURES)
+    figures.make_figure(kinds[0], 0, split=split)
+    # The sources' digest is part of the key: an edited figure never meets its old shapes.
+    name = f"{split}-{num}-{num_surface}-{_sources_digest()}.npz"
+    path = (cache or cache_folder()) / "figures" / name
+    if path.is_file():
+        return FigureBank.load(path)
+    jobs = [(kinds[i % len(kinds)], i // len(kinds)) for i in range(num)]
+    make = partial(_make, split=split, num=num_surface)
+    workers = min(os.cpu_count() or 1, max(num // _CHUNK, 1))
+    bar = partial(track, total=num, description="figures", disable=not show_progress)
+    if workers == 1:
+        made = list(bar(map(make, jobs)))
+    else:
+        with multiprocessing.get_context("spawn").Pool(workers) as pool:
+            made = list(bar(pool.imap(make, jobs, chunksize=_CHUNK)))
+    names = [f"{kind}-{split}-{index}" for kind, index in jobs]
+    bank = FigureBank.of(
+        [s for s, _, _ in made], [j for _, j, _ in made], [p for *_, p in made], names
+    )
+    bank.save(path)
+    return FigureBank.load(path)
+
+
+def _make(
+    job: tuple[str, int], *, split: str, num: int
+) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    kind, index = job
+    figure = figures.make_figure(kind, index, split=split)
+    surface = figures.make_surface(kind, index, split=split, num=num)
+    return surface, figure.joints, figure.parents
+
+
+def _sources_digest() -> str:
+    digest = hashlib.sha256(Path(sdf.__file__).read_bytes())
+    for path in sorted(Path(figures.__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
