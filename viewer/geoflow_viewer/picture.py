@@ -37,6 +37,8 @@ def render_mesh(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Orthographic view of a mesh, +Y up, on white; an empty tile for None.
 
+    Colours of the vertices are kept; a mesh without them is blue.
+
     Args:
         mesh: triangles in normalised units.
         size: pixels along an edge of the picture.
@@ -53,16 +55,26 @@ def render_mesh(
         points = mesh.vertices @ view.T
         normals = mesh.vertex_normals @ view.T
         flat = (points[:, :2] * [1, -1] * _MARGIN / extent + 1) * 0.5 * pixels
-        position, depth, normal = _samples(
-            np.column_stack([flat, points[:, 2]])[mesh.faces], normals[mesh.faces]
+        colours = np.broadcast_to(_COLOUR, points.shape)
+        if mesh.visual.kind == "vertex":
+            colours = np.asarray(mesh.visual.vertex_colors)[:, :3] / 255.0
+        # A face that is seen from behind is lit as from the front: the inside of a cut shape.
+        corners = points[mesh.faces]
+        seen = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[:, 2]
+        facing = np.where(seen < 0, -1.0, 1.0)[:, None, None]
+        position, depth, normal, colour = _samples(
+            np.column_stack([flat, points[:, 2]])[mesh.faces],
+            np.concatenate([normals[mesh.faces] * facing, colours[mesh.faces]], -1),
         )
         column, row = np.floor(position).astype(np.int64).T
         inside = (column >= 0) & (column < pixels) & (row >= 0) & (row < pixels)
-        index = (row * pixels + column)[inside]
-        depth, normal = depth[inside], normal[inside]
         # Sorted from far to near, the last write to a pixel is the nearest sample's.
-        order = np.argsort(depth, kind="stable")
-        image[index[order]] = _shade(normal, view)[order]
+        order = np.flatnonzero(inside)[np.argsort(depth[inside], kind="stable")]
+        nearest = np.full(len(image), -1)
+        nearest[(row * pixels + column)[order]] = order
+        covered = nearest >= 0
+        seen_there = nearest[covered]
+        image[covered] = _light(normal[seen_there], view)[:, None] * colour[seen_there]
     square = image.reshape(size, _SUPERSAMPLING, size, _SUPERSAMPLING, 3).mean((1, 3))
     return (np.clip(square, 0, 1) * 255).round().astype(np.uint8)
 
@@ -92,19 +104,40 @@ def contact_sheet(
             tile = Image.fromarray(render_mesh(mesh, size=size, azimuth=azimuth))
             sheet.paste(tile, (j * size, i * height + _LABEL_HEIGHT))
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_png(sheet, path)
+    write_bytes(path, png_bytes(np.asarray(sheet)))
 
 
 def write_picture(mesh: Mesh, path: Path, *, size: int = 480) -> None:
     """Write three views of a mesh side by side as PNG; whole or not at all."""
     views = [render_mesh(mesh, size=size, azimuth=a) for a in (35.0, 0.0, 125.0)]
-    _write_png(Image.fromarray(np.concatenate(views, axis=1)), path)
+    write_bytes(path, png_bytes(np.concatenate(views, axis=1)))
 
 
-def _write_png(image: Image.Image, path: Path) -> None:
+def tile_grid(
+    tiles: Sequence[tuple[str, Mesh | None]],
+    *,
+    columns: int,
+    size: int = 240,
+    azimuth: float = 35.0,
+    elevation: float = 22.0,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Labelled pictures of meshes in rows of `columns`, all seen from the same side."""
+    rows, height = -(-len(tiles) // columns), size + _LABEL_HEIGHT
+    sheet = Image.new("RGB", (columns * size, rows * height), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for i, (label, mesh) in enumerate(tiles):
+        left, top = i % columns * size, i // columns * height
+        picture = render_mesh(mesh, size=size, azimuth=azimuth, elevation=elevation)
+        sheet.paste(Image.fromarray(picture), (left, top + _LABEL_HEIGHT))
+        draw.text((left + 6, top + 4), label, fill=(60, 60, 60), font=font)
+    return np.asarray(sheet)
+
+
+def png_bytes(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """A picture as the content of a PNG file."""
     content = io.BytesIO()
-    image.save(content, format="PNG", optimize=True)
-    write_bytes(path, content.getvalue())
+    Image.fromarray(picture).save(content, format="PNG", optimize=True)
+    return content.getvalue()
 
 
 def _view_rotation(azimuth: float, elevation: float) -> Float[np.ndarray, "3 3"]:
@@ -115,35 +148,57 @@ def _view_rotation(azimuth: float, elevation: float) -> Float[np.ndarray, "3 3"]
 
 
 def _samples(
-    corners: Float[np.ndarray, "f 3 3"], normals: Float[np.ndarray, "f 3 3"]
-) -> tuple[Float[np.ndarray, "s 2"], Float[np.ndarray, " s"], Float[np.ndarray, "s 3"]]:
-    """Points of a regular barycentric lattice on each triangle, at most a pixel apart."""
-    edges = corners[:, :, :2] - np.roll(corners[:, :, :2], 1, axis=1)
-    length = np.sqrt((edges**2).sum(-1)).max(-1)
+    corners: Float[np.ndarray, "f 3 3"], attributes: Float[np.ndarray, "f 3 6"]
+) -> tuple[
+    Float[np.ndarray, "s 2"],
+    Float[np.ndarray, " s"],
+    Float[np.ndarray, "s 3"],
+    Float[np.ndarray, "s 3"],
+]:
+    """Points on each triangle, at most a pixel apart, with depth, normal and colour at each.
+
+    Attributes are the normals and colours of the corners.
+    """
+    # Corners are turned so that the longest edge is the first.
+    edges = np.roll(corners, -1, axis=1)[:, :, :2] - corners[:, :, :2]
+    lengths = np.sqrt((edges**2).sum(-1))
+    turned = (lengths.argmax(1)[:, None] + np.arange(3)) % 3
+    values = np.concatenate([corners, attributes], -1)
+    values = np.take_along_axis(values, turned[:, :, None], axis=1)
+    longest = lengths.max(1)
+    (x0, y0), (x1, y1) = edges[:, 0].T, edges[:, 1].T
+    height = np.abs(x0 * y1 - y0 * x1) / np.maximum(longest, 1e-12)
     # Powers of two keep the number of lattices small.
-    divisions = 2 ** np.ceil(np.log2(np.maximum(length * 1.3, 1.0))).astype(int)
+    along, across = (
+        2 ** np.ceil(np.log2(np.maximum(size * 1.3, 1.0))).astype(int) for size in (longest, height)
+    )
     found = []
-    for division in np.unique(divisions):
-        chosen = divisions == division
+    for division, rows in np.unique(np.stack([along, across], 1), axis=0):
+        chosen = (along == division) & (across == rows)
+        weights = _lattice(division, rows)
+        found.append((weights @ values[chosen]).reshape(-1, 9))
+    samples = np.concatenate(found)
+    return samples[:, :2], samples[:, 2], samples[:, 3:6], samples[:, 6:]
+
+
+def _lattice(division: int, rows: int) -> Float[np.ndarray, "s 3"]:
+    """Barycentric coordinates: a triangle's lattice, or rows along the first edge of a sliver."""
+    if 2 * rows >= division:
         i, j = np.meshgrid(np.arange(division + 1), np.arange(division + 1), indexing="ij")
         keep = i + j <= division
         u, v = i[keep] / division, j[keep] / division
-        weights = np.column_stack([1 - u - v, u, v])
-        found.append(
-            np.concatenate([weights @ corners[chosen], weights @ normals[chosen]], -1).reshape(
-                -1, 6
-            )
-        )
-    samples = np.concatenate(found)
-    return samples[:, :2], samples[:, 2], samples[:, 3:]
+    else:
+        i, j = np.meshgrid(np.arange(division + 1), np.arange(rows + 1), indexing="ij")
+        v = j.ravel() / rows
+        u = i.ravel() / division * (1 - v)
+    return np.column_stack([1 - u - v, u, v])
 
 
-def _shade(
+def _light(
     normals: Float[np.ndarray, "s 3"], view: Float[np.ndarray, "3 3"]
-) -> Float[np.ndarray, "s 3"]:
+) -> Float[np.ndarray, " s"]:
     unit = normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
     sky = 0.5 + 0.5 * unit @ view[:, 1]
     sun = np.maximum(unit @ (view @ _SUN), 0.0)
     rim = np.maximum(unit[:, 2], 0.0)
-    light = 0.30 + 0.28 * sky + 0.42 * sun + 0.12 * rim
-    return light[:, None] * _COLOUR
+    return 0.30 + 0.28 * sky + 0.42 * sun + 0.12 * rim
