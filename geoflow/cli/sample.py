@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from geoflow.atomic import write_bytes
 from geoflow.cli.checks import (
     check_at_least,
     check_output,
@@ -14,6 +15,8 @@ from geoflow.cli.checks import (
 from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Sample
 from geoflow.geometry.mesh import MIN_FACES, summarise, turn_up, write_mesh
+
+_PREVIEW_COLUMNS = 6
 
 
 def sample(options: Sample) -> None:
@@ -46,6 +49,7 @@ def sample(options: Sample) -> None:
             faces=options.faces,
             category=options.category,
         )
+        drawn = []
         for i, mesh in enumerate(meshes):
             path = numbered(options.out, i, options.num)
             write_mesh(turn_up(mesh, options.up), path)
@@ -57,6 +61,15 @@ def sample(options: Sample) -> None:
                 f"volume {summary.volume:.4f}, {made['seconds']:.2f} s, "
                 f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
             )
+            if options.preview:
+                drawn.append((path.name, mesh))
+        if options.preview:
+            from geoflow_viewer.picture import png_bytes, tile_grid
+
+            picture = options.out.with_suffix(".png")
+            columns = min(len(drawn), _PREVIEW_COLUMNS)
+            write_bytes(picture, png_bytes(tile_grid(drawn, columns=columns)))
+            print(f"{picture}: picture written")
 
 
 def _is_distribution(folder: Path) -> bool:

@@ -16,7 +16,7 @@ from geoflow.cli.options import Sample
 if TYPE_CHECKING:
     import numpy as np
 
-_FOREIGN = ("num", "resolution", "faces", "category", "up")
+_FOREIGN = ("num", "resolution", "faces", "category", "up", "preview")
 
 
 def sample_distribution(options: Sample, device: str) -> None:

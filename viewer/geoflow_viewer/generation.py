@@ -16,6 +16,7 @@ from torch import Tensor
 from geoflow.generator import Generator, shipped_models
 from geoflow.geometry.extraction import EmptySurfaceError
 from geoflow.seeds import great_circle
+from geoflow_viewer.measure import Measures, measure
 from geoflow_viewer.state import State, parts
 from geoflow_viewer.worker import Ticket
 
@@ -38,6 +39,7 @@ class Item:
     """The latent's vectors: coordinates of a code, not places on the surface."""
     slice: Float32[np.ndarray, "n n"] | None = None
     """Signed distance on the plane x = slice, at (y, z)."""
+    measures: Measures | None = None
     message: str = ""
 
 
@@ -78,6 +80,11 @@ class Models:
             if name not in self._loaded:
                 self._loaded[name] = self._load(name)
             return self._loaded[name]
+
+    def categories(self, name: str) -> tuple[str, ...]:
+        """Categories of a generator, none before it is loaded."""
+        generator = self._loaded.get(name)
+        return () if generator is None else generator.config.categories
 
 
 def generate(
@@ -169,7 +176,8 @@ def _item(
 ) -> Item:
     ticket.check()
     if tokens is None:
-        return Item(label, state, meshes[state.mesh or ""])
+        opened = meshes[state.mesh or ""]
+        return Item(label, state, opened, measures=measure(opened))
     generator = models[state.model]
     scalars = generator.config.autoencoder.scalars
     latent = tokens[:, scalars:].reshape(-1, 3).cpu().numpy().astype(np.float64)
@@ -178,11 +186,10 @@ def _item(
         field = generator.field(tokens, check=ticket.check)
         item = replace(item, slice=_on_plane(field, state.slice))
     try:
-        return replace(
-            item, mesh=generator.decode(tokens, resolution=resolution, check=ticket.check)
-        )
+        mesh = generator.decode(tokens, resolution=resolution, check=ticket.check)
     except EmptySurfaceError as error:
         return replace(item, message=str(error))
+    return replace(item, mesh=mesh, measures=measure(mesh))
 
 
 def _on_plane(field: Callable[[Tensor], Tensor], x: float) -> Float32[np.ndarray, "n n"]:

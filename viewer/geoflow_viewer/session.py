@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,14 @@ Listener = Callable[[], None]
 class Session:
     """State, what it last looked like, and everything a person can do.
 
+    Args:
+        models: generators by name.
+        state: the first state.
+        meshes: opened meshes by name, in normalised units.
+        rest: seconds without an event before the result is refined.
+        draw_seed: where new seeds come from.
+        resolutions: the ladder of refinement.
+
     Attributes:
         state: what is asked for.
         result: the last good shapes, of this state or an earlier one.
@@ -47,6 +55,7 @@ class Session:
         models: Models,
         state: State | None = None,
         *,
+        meshes: Mapping[str, trimesh.Trimesh] | None = None,
         rest: float = 0.35,
         draw_seed: Callable[[], int] = lambda: secrets.randbelow(MAX_SEED + 1),
         resolutions: tuple[int, ...] = RESOLUTIONS,
@@ -64,12 +73,17 @@ class Session:
         self._rest = rest
         self._draw_seed = draw_seed
         self._resolutions = resolutions
-        self._meshes: dict[str, trimesh.Trimesh] = {}
+        self._meshes = dict(meshes or {})
         self._past: list[State] = []
         self._future: list[State] = []
         self._dragged: str | None = None
         self._listeners: list[Listener] = []
         self._worker: Worker[Result] = Worker(self.lock)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """What the model can make; nothing before it is loaded."""
+        return self.models.categories(self.state.model)
 
     def start(self) -> None:
         """Ask for the first shapes."""
