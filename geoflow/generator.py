@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -38,19 +39,32 @@ class Generator(LatentGenerator[FieldAutoencoder]):
 
     @torch.no_grad()
     def field(
-        self, tokens: Float[Tensor, "k c"], *, frame: Float[Tensor, "m 3"] | None = None
+        self,
+        tokens: Float[Tensor, "k c"],
+        *,
+        frame: Float[Tensor, "m 3"] | None = None,
+        check: Callable[[], None] | None = None,
     ) -> Field:
-        """Signed distance of one shape, as a function of points (n, 3)."""
+        """Signed distance of one shape, as a function of points (n, 3).
+
+        Args:
+            tokens: the latent.
+            frame: where the shape stands; default: upright.
+            check: called before every chunk of points; what it raises ends the work.
+        """
         placed = self.frame_for(1, None if frame is None else frame[None])
         context = self.autoencoder.context(tokens[None], placed)
 
         @torch.no_grad()
         def distance(points: Tensor) -> Tensor:
+            parts = []
             with _fast_matmul():
-                parts = [
-                    self.autoencoder.decode_with(context, part.to(self.device)[None])[0]
-                    for part in points.split(_CHUNK)
-                ]
+                for part in points.split(_CHUNK):
+                    if check is not None:
+                        check()
+                    parts.append(
+                        self.autoencoder.decode_with(context, part.to(self.device)[None])[0]
+                    )
             return torch.cat(parts)
 
         return distance
@@ -63,6 +77,7 @@ class Generator(LatentGenerator[FieldAutoencoder]):
         frame: Float[Tensor, "m 3"] | None = None,
         dense: bool = False,
         crumbs: float = 0.01,
+        check: Callable[[], None] | None = None,
     ) -> trimesh.Trimesh:
         """Mesh of one latent; `metadata` holds the number of field queries.
 
@@ -72,12 +87,13 @@ class Generator(LatentGenerator[FieldAutoencoder]):
             frame: where the shape stands; default: upright.
             dense: evaluate the field on the whole grid.
             crumbs: components of less than this share of the volume are removed.
+            check: called before every chunk of queries; what it raises ends the work.
 
         Raises:
             EmptySurfaceError: if the latent's field has no surface.
         """
         extraction = extract_mesh(
-            self.field(tokens, frame=frame),
+            self.field(tokens, frame=frame, check=check),
             resolution=resolution,
             method="dense" if dense else "hierarchical",
         )
@@ -149,13 +165,30 @@ class Generator(LatentGenerator[FieldAutoencoder]):
         return self.autoencoder.encode(surface, normals.to(self.device), frame)[0]
 
 
-@contextmanager
-def _fast_matmul() -> Iterator[None]:
-    # On some CPUs the default float32 product is three times slower than the one that this
-    # setting selects; where it rounds to bfloat16, surfaces move by less than a thousandth.
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+class _FastMatmul:
+    """While any thread is inside, float32 products may be fast; the last one out restores."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = ""
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        # On some CPUs the default float32 product is three times slower than the one that this
+        # setting selects; where it rounds to bfloat16, surfaces move by less than a thousandth.
+        with self._lock:
+            if self._inside == 0:
+                self._before = torch.get_float32_matmul_precision()
+                torch.set_float32_matmul_precision("medium")
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    torch.set_float32_matmul_precision(self._before)
+
+
+_fast_matmul = _FastMatmul()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -35,10 +36,17 @@ A = TypeVar("A", bound=torch.nn.Module)
 G = TypeVar("G", bound="LatentGenerator[Any]")
 
 
-def shipped_models() -> dict[str, Path]:
-    """Folders of the models inside the package, by name."""
+def shipped_models(representation: Representation | None = None) -> dict[str, Path]:
+    """Folders of the models inside the package by name; of all kinds, or of one."""
     root = Path(str(resources.files("geoflow") / "models"))
-    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{WEIGHTS}"))}
+    found = {path.parent.name: path.parent for path in sorted(root.glob(f"*/{WEIGHTS}"))}
+    if representation is None:
+        return found
+    return {
+        name: folder
+        for name, folder in found.items()
+        if read_config(folder / WEIGHTS).representation == representation
+    }
 
 
 def find_model(name_or_folder: str | Path) -> Path:
@@ -97,7 +105,7 @@ class LatentGenerator(Generic[A]):
         """
         path = find_model(name_or_folder)
         tensors, card = load_checkpoint(path)
-        config = model_config(path, card)
+        config = _config(path, card)
         if config.representation != cls.representation:
             raise CheckpointError(
                 f"{name_or_folder} is a model of representation {config.representation!r}, "
@@ -149,7 +157,6 @@ class LatentGenerator(Generic[A]):
             ]
         ).to(self.device)
 
-    @torch.no_grad()
     def sample_latents(
         self,
         noise: Float[Tensor, "b k c"],
@@ -171,11 +178,39 @@ class LatentGenerator(Generic[A]):
         Raises:
             ValueError: for an unknown category or steps < 1.
         """
+        way = self.trajectory(noise, steps=steps, category=category, frame=frame, ode=ode)
+        *_, last = way
+        return last
+
+    @torch.no_grad()
+    def trajectory(
+        self,
+        noise: Float[Tensor, "b k c"],
+        *,
+        steps: int = 2,
+        category: str | None = None,
+        frame: Float[Tensor, "b m 3"] | None = None,
+        ode: bool = False,
+        times: Float[Tensor, " n"] | None = None,
+    ) -> Iterator[Float[Tensor, "b k c"]]:
+        """As `sample_latents`, the tokens at every time of the sampler's grid, noise first.
+
+        Args:
+            noise: unit Gaussian.
+            steps: equal intervals of the grid; ignored where `times` is given.
+            category: a name of `config.categories`; default: the first.
+            frame: where the samples stand; default: upright.
+            ode: follow the ODE of the diagonal.
+            times: grid that rises to 1.
+
+        Raises:
+            ValueError: for an unknown category, steps < 1, or a grid that does not rise to 1.
+        """
         condition = Condition(self.frame_for(len(noise), frame), self._category(category, noise))
         sampler = sample_ode if ode else sample_flow_map
-        for state in sampler(self.flow_map, noise, steps=steps, cond=condition):
-            last = state
-        return self.scale.denormalise(last, condition.frame)
+        states = sampler(self.flow_map, noise, steps=steps, cond=condition, times=times)
+        for state in states:
+            yield self.scale.denormalise(state, condition.frame)
 
     def frame_for(
         self, num: int, frame: Float[Tensor, "b m 3"] | None = None
@@ -195,12 +230,16 @@ class LatentGenerator(Generic[A]):
         return {"autoencoder": self.autoencoder, "flow": self.flow_map, "scale": self.scale}
 
 
-def model_config(path: Path, card: dict[str, Any]) -> ModelConfig:
-    """The configuration in a checkpoint's card.
+def read_config(path: Path) -> ModelConfig:
+    """The configuration of a file of weights.
 
     Raises:
-        CheckpointError: if there is none that can be used.
+        CheckpointError: if the file is missing or damaged, or its card cannot be used.
     """
+    return _config(path, load_checkpoint(path)[1])
+
+
+def _config(path: Path, card: dict[str, Any]) -> ModelConfig:
     try:
         return from_json(ModelConfig, card["model"])
     except (KeyError, TypeError, ValueError) as error:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from geoflow.checkpoint import load_checkpoint
 from geoflow.generator import Generator
-from geoflow.latent_generator import find_model, model_config
+from geoflow.latent_generator import find_model, read_config
 from geoflow.point_generator import PointGenerator
 
 GENERATORS: dict[str, type[Generator] | type[PointGenerator]] = {
@@ -25,6 +24,5 @@ def load_generator(
         CheckpointError: if there is no such model, or its files are damaged.
     """
     path = find_model(name_or_folder)
-    _, card = load_checkpoint(path)
-    kind = GENERATORS[model_config(path, card).representation]
+    kind = GENERATORS[read_config(path).representation]
     return kind.from_pretrained(path.parent, device=device)

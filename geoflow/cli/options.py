@@ -121,6 +121,8 @@ class Sample:
     """Category, for a model of several."""
     up: Literal["y", "z"] = "y"
     """Axis that points up in the files."""
+    preview: bool = False
+    """Write beside --out a picture of all samples, NAME.png."""
     seed: int = 0
     """Seed of the noise."""
     device: Device = "auto"
@@ -161,20 +163,50 @@ class Rig:
 
 @dataclass(frozen=True)
 class View:
-    """Show a mesh file, or samples of a model, in a window; without a display, write a picture."""
+    """Show a mesh file, or samples of a model, in a window, a browser or a file.
+
+    Without a display, a window becomes a picture.
+    """
 
     mesh: Annotated[Path | None, tyro.conf.Positional] = None
     """Mesh file to show. Default: a sample of the model."""
     model: str = "chair"
     """Shipped model, or a folder of a model or a run."""
+    category: str | None = None
+    """Category, for a model of several."""
     steps: int = 2
     """Network evaluations per sample."""
+    ode: bool = False
+    """Take Euler's steps along the ODE instead of the flow map's."""
     seed: int = 0
     """Seed of the noise."""
+    to_seed: int | None = None
+    """Seed of the other end of an interpolation."""
+    blend: float = 0.0
+    """Share of the great circle from --seed to --to-seed."""
+    time: float = 1.0
+    """Where on the way from noise, 0, to shape, 1."""
+    layout: Literal["single", "variations", "compare"] = "single"
+    """One shape, nine seeds from --seed on, or one noise in 1, 2, 4 and 50 steps."""
+    show: tuple[Literal["mesh", "wireframe", "points", "latent", "slice"], ...] = ("mesh",)
+    """What to draw of a shape."""
+    slice: float = 0.0
+    """Where the plane x = SLICE cuts the field."""
+    reconstruct: bool = False
+    """Show beside the mesh file what the model makes of it."""
     resolution: int = 128
-    """Cells of the extraction grid along an edge."""
+    """Cells of the extraction grid along an edge, in a picture or file."""
     png: Path | None = None
     """Write a picture here, and open no window."""
+    out: Path | None = None
+    """Write what would be shown, by suffix, and open no window: .png, .gif or .mp4 (turntable),
+    .html (a page to orbit, without a network), or the shapes as .obj, .ply, .stl, .glb or .off."""
+    web: bool = False
+    """Serve a page for browsers; every visitor has a session."""
+    host: str = "127.0.0.1"
+    """Address that --web listens on; every other one lets other machines in."""
+    port: int = 8080
+    """Port that --web listens on."""
     device: Device = "auto"
     """Where to compute."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geoflow.atomic import write_bytes
 from geoflow.cli.checks import (
     check_at_least,
     check_output,
@@ -18,7 +20,11 @@ from geoflow.cli.sample_points import sample_points
 from geoflow.geometry.mesh import MIN_FACES, summarise, turn_up, write_mesh
 
 if TYPE_CHECKING:
+    import trimesh
+
     from geoflow.generator import Generator
+
+_PREVIEW_COLUMNS = 6
 
 
 def sample(options: Sample) -> None:
@@ -41,12 +47,25 @@ def sample(options: Sample) -> None:
             raise UsageError(f"--category must be one of {', '.join(names)}")
         paths = [numbered(options.out, i, options.num) for i in range(options.num)]
         if isinstance(generator, PointGenerator):
-            sample_points(options, generator, paths)
+            shapes = sample_points(options, generator, paths)
         else:
-            _sample_meshes(options, generator, paths)
+            shapes = _sample_meshes(options, generator, paths)
+        drawn = [
+            (path.name, shape if options.preview else None)
+            for path, shape in zip(paths, shapes, strict=True)
+        ]
+        if options.preview:
+            from geoflow_viewer.picture import png_bytes, tile_grid
+
+            picture = options.out.with_suffix(".png")
+            columns = min(len(drawn), _PREVIEW_COLUMNS)
+            write_bytes(picture, png_bytes(tile_grid(drawn, columns=columns)))
+            print(f"{picture}: picture written")
 
 
-def _sample_meshes(options: Sample, generator: Generator, paths: list[Path]) -> None:
+def _sample_meshes(
+    options: Sample, generator: Generator, paths: list[Path]
+) -> Iterator[trimesh.Trimesh]:
     refuse_options(options, ("points",), because="a model of meshes")
     check_resolution(options.resolution)
     if options.faces is not None:
@@ -70,6 +89,7 @@ def _sample_meshes(options: Sample, generator: Generator, paths: list[Path]) -> 
             f"volume {summary.volume:.4f}, {made['seconds']:.2f} s, "
             f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
         )
+        yield mesh
 
 
 def _is_distribution(folder: Path) -> bool:

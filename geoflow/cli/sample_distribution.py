@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 NUM_POINTS = 100_000
-_FOREIGN = ("num", "resolution", "faces", "category", "up")
+_FOREIGN = ("num", "resolution", "faces", "category", "up", "preview")
 
 
 def sample_distribution(options: Sample, device: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,9 @@ NUM_POINTS = 2048
 NUM_SURFACE_POINTS = 20_000
 
 
-def sample_points(options: Sample, generator: PointGenerator, paths: list[Path]) -> None:
+def sample_points(
+    options: Sample, generator: PointGenerator, paths: list[Path]
+) -> Iterator[trimesh.Trimesh | trimesh.PointCloud]:
     """Check, generate and write clouds, or surfaces through them; one line for each."""
     refuse_options(options, ("resolution", "faces"), because="a model of points")
     is_cloud = options.out.suffix.lower() in SUFFIXES
@@ -49,10 +52,12 @@ def sample_points(options: Sample, generator: PointGenerator, paths: list[Path])
             vertices = np.asarray(turn_up(cloud, options.up).vertices)
             write_points([vertices], path, num=len(vertices))
             print(f"{path}: {said}")
+            yield cloud
         else:
-            mesh = turn_up(reconstruct_surface(np.asarray(cloud.vertices)), options.up)
-            write_mesh(mesh, path)
+            mesh = reconstruct_surface(np.asarray(cloud.vertices))
+            write_mesh(turn_up(mesh, options.up), path)
             print(
                 f"{path}: {len(mesh.faces)} faces, a surface reconstructed from the points "
                 f"(Poisson, by Open3D), {said}"
             )
+            yield mesh

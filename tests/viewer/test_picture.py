@@ -1,4 +1,4 @@
-"""Pictures without a display: what is drawn, what is nearest, and what a missing window says."""
+"""Pictures without a display: what is drawn, and what is nearest."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,6 @@ import trimesh
 from PIL import Image
 
 from geoflow_viewer.picture import contact_sheet, render_mesh, write_picture
-from geoflow_viewer.window import DisplayUnavailableError, show
 
 
 def coverage(image):
@@ -56,11 +55,3 @@ def test_sheet_has_a_row_per_label(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
     with pytest.raises(ValueError, match="one label per row"):
         contact_sheet([[mesh]], [], tmp_path / "sheet.png")
-
-
-def test_no_display_is_said_clearly(monkeypatch):
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    monkeypatch.setattr("sys.platform", "linux")
-    with pytest.raises(DisplayUnavailableError, match="no display"):
-        show(trimesh.creation.icosphere(), title="test")

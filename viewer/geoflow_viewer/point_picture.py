@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from geoflow_viewer.picture import COLOUR, SUPERSAMPLING, project, shrink
+from geoflow_viewer.projection import COLOUR, SUPERSAMPLING, project, shrink, view_rotation
 
 # Discs of far points are paler, down to this share of the colour.
 _FAR = 0.45
@@ -33,7 +33,7 @@ def render_points(
     pixels = size * SUPERSAMPLING
     image = np.ones((pixels * pixels, 3))
     if points is not None and len(points):
-        flat, depth, _ = project(points, pixels, azimuth, elevation, extent)
+        flat, depth = project(points, view_rotation(azimuth, elevation), pixels, extent)
         reach = max(radius / extent * pixels / 2, 1.0)
         steps = np.arange(-int(reach), int(reach) + 1)
         across, down = (grid.ravel() for grid in np.meshgrid(steps, steps))

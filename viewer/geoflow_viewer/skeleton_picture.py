@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 
 from geoflow.atomic import write_bytes
 from geoflow.geometry.mesh import normalise_mesh
-from geoflow_viewer.picture import _MARGIN, _view_rotation, render_mesh
+from geoflow_viewer.picture import render_mesh
+from geoflow_viewer.projection import project, view_rotation
 
 _SUPERSAMPLING = 3
 # Share of the mesh's colour that stays under the bones.
@@ -49,10 +50,10 @@ def render_skeleton(
     pixels = size * _SUPERSAMPLING
     image = Image.fromarray(faded).resize((pixels, pixels), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image)
-    view = _view_rotation(azimuth, elevation)
+    view = view_rotation(azimuth, elevation)
 
     def flat(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 2"]:
-        return ((points @ view.T)[:, :2] * [1, -1] * _MARGIN / extent + 1) * 0.5 * pixels
+        return project(points, view, pixels, extent)[0]
 
     radius = max(pixels / 90, 3.0)
     placed = flat(joints) if len(joints) else np.zeros((0, 2))

@@ -1,0 +1,58 @@
+"""A person at the window, as a program of its own: what it finds is printed as JSON.
+
+Run by test_desktop.py under Xvfb; a window belongs to the main thread of a process.
+"""
+
+import json
+import sys
+import time
+
+from PIL import ImageGrab
+
+from geoflow.generator import Generator
+from geoflow_viewer.desktop import Window
+from geoflow_viewer.generation import Models
+from geoflow_viewer.session import Session
+from geoflow_viewer.state import State
+
+PATIENCE = 60.0
+
+
+def main(folder, display, screenshot):
+    models = Models([folder], load=Generator.from_pretrained)
+    session = Session(models, State(model=folder, seed=3), rest=0.0, resolutions=(16, 24))
+    window = Window(session)
+    session.start()
+
+    def spin(holds):
+        end = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < end, session.error or session.state
+            window.app.run_one_tick()
+        # What was asked for last is on the screen some frames later.
+        for _ in range(8):
+            window.app.run_one_tick()
+
+    def look():
+        return ImageGrab.grab(xdisplay=display).crop((0, 0, 700, 800))
+
+    spin(lambda: window.num_drawn == 1 and not session.is_busy)
+    found = {"first": session.state.steps}
+    first = look()
+    # What a drag of the slider calls.
+    window.move("steps", 8)
+    spin(lambda: not session.is_busy and session.result.state.steps == 8)
+    found["steps"], found["resolution"] = session.state.steps, session.result.resolution
+    found["moved"] = look().tobytes() != first.tobytes()
+    session.change(layout="compare")
+    spin(lambda: window.num_drawn == 4 and not session.is_busy)
+    found["compared"] = window.num_drawn
+    ImageGrab.grab(xdisplay=display).save(screenshot)
+    window.close()
+    window.run()
+    found["closed"] = session.close()
+    print(json.dumps(found), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,150 @@
+"""The browser face as people meet it, in headless Chromium: its page, its events, its files."""
+
+import shutil
+import socket
+
+import numpy as np
+import pytest
+import trimesh
+
+from geoflow_viewer.browser import Browser, BrowserUnavailableError
+from geoflow_viewer.state import State
+
+pytest.importorskip("viser", reason="needs the extra geoflow[viewer]")
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip)")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# A GPU is not needed: Chromium draws by SwiftShader.
+FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader",
+         "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]  # fmt: skip
+START = State(model="tiny", seed=3)
+CANVAS = {"x": 0, "y": 170, "width": 360, "height": 250}
+PATIENCE = 30_000
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def chromium():
+    if CHROMIUM is None:
+        pytest.skip("needs Debian's chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def face(models):
+    with Browser(models, START, port=free_port(), rest=0.0, resolutions=(16, 24)) as face:
+        yield face
+
+
+def visit(chromium, face):
+    """A page of its own browser, once it shows the first shape, with its session."""
+    page = chromium.new_context(viewport={"width": 700, "height": 420}).new_page()
+    return page, reach(page, face)
+
+
+def reach(page, face):
+    known = set(map(id, face.sessions))
+    page.goto(face.url, timeout=PATIENCE)
+    page.get_by_text("watertight").wait_for(timeout=PATIENCE)
+    (session,) = [s for s in face.sessions if id(s) not in known]
+    assert session.wait()
+    return session
+
+
+def drag(page, label, share):
+    """Drag a slider's thumb with the mouse to a share of its track."""
+    row = page.get_by_text(label, exact=True).locator("xpath=ancestor::*[.//*[@role='slider']][1]")
+    track = row.locator(".mantine-Slider-trackContainer").bounding_box()
+    thumb = row.get_by_role("slider").bounding_box()
+    middle = thumb["y"] + thumb["height"] / 2
+    page.mouse.move(thumb["x"] + thumb["width"] / 2, middle)
+    page.mouse.down()
+    page.mouse.move(track["x"] + track["width"] * share, middle, steps=4)
+    page.mouse.up()
+
+
+def picture(page):
+    """The canvas once two looks agree."""
+    before = page.screenshot(clip=CANVAS)
+    for _ in range(60):
+        page.wait_for_timeout(150)
+        now = page.screenshot(clip=CANVAS)
+        if now == before:
+            return now
+        before = now
+    raise AssertionError("the picture never came to rest")
+
+
+def await_state(page, session, holds):
+    for _ in range(PATIENCE // 50):
+        if holds(session.state):
+            assert session.wait()
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"the session stays at {session.state}")
+
+
+def test_two_people_at_their_browsers(chromium, face, generator, tmp_path):
+    """One scene, since a page takes seconds to come: loading, dragging, failing, coming back."""
+    page, session = visit(chromium, face)
+    other_page, other = visit(chromium, face)
+    before, seen = picture(page), picture(other_page)
+
+    drag(page, "Steps", 1.0)
+    await_state(page, session, lambda state: state.steps == 8)
+    (mesh,) = generator.sample(seed=3, steps=8, resolution=24)
+    np.testing.assert_array_equal(session.result.items[0].mesh.vertices, mesh.vertices)
+    assert picture(page) != before
+
+    # The other visitor sees nothing of it, and takes only an own session away.
+    assert other.state == START
+    assert picture(other_page) == seen
+    other_page.context.close()
+    for _ in range(PATIENCE // 50):
+        if face.sessions == [session]:
+            break
+        page.wait_for_timeout(50)
+    assert face.sessions == [session]
+
+    good = session.result
+    session.change(category="boat")
+    page.get_by_text("category must be one of blob, pebble, got 'boat'").wait_for(timeout=PATIENCE)
+    assert session.result is good
+    session.undo()
+    assert session.wait()
+    page.get_by_text("24³").wait_for(timeout=PATIENCE)
+    assert page.get_by_text("category must be one of").count() == 0
+
+    page.mouse.click(180, 300)
+    page.keyboard.press("n")
+    await_state(page, session, lambda state: state.seed != 3)
+    seed = session.state.seed
+    page.get_by_text(f"--seed {seed} --steps 8").wait_for(timeout=PATIENCE)
+
+    # A reload is a new visit, with what this browser saw last.
+    again = reach(page, face)
+    assert again.state == State(model="tiny", seed=seed, steps=8)
+    with page.expect_download(timeout=PATIENCE) as download:
+        page.get_by_role("button", name="Download").click()
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    assert path.suffix == ".obj"
+    saved = trimesh.load_mesh(path)
+    (mesh,) = generator.sample(seed=seed, steps=8, resolution=24)
+    assert saved.is_watertight
+    assert len(saved.faces) == len(mesh.faces)
+    assert saved.volume == pytest.approx(mesh.volume, rel=1e-4)
+
+
+def test_a_taken_port_is_said(models, face):
+    port = int(face.url.rsplit(":", 1)[1])
+    with pytest.raises(BrowserUnavailableError, match=f"port {port} is taken"):
+        Browser(models, START, port=port)

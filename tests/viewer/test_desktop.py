@@ -1,0 +1,66 @@
+"""The window under Xvfb: it opens, draws, follows its slider, and closes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from geoflow_viewer.display import DisplayUnavailableError, check_display
+
+SCENE = Path(__file__).with_name("desktop_scene.py")
+
+
+def test_the_window_opens_draws_follows_and_closes(generator, tmp_path):
+    pytest.importorskip("open3d", reason="needs the extra geoflow[viewer]")
+    if shutil.which("Xvfb") is None:
+        pytest.skip("needs Debian's xvfb")
+    generator.save_pretrained(tmp_path / "tiny")
+    display_file = tmp_path / "display"
+    with display_file.open("w") as written:
+        server = subprocess.Popen(
+            ["Xvfb", "-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp"],
+            stdout=written, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+    try:
+        with display_file.open() as said:
+            while not (number := said.readline().strip()):
+                assert server.poll() is None
+        display, picture = f":{number}", tmp_path / "window.png"
+        result = subprocess.run(
+            [sys.executable, "-W", "ignore", SCENE, tmp_path / "tiny", display, picture],
+            env=os.environ | {"DISPLAY": display, "WAYLAND_DISPLAY": ""},
+            capture_output=True, text=True, timeout=180, check=False,
+        )  # fmt: skip
+    finally:
+        server.terminate()
+        server.wait(10)
+    assert result.returncode == 0, result.stdout + result.stderr
+    found = json.loads(result.stdout.splitlines()[-1])
+    expected = {"first": 2, "steps": 8, "resolution": 24, "moved": True, "compared": 4}
+    assert found == expected | {"closed": True}
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_display_is_said_clearly(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    with pytest.raises(DisplayUnavailableError, match=r"no display .*--web"):
+        check_display()
+
+
+def test_a_window_that_does_not_open_is_said_with_the_packages_to_install(monkeypatch):
+    """The probe is another process: a driver that ends it does not end this one."""
+    monkeypatch.setenv("DISPLAY", ":987")
+    monkeypatch.setattr("geoflow_viewer.display._PROBE", "import sys; sys.exit('no driver')")
+    with pytest.raises(DisplayUnavailableError, match=r"\(no driver\).*mesa-vulkan-drivers"):
+        check_display()
+    monkeypatch.setattr("geoflow_viewer.display._PROBE", "import os; os.abort()")
+    with pytest.raises(DisplayUnavailableError, match="it said nothing"):
+        check_display()
+    monkeypatch.setattr("geoflow_viewer.display._PROBE", "")
+    check_display()

@@ -1,0 +1,264 @@
+"""The viewer as a page, by viser: every visitor has a session of their own."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import trimesh
+
+from geoflow_viewer.generation import Models
+from geoflow_viewer.panel import Panel
+from geoflow_viewer.scene import Layer, MeshLayer, PointsLayer, Tile, tiles
+from geoflow_viewer.session import Session
+from geoflow_viewer.state import State, from_json, to_json
+
+_STORED = "geoflow-state"
+_STORE_TIMEOUT = 5.0
+_TICK = 1 / 15
+_CAMERA = (1.9, 1.5, 2.9)
+
+
+class BrowserUnavailableError(RuntimeError):
+    """No page can be served here."""
+
+
+class Browser:
+    """A server of pages; leaving it as a context closes every session.
+
+    Raises:
+        BrowserUnavailableError: without viser, or where the port is taken.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        state: State,
+        meshes: Mapping[str, trimesh.Trimesh] | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        **session_options: Any,
+    ) -> None:
+        try:
+            import viser
+        except ImportError as error:
+            raise BrowserUnavailableError(
+                f"no page: {error}; install the extra with pip install 'geoflow[viewer]'"
+            ) from error
+        self._models, self._state, self._meshes = models, state, dict(meshes or {})
+        self._session_options = session_options
+        self._visitors: dict[int, Visitor] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        # viser prints a table of its own.
+        with redirect_stdout(io.StringIO()):
+            self._server = viser.ViserServer(host=host, port=port, label="geoflow", verbose=False)
+        if self._server.get_port() != port:
+            self._server.stop()
+            raise BrowserUnavailableError(
+                f"no page: port {port} is taken; choose another one with --port"
+            )
+        self.url = f"http://{host}:{port}"
+        self._server.scene.set_up_direction("+y")
+        self._server.initial_camera.position = _CAMERA
+        self._server.initial_camera.look_at = (0.0, 0.0, 0.0)
+        self._server.gui.configure_theme(show_share_button=False, show_logo=False)
+        self._server.on_client_connect(self._welcome)
+        self._server.on_client_disconnect(self._part)
+        self._ticker = threading.Thread(target=self._tick, name="geoflow ticks", daemon=True)
+        self._ticker.start()
+
+    def __enter__(self) -> Browser:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def sessions(self) -> list[Session]:
+        """Sessions of the visitors that are here, the first visitor's first."""
+        with self._lock:
+            return [visitor.session for _, visitor in sorted(self._visitors.items())]
+
+    def close(self) -> None:
+        """Stop the server and every session."""
+        self._closed.set()
+        self._ticker.join()
+        with self._lock:
+            visitors, self._visitors = list(self._visitors.values()), {}
+        for visitor in visitors:
+            visitor.session.close()
+        self._server.stop()
+
+    def _welcome(self, client: Any) -> None:
+        state = self._stored(client)
+        session = Session(self._models, state, meshes=self._meshes, **self._session_options)
+        visitor = Visitor(client, session)
+        with self._lock:
+            self._visitors[client.client_id] = visitor
+        session.start()
+
+    def _part(self, client: Any) -> None:
+        with self._lock:
+            visitor = self._visitors.pop(client.client_id, None)
+        if visitor is not None:
+            visitor.session.close()
+
+    def _stored(self, client: Any) -> State:
+        """What this browser saw last, so that a reload keeps it; else the first state."""
+        try:
+            text = client.local_storage.get_item(_STORED, timeout=_STORE_TIMEOUT)
+            state = self._state if text is None else from_json(text)
+        except (RuntimeError, TimeoutError, ValueError):
+            # A browser that stores nothing, or something of another version, starts afresh.
+            return self._state
+        is_gone = state.mesh is not None and state.mesh not in self._meshes
+        if state.model not in self._models.names or is_gone:
+            return self._state
+        return state
+
+    def _tick(self) -> None:
+        last = time.monotonic()
+        while not self._closed.wait(_TICK):
+            now = time.monotonic()
+            for session in self.sessions:
+                session.tick(now - last)
+            with self._lock:
+                visitors = list(self._visitors.values())
+            for visitor in visitors:
+                visitor.turn()
+            last = now
+
+
+class Visitor:
+    """One browser: draws its session, and tells it of events."""
+
+    def __init__(self, client: Any, session: Session) -> None:
+        self.session = session
+        self._client = client
+        self._panel = Panel(client, session)
+        self._drawn: list[Tile] = []
+        self._frames: list[Any] = []
+        self._key: tuple[Any, ...] | None = None
+        self._angle = 0.0
+        client.camera.on_update(lambda _: self._place())
+        session.subscribe(self.draw)
+
+    def draw(self) -> None:
+        """Bring the page to what the session is; called with the session's lock held."""
+        session, state = self.session, self.session.state
+        self._panel.sync()
+        self._client.local_storage.set_item(_STORED, to_json(state))
+        if session.result is None:
+            return
+        key = (id(session.result), state.show, state.slice)
+        if key == self._key:
+            return
+        self._key = key
+        self._drawn = tiles(session.result, state)
+        with self._client.atomic():
+            for frame in self._frames:
+                frame.remove()
+            self._frames = [self._add(i, tile) for i, tile in enumerate(self._drawn)]
+            self._place()
+
+    def turn(self) -> None:
+        """Stand the shapes at the turntable's angle."""
+        with self.session.lock:
+            if self._angle == self.session.angle:
+                return
+            self._angle = self.session.angle
+            for i in range(len(self._frames)):
+                self._client.scene.get_handle_by_name(f"/tile{i}/turn").wxyz = _about_up(
+                    self._angle
+                )
+
+    def _place(self) -> None:
+        """Lay the tiles along the axes of the camera's picture: all are seen from one side."""
+        with self.session.lock:
+            if len(self._frames) < 2 and self._frames:
+                self._frames[0].position = (0.0, 0.0, 0.0)
+                return
+            right, up = _picture_axes(self._client.camera)
+            for frame, tile in zip(self._frames, self._drawn, strict=True):
+                frame.position = tile.offset(right, up)
+
+    def _add(self, index: int, tile: Tile) -> Any:
+        scene, name = self._client.scene, f"/tile{index}"
+        frame = scene.add_frame(name, show_axes=False)
+        scene.add_frame(f"{name}/turn", show_axes=False, wxyz=_about_up(self.session.angle))
+        self._angle = self.session.angle
+        if len(self.session.result.items if self.session.result else ()) > 1:
+            scene.add_label(f"{name}/label", tile.label, position=(0.0, -1.15, 0.0))
+        for layer in tile.layers:
+            handle = _add_layer(scene, f"{name}/turn/{layer.name}", layer)
+            if isinstance(layer, MeshLayer) and self.session.state.layout != "single":
+                handle.on_click(lambda _, i=index: self.session.choose(i))
+        return frame
+
+
+def serve(
+    models: Models,
+    state: State,
+    meshes: Mapping[str, trimesh.Trimesh],
+    *,
+    host: str,
+    port: int,
+) -> None:
+    """Serve until interrupted.
+
+    Raises:
+        BrowserUnavailableError: without viser, or where the port is taken.
+    """
+    with Browser(models, state, meshes, host=host, port=port) as browser:
+        print(f"{browser.url}: open it in a browser; Ctrl-C ends", flush=True)  # noqa: T201
+        threading.Event().wait()
+
+
+def _add_layer(scene: Any, name: str, layer: Layer) -> Any:
+    if isinstance(layer, PointsLayer):
+        return scene.add_point_cloud(
+            name, layer.points.astype(np.float32), layer.colours,
+            point_size=2 * layer.radius, point_shape="circle",
+        )  # fmt: skip
+    if isinstance(layer, MeshLayer):
+        if layer.is_flat:
+            return scene.add_mesh_trimesh(name, _two_sided(layer), cast_shadow=False)
+        return scene.add_mesh_simple(
+            name, layer.vertices, layer.faces, color=tuple(map(int, layer.colours[0])),
+            side="double",
+        )  # fmt: skip
+    colours = np.repeat(layer.colours[:, None], 2, axis=1)
+    return scene.add_line_segments(
+        name, layer.segments.astype(np.float32), colours, thickness=2 * layer.radius
+    )
+
+
+def _two_sided(layer: MeshLayer) -> trimesh.Trimesh:
+    faces = np.concatenate([layer.faces, layer.faces[:, ::-1]])
+    return trimesh.Trimesh(layer.vertices, faces, vertex_colors=layer.colours, process=False)
+
+
+def _about_up(degrees: float) -> tuple[float, float, float, float]:
+    half = np.radians(degrees) / 2
+    return float(np.cos(half)), 0.0, float(np.sin(half)), 0.0
+
+
+def _picture_axes(camera: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Right and up of a camera that looks along its +z, with +y down."""
+    import viser.transforms
+
+    axes = viser.transforms.SO3(np.asarray(camera.wxyz)).as_matrix()
+    return axes[:, 0], -axes[:, 1]

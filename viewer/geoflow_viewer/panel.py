@@ -1,0 +1,264 @@
+"""The browser's side panel: controls of a session's state, and what there is to read."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Callable
+from typing import Any
+
+import trimesh
+
+from geoflow_viewer.command import command
+from geoflow_viewer.export import EXPORTS, export_bytes
+from geoflow_viewer.session import Session
+from geoflow_viewer.shortcuts import HELP_KEY, SHORTCUTS, help_lines
+from geoflow_viewer.state import LAYOUTS, MAX_SEED, MAX_STEPS, SHOWS, parts
+
+_SHOW_LABELS = {
+    "mesh": "Mesh",
+    "wireframe": "Wireframe",
+    "points": "Point cloud",
+    "latent": "Latent vectors",
+    "slice": "Slice of the distance",
+}
+
+
+class Panel:
+    """Controls and texts of one visitor.
+
+    A control tells the session its value; `sync` tells controls what changed otherwise.
+    """
+
+    def __init__(self, client: Any, session: Session) -> None:
+        self._client, self._session, self._gui = client, session, client.gui
+        self._controls: dict[str, Any] = {}
+        self._synced: dict[str, Any] = {}
+        self._told: dict[str, str] = {}
+        # The control that is being moved is not moved by its own echo.
+        self._editing: str | None = None
+        self._add_sample()
+        self._add_way()
+        self._add_look()
+        self._add_file()
+        self._add_keys()
+        self.sync()
+
+    def sync(self) -> None:
+        """Bring controls and texts to the session; called with its lock held."""
+        state = self._session.state
+        names = self._session.categories or (self._shown("category"),)
+        if tuple(self._controls["category"].options) != names:
+            self._controls["category"].options = names
+        for name, control in self._controls.items():
+            value = self._shown(name)
+            if name == self._editing or value == self._synced.get(name):
+                continue
+            self._synced[name] = value
+            if control.value != value:
+                control.value = value
+        self._seed.disabled = state.locked
+        self._play.value = self._session.is_playing
+        self._turn.value = self._session.is_turning
+        self._say(self._status, self._status_text())
+        self._say(self._measures, self._measures_text())
+        self._say(self._command, self._command_text())
+        labels = [str(i + 1) for i in range(len(parts(state)))]
+        self._choose.visible = state.layout != "single"
+        if tuple(self._choose.options) != tuple(labels):
+            self._choose.options = labels
+
+    def _add_sample(self) -> None:
+        gui, state = self._gui, self._session.state
+        with gui.add_folder("Sample"):
+            self._control("model", gui.add_dropdown(
+                "Model", self._session.models.names, initial_value=state.model))  # fmt: skip
+            self._control("category", gui.add_dropdown(
+                "Category", [self._shown("category")]))  # fmt: skip
+            self._seed = gui.add_number("Seed", state.seed, min=0, max=MAX_SEED, step=1)
+            self._control("seed", self._seed)
+            self._button("New seed", lambda: self._session.new_seed())
+            self._control("locked", gui.add_checkbox("Lock", state.locked))
+            self._control("steps", gui.add_slider(
+                "Steps", 1, MAX_STEPS, 1, min(state.steps, MAX_STEPS)))  # fmt: skip
+            self._control("layout", gui.add_dropdown(
+                "Layout", LAYOUTS, initial_value=state.layout))  # fmt: skip
+            self._choose = gui.add_button_group("Choose", ["1"], visible=False)
+            self._choose.on_click(
+                lambda _: self._guard(lambda: self._session.choose(int(self._choose.value) - 1))
+            )
+
+    def _add_way(self) -> None:
+        gui, state = self._gui, self._session.state
+        with gui.add_folder("On the way"):
+            self._control("time", gui.add_slider("Noise to shape", 0.0, 1.0, 0.01, state.time))
+            self._control("to_seed", gui.add_text(
+                "To seed", self._shown("to_seed"), hint="empty: none"))  # fmt: skip
+            self._control("blend", gui.add_slider("Between", 0.0, 1.0, 0.01, state.blend))
+            self._play = gui.add_checkbox("Play between", False)
+            self._play.on_update(lambda _: self._guard(self._set_playing))
+
+    def _add_look(self) -> None:
+        gui, state = self._gui, self._session.state
+        with gui.add_folder("Look"):
+            for show in SHOWS:
+                self._control(show, gui.add_checkbox(_SHOW_LABELS[show], show in state.show))
+            self._control("slice", gui.add_slider("Slice at x", -1.0, 1.0, 0.02, state.slice))
+            self._turn = gui.add_checkbox("Turntable", False)
+            self._turn.on_update(lambda _: self._guard(self._set_turning))
+            back = gui.add_button_group("Go", ["Undo", "Redo"])
+            back.on_click(lambda _: self._guard(
+                self._session.undo if back.value == "Undo" else self._session.redo))  # fmt: skip
+
+    def _add_file(self) -> None:
+        gui = self._gui
+        with gui.add_folder("File"):
+            upload = gui.add_upload_button("Open and reconstruct a mesh", mime_type="*/*")
+            upload.on_upload(lambda _: self._guard(
+                lambda: self._open(upload.value.name, upload.value.content)))  # fmt: skip
+            self._button("Back to samples", lambda: self._session.change(mesh=None))
+            self._suffix = gui.add_dropdown("Format", tuple(EXPORTS), initial_value=".obj")
+            self._suffix.on_update(lambda _: self._guard(self._sync_all))
+            self._button("Download", self._download)
+        with gui.add_folder("Numbers"):
+            self._status = gui.add_markdown("")
+            self._measures = gui.add_html("")
+            self._command = gui.add_html("")
+            self._button(f"Keys ({HELP_KEY})", self._help)
+
+    def _add_keys(self) -> None:
+        for key, shortcut in SHORTCUTS.items():
+            handle = self._gui.add_command(shortcut.label, hotkey=key)
+            handle.on_trigger(lambda _, s=shortcut: self._guard(lambda: s.act(self._session)))
+        helper = self._gui.add_command("keys", hotkey=HELP_KEY)
+        helper.on_trigger(lambda _: self._help())
+
+    def _control(self, name: str, handle: Any) -> None:
+        self._controls[name] = handle
+
+        def moved(_: Any) -> None:
+            # Events come on many threads: the newest value counts, in whatever order.
+            with self._session.lock:
+                before, self._editing = self._editing, name
+                try:
+                    self._guard(lambda: self._apply(name, handle.value))
+                finally:
+                    self._editing = before
+
+        handle.on_update(moved)
+
+    def _apply(self, name: str, value: Any) -> None:
+        if value == self._shown(name):
+            return
+        if name in SHOWS:
+            self._session.toggle(name)
+            # The last thing shown stays, and its box ticked.
+            self._controls[name].value = name in self._session.state.show
+        elif name == "steps":
+            self._session.change(steps=int(value), ode=False)
+        elif name == "to_seed":
+            self._session.change(to_seed=int(value) if value.strip() else None)
+        elif name == "category":
+            self._session.change(category=value)
+        elif name == "model":
+            self._session.change(model=value, category=None)
+        else:
+            self._session.change(**{name: int(value) if name == "seed" else value})
+
+    def _set_playing(self) -> None:
+        if self._play.value != self._session.is_playing:
+            self._session.play(self._play.value)
+
+    def _set_turning(self) -> None:
+        if self._turn.value != self._session.is_turning:
+            self._session.turn(self._turn.value)
+
+    def _button(self, label: str, act: Callable[[], object]) -> None:
+        self._gui.add_button(label).on_click(lambda _: self._guard(act))
+
+    def _guard(self, act: Callable[[], object]) -> None:
+        """Say what a person did wrong, and go on."""
+        try:
+            act()
+        except (ValueError, IndexError, RuntimeError) as error:
+            self._client.add_notification("Not done", str(error), color="red")
+
+    def _open(self, name: str, content: bytes) -> None:
+        suffix = name.rsplit(".", 1)[-1].lower()
+        try:
+            mesh = trimesh.load_mesh(io.BytesIO(content), file_type=suffix)
+        except Exception as error:  # Readers of many formats fail in as many ways.
+            raise ValueError(f"{name} cannot be read as a mesh: {error}") from error
+        self._session.open_mesh(name, mesh, reconstruct=True)
+
+    def _download(self) -> None:
+        result, state = self._session.result, self._session.state
+        if result is None:
+            raise ValueError("there is no shape yet")
+        suffix = self._suffix.value
+        self._client.send_file_download(
+            self._file_name(), export_bytes(result, state, suffix), save_immediately=True
+        )
+
+    def _file_name(self) -> str:
+        return f"geoflow{self._suffix.value}"
+
+    def _sync_all(self) -> None:
+        with self._session.lock:
+            self.sync()
+
+    def _help(self) -> None:
+        with self._gui.add_modal("Keys") as modal:
+            self._gui.add_markdown("```\n" + "\n".join(help_lines()) + "\n```")
+            self._gui.add_button("Close").on_click(lambda _: modal.close())
+
+    def _say(self, handle: Any, text: str) -> None:
+        if self._told.get(handle._impl.uuid) == text:
+            return
+        self._told[handle._impl.uuid] = text
+        handle.content = text
+
+    def _status_text(self) -> str:
+        session = self._session
+        if session.error:
+            return f"**{html.escape(session.error)}**"
+        if session.result is None:
+            return "generating"
+        made = f"{session.result.resolution}³ in {session.result.seconds:.2f} s"
+        return made + (", refining" if session.is_busy else "")
+
+    def _measures_text(self) -> str:
+        result = self._session.result
+        if result is None or result.items[0].measures is None:
+            return ""
+        lines = "<br>".join(map(html.escape, result.items[0].measures.lines()))
+        return f'<div style="padding:0 0.8em 0.5em;font-size:0.85em">{lines}</div>'
+
+    def _command_text(self) -> str:
+        result = self._session.result
+        line = command(
+            self._session.state,
+            resolution=128 if result is None else result.resolution,
+            out=self._file_name(),
+        )
+        safe = html.escape(line, quote=True)
+        return (
+            '<div style="padding:0 0.8em 0.5em;font-size:0.85em">'
+            f'<code style="user-select:all;overflow-wrap:anywhere">{safe}</code> '
+            f'<button data-command="{safe}" '
+            'onclick="navigator.clipboard.writeText(this.dataset.command)">Copy</button></div>'
+        )
+
+    def _shown(self, name: str) -> Any:
+        """What a control shows of the state."""
+        state = self._session.state
+        if name in SHOWS:
+            return name in state.show
+        value = getattr(state, name)
+        if name == "steps":
+            return min(value, MAX_STEPS)
+        if name == "to_seed":
+            return "" if value is None else str(value)
+        if name == "category" and value is None:
+            return next(iter(self._session.categories), "")
+        return value

@@ -1,0 +1,33 @@
+"""How software pictures look at a scene: an orthographic view, supersampled, +Y up."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+SUPERSAMPLING = 2
+COLOUR = np.array([0.46, 0.60, 0.86])
+"""Of shapes that bring none."""
+_MARGIN = 0.92
+
+
+def view_rotation(azimuth: float, elevation: float) -> Float[np.ndarray, "3 3"]:
+    """Rows: right, up and towards us, for degrees about +Y from the front and above the horizon."""
+    a, e = np.radians(azimuth), np.radians(elevation)
+    turn = np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]])
+    tip = np.array([[1, 0, 0], [0, np.cos(e), -np.sin(e)], [0, np.sin(e), np.cos(e)]])
+    return tip @ turn
+
+
+def project(
+    points: Float[np.ndarray, "n 3"], view: Float[np.ndarray, "3 3"], pixels: int, extent: float
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+    """Columns and rows of points in a square picture of half edge `extent`, and their nearness."""
+    turned = points @ view.T
+    return (turned[:, :2] * [1, -1] * _MARGIN / extent + 1) * 0.5 * pixels, turned[:, 2]
+
+
+def shrink(image: Float[np.ndarray, "p 3"], size: int) -> UInt8[np.ndarray, "h w 3"]:
+    """A supersampled picture at its size."""
+    square = image.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING, 3).mean((1, 3))
+    return (np.clip(square, 0, 1) * 255).round().astype(np.uint8)

@@ -1,0 +1,134 @@
+"""What is on the screen, as a value: it can be kept, compared, stored and turned into a command."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+SHOWS = ("mesh", "wireframe", "points", "latent", "slice")
+LAYOUTS = ("single", "variations", "compare")
+COMPARED_STEPS = (1, 2, 4, 50)
+NUM_VARIATIONS = 9
+MAX_STEPS = 8
+"""End of the steps slider; more may be asked for by command."""
+MAX_SEED = 2**31 - 1
+# What is drawn, not what is generated.
+_DRAWING = ("show", "locked")
+
+
+@dataclass(frozen=True)
+class State:
+    """The whole choice of a person before a viewer.
+
+    Raises:
+        ValueError: for a value that no face offers.
+    """
+
+    model: str = "chair"
+    """Shipped model, or a folder."""
+    category: str | None = None
+    """Category; None: the model's first."""
+    seed: int = 0
+    """Seed of the noise."""
+    locked: bool = False
+    """Whether the seed stays when a new one is asked for."""
+    steps: int = 2
+    """Network evaluations."""
+    ode: bool = False
+    """Whether the steps are Euler's, of the ODE."""
+    time: float = 1.0
+    """Where on the way from noise (0) to shape (1)."""
+    to_seed: int | None = None
+    """Seed of the other end of an interpolation."""
+    blend: float = 0.0
+    """Share of the great circle towards `to_seed`."""
+    mesh: str | None = None
+    """Name of an opened mesh, which takes the place of a sample."""
+    reconstruct: bool = False
+    """Whether the opened mesh is followed by its reconstruction."""
+    layout: str = "single"
+    """One shape, nine seeds from `seed` on, or one noise at several step counts."""
+    show: tuple[str, ...] = ("mesh",)
+    """What is drawn of a shape."""
+    slice: float = 0.0
+    """Where the plane x = slice cuts the field."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed <= MAX_SEED, "seed", f"from 0 to {MAX_SEED}", self.seed)
+        other = self.to_seed
+        _require(other is None or 0 <= other <= MAX_SEED, "to_seed", f"from 0 to {MAX_SEED}", other)
+        _require(self.steps >= 1, "steps", "at least 1", self.steps)
+        _require(0.0 <= self.time <= 1.0, "time", "in [0, 1]", self.time)
+        _require(0.0 <= self.blend <= 1.0, "blend", "in [0, 1]", self.blend)
+        _require(-1.0 <= self.slice <= 1.0, "slice", "in [-1, 1]", self.slice)
+        _require(self.layout in LAYOUTS, "layout", f"one of {', '.join(LAYOUTS)}", self.layout)
+        known = len(self.show) > 0 and set(self.show) <= set(SHOWS)
+        _require(known, "show", f"one or more of {', '.join(SHOWS)}", self.show)
+        # One spelling of a set: equal screens are equal states.
+        object.__setattr__(self, "show", tuple(s for s in SHOWS if s in self.show))
+
+    def generates_like(self, other: State) -> bool:
+        """Whether both have the same shapes, however they are drawn."""
+        same = {name: getattr(other, name) for name in _DRAWING}
+        if "slice" not in self.show:
+            same["slice"] = other.slice
+        return replace(self, **same) == other
+
+    def needs_field_of(self, other: State) -> bool:
+        """Whether a slice is wanted that the other did not have."""
+        return "slice" in self.show and "slice" not in other.show
+
+
+def to_json(state: State) -> str:
+    """The state as one line."""
+    return json.dumps(asdict(state))
+
+
+def from_json(text: str) -> State:
+    """The state that `to_json` wrote.
+
+    Raises:
+        ValueError: if the text is no state of this version.
+    """
+    try:
+        content: dict[str, Any] = json.loads(text)
+        names = {f.name for f in fields(State)}
+        if set(content) != names:
+            raise ValueError(f"expected the fields {', '.join(sorted(names))}")
+        return State(**content | {"show": tuple(content["show"])})
+    except (TypeError, ValueError, KeyError) as error:
+        raise ValueError(f"not a state of the viewer: {error}") from error
+
+
+def parts(state: State) -> list[tuple[str, State]]:
+    """The single shapes of a state's layout, each with its label."""
+    alone = replace(state, layout="single")
+    if state.mesh is not None:
+        shapes = [(state.mesh, replace(alone, reconstruct=False))]
+        if state.reconstruct:
+            shapes.append(("reconstruction", replace(alone, reconstruct=True)))
+        return shapes
+    if state.layout == "variations":
+        first = min(state.seed, MAX_SEED - NUM_VARIATIONS + 1)
+        seeds = range(first, first + NUM_VARIATIONS)
+        return [(f"seed {s}", replace(alone, seed=s, to_seed=None, blend=0.0)) for s in seeds]
+    if state.layout == "compare":
+        return [
+            (
+                label_of_steps(steps, ode=steps > MAX_STEPS),
+                replace(alone, steps=steps, ode=steps > MAX_STEPS),
+            )
+            for steps in COMPARED_STEPS
+        ]
+    return [(label_of_steps(state.steps, ode=state.ode), alone)]
+
+
+def label_of_steps(steps: int, *, ode: bool) -> str:
+    """'1 step', '2 steps', '50 steps of the ODE'."""
+    return f"{steps} step{'' if steps == 1 else 's'}{' of the ODE' if ode else ''}"
+
+
+def _require(holds: bool, name: str, expected: str, got: object) -> None:
+    if not holds:
+        raise ValueError(f"{name} must be {expected}, got {got!r}")
