@@ -51,9 +51,9 @@ class RiggerConfig:
     """Surface points that the network is shown."""
     cloud: int = 64
     """Points that travel to the joints; at least as many as joints."""
-    merge: float = 0.15
+    merge: float = 0.3
     """Distance under which points become one joint, for a surface of unit variance."""
-    least: int = 1
+    least: int = 2
     """Points of a joint, at least; fewer are strays."""
 
 

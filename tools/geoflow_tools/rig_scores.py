@@ -19,7 +19,7 @@ from geoflow_datasets.figure_bank import FigureBank
 # Longest edge of the box of a bank's figures.
 SIZE = 2.0
 _BATCH = 32
-_DISTANCES = (0.06, 0.08, 0.1, 0.12, 0.15, 0.18, 0.22, 0.27, 0.33)
+_DISTANCES = (0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
 
 Sampler = Callable[[Float[Tensor, "b n 3"]], Float[Tensor, "b k 3"]]
 

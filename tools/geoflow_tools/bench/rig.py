@@ -108,27 +108,29 @@ class RigBenchmark:
 
     def measure(self) -> dict[str, object]:
         """The report."""
-        rigger = self._load(self.model, "map", RiggerConfig(), self.training)
-        diffusion = self._load(
-            self.baseline,
-            "ddpm",
-            RiggerConfig(interpolant="vp", prediction="x0"),
-            replace(self.training, objective="flow-matching", coupling="independent"),
-        )
         banks = {
             split: load_figures(PROCEDURAL, split=split, num=num, show_progress=True)
             for split, num in (("val", self.validation), ("test", self.test))
         }
         rows: dict[str, object] = {}
-        for ode, numbers in ((False, self.map_steps), (True, self.ode_steps)):
-            for steps in numbers:
-                name = f"{'ode' if ode else 'map'} {steps}"
-                rows[name] = self._row(rigger, banks, _jump(rigger, steps, ode=ode), steps)
-        for ancestral, numbers in ((False, self.ddim_steps), (True, self.ancestral_steps)):
-            for steps in numbers:
-                name = f"{'ddpm' if ancestral else 'ddim'} {steps}"
-                sampler = _diffuse(diffusion, steps, ancestral=ancestral)
-                rows[name] = self._row(diffusion, banks, sampler, steps)
+        if self.map_steps or self.ode_steps:
+            rigger = self._load(self.model, "map", RiggerConfig(), self.training)
+            for ode, numbers in ((False, self.map_steps), (True, self.ode_steps)):
+                for steps in numbers:
+                    name = f"{'ode' if ode else 'map'} {steps}"
+                    rows[name] = self._row(rigger, banks, _jump(rigger, steps, ode=ode), steps)
+        if self.ddim_steps or self.ancestral_steps:
+            diffusion = self._load(
+                self.baseline,
+                "ddpm",
+                RiggerConfig(interpolant="vp", prediction="x0"),
+                replace(self.training, objective="flow-matching", coupling="independent"),
+            )
+            for ancestral, numbers in ((False, self.ddim_steps), (True, self.ancestral_steps)):
+                for steps in numbers:
+                    name = f"{'ddpm' if ancestral else 'ddim'} {steps}"
+                    sampler = _diffuse(diffusion, steps, ancestral=ancestral)
+                    rows[name] = self._row(diffusion, banks, sampler, steps)
         return {
             "geoflow": __version__,
             "torch": torch.__version__,
