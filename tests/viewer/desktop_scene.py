@@ -1,4 +1,4 @@
-"""A person at the window, as a program of its own: what it finds is printed as JSON.
+"""A person at the window, as a program of its own: what it finds is written as JSON.
 
 Run by test_desktop.py under Xvfb; a window belongs to the main thread of a process.
 """
@@ -51,7 +51,7 @@ def main(folder, display, screenshot):
     window.close()
     window.run()
     found["closed"] = session.close()
-    print(json.dumps(found), flush=True)
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":
