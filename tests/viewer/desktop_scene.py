@@ -43,9 +43,10 @@ def main(folder, display, screenshot):
     window.move("steps", 8)
     spin(lambda: not session.is_busy and session.result.state.steps == 8)
     found["steps"], found["resolution"] = session.state.steps, session.result.resolution
-    found["moved"] = look().tobytes() != first.tobytes()
+    spin(lambda: look() != first)
+    second = look()
     session.change(layout="compare")
-    spin(lambda: window.num_drawn == 4 and not session.is_busy)
+    spin(lambda: window.num_drawn == 4 and not session.is_busy and look() != second)
     found["compared"] = window.num_drawn
     ImageGrab.grab(xdisplay=display).save(screenshot)
     window.close()
