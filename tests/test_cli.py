@@ -90,6 +90,25 @@ def test_view_without_a_display_says_so_and_writes_a_picture(tmp_path, run):
     assert (tmp_path / "geoflow-view.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_view_writes_by_suffix_what_its_command_says(tmp_path, run):
+    """The mesh of a view is that of a sample; a page and a picture of several shapes are drawn."""
+    flags = ("--model", run, "--seed", 5, "--resolution", 32)
+    for words in (
+        ("sample", *flags, "--out", "a.ply", "--preview"),
+        ("view", *flags, "--out", "b.ply"),
+    ):
+        result = geoflow(*words, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+    assert (tmp_path / "a.ply").read_bytes() == (tmp_path / "b.ply").read_bytes()
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    page = geoflow("view", *flags, "--layout", "compare", "--out", "c.html", cwd=tmp_path)
+    assert page.returncode == 0, page.stderr
+    assert b"THREE" in (tmp_path / "c.html").read_bytes()
+    opened = geoflow("view", "a.ply", "--reconstruct", *flags, "--png", "d.png", cwd=tmp_path)
+    assert opened.returncode == 0, opened.stderr
+    assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_info_names_versions_and_devices():
     result = geoflow("info")
     assert result.returncode == 0, result.stderr
@@ -139,6 +158,11 @@ WRONG = {
     "no autoencoder": (("train", "--autoencoder-steps", "0"), "must be at least 1"),
     "view missing": (("view", "nothing.obj"), "there is no mesh file"),
     "view png": (("view", "--png", "a.jpg"), "must end in .png"),
+    "view out": (("view", "--out", "a.jpg"), "--out must end in one of .png, .gif"),
+    "view both": (("view", "--out", "a.png", "--png", "b.png"), "give one of them"),
+    "view port": (("view", "--web", "--port", "0"), "--port must be between 1 and 65535"),
+    "view blend": (("view", "--blend", "1.5"), "--blend must be in [0, 1], got 1.5"),
+    "view reconstruct": (("view", "--reconstruct"), "--reconstruct needs a mesh file"),
     "device": (("sample", "--out", "a.obj", "--device", "tpu"), "cuda"),
 }
 

@@ -1,4 +1,4 @@
-"""A person at the window, as a program of its own: what it finds is printed as JSON.
+"""A person at the window, as a program of its own: what it finds is written as JSON.
 
 Run by test_desktop.py under Xvfb; a window belongs to the main thread of a process.
 """
@@ -43,15 +43,16 @@ def main(folder, display, screenshot):
     window.move("steps", 8)
     spin(lambda: not session.is_busy and session.result.state.steps == 8)
     found["steps"], found["resolution"] = session.state.steps, session.result.resolution
-    found["moved"] = look().tobytes() != first.tobytes()
+    spin(lambda: look() != first)
+    second = look()
     session.change(layout="compare")
-    spin(lambda: window.num_drawn == 4 and not session.is_busy)
+    spin(lambda: window.num_drawn == 4 and not session.is_busy and look() != second)
     found["compared"] = window.num_drawn
     ImageGrab.grab(xdisplay=display).save(screenshot)
     window.close()
     window.run()
     found["closed"] = session.close()
-    print(json.dumps(found), flush=True)  # noqa: T201
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

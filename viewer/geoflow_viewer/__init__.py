@@ -1,1 +1,1 @@
-"""Viewers of meshes: a window, and a picture for machines without a display."""
+"""The viewer: one session without a screen, and its faces: a page, a window, a file."""

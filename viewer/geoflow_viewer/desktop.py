@@ -68,9 +68,11 @@ class Window:
 
     def run(self) -> None:
         """Return when the window is closed."""
-        # A tick without a window would wait for ever.
         while not self._is_closed and self.app.run_one_tick():
             pass
+        # The engine is taken down by a tick after this; left to the end of Python, it aborts.
+        self.app.quit()
+        self.app.run_one_tick()
 
     def close(self) -> None:
         """Close the window as its button does."""
@@ -109,10 +111,7 @@ class Window:
         self.to_seed = self._number(lambda value: self._set(to_seed=int(value)))
         self.blend = self._slider(0.0, 1.0, lambda value: self.move("blend", round(value, 2)))
         self.play = self._check("Play between", session.play)
-        self.shows = {
-            show: self._check(show, lambda _, s=show: session.toggle(s))  # type: ignore[misc]
-            for show in SHOWS
-        }
+        self.shows = {show: self._check(show, self._toggling(show)) for show in SHOWS}
         self.slice = self._slider(-1.0, 1.0, lambda value: self.move("slice", round(value, 2)))
         self.turn = self._check("turntable", session.turn)
         self.status, self.measures = gui.Label(""), gui.Label("")
@@ -175,6 +174,9 @@ class Window:
         button.vertical_padding_em = 0.1
         button.set_on_clicked(lambda: self._do(act))
         return button
+
+    def _toggling(self, show: str) -> Callable[[bool], object]:
+        return lambda _: self.session.toggle(show)
 
     def _set(self, **values: Any) -> None:
         self._do(lambda: self.session.change(**values))
