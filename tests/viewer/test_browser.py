@@ -92,6 +92,7 @@ def await_state(page, session, holds):
     raise AssertionError(f"the session stays at {session.state}")
 
 
+@pytest.mark.screen
 def test_two_people_at_their_browsers(chromium, face, generator, tmp_path):
     """One scene, since a page takes seconds to come: loading, dragging, failing, coming back."""
     page, session = visit(chromium, face)

@@ -14,6 +14,7 @@ from geoflow_viewer.display import DisplayUnavailableError, check_display
 SCENE = Path(__file__).with_name("desktop_scene.py")
 
 
+@pytest.mark.screen
 def test_the_window_opens_draws_follows_and_closes(generator, tmp_path):
     pytest.importorskip("open3d", reason="needs the extra geoflow[viewer]")
     if shutil.which("Xvfb") is None:
