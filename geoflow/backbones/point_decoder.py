@@ -23,8 +23,11 @@ from geoflow.backbones.shape_encoder import ShapeConfig
 from geoflow.backbones.times import TimeEmbedding
 from geoflow.typing import Condition, Times
 
-# Vectors of the latent's that an answer is made of, and channels of the times' embedding.
-_ANSWERS, _TIME_CHANNELS = 32, 128
+# Vectors of the latent's that an answer is made of.
+_ANSWERS = 32
+# Channels of the times' embedding, and of what the layers' modulation is made of: two times need
+# few, and every layer has its own.
+_TIME_CHANNELS, _TIME_RANK = 128, 24
 
 
 class PointDecoder(Modulated):
@@ -35,7 +38,10 @@ class PointDecoder(Modulated):
         layers, hidden = config.decoder_layers + 1, config.decoder_width
         self.time_from = TimeEmbedding(_TIME_CHANNELS)
         self.time_to = TimeEmbedding(_TIME_CHANNELS)
-        self.to_modulation = nn.Linear(_TIME_CHANNELS, 2 * layers * hidden)
+        self.to_modulation = nn.Sequential(
+            nn.Linear(_TIME_CHANNELS, _TIME_RANK, bias=False),
+            nn.Linear(_TIME_RANK, 2 * layers * hidden),
+        )
         # One coefficient per vector of the latent's, and one for the point itself.
         self.to_answer = nn.Linear(hidden, _ANSWERS + 1)
 

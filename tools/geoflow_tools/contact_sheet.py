@@ -18,9 +18,12 @@ from geoflow.generator import Generator
 from geoflow.geometry.extraction import extract_mesh
 from geoflow.geometry.mesh import normalise_mesh
 from geoflow.geometry.sdf import union_distance
+from geoflow.point_generator import PointGenerator
+from geoflow.pretrained import load_generator
 from geoflow_datasets import PROCEDURAL, load
 from geoflow_datasets.mesh_folder import read_mesh
 from geoflow_datasets.procedural import make_solids
+from geoflow_tools.point_validation import clouds, reconstruct_points
 from geoflow_tools.validation import encode_shape, sample_rows, try_decode
 from geoflow_viewer.picture import contact_sheet
 
@@ -81,9 +84,20 @@ def data_rows(
     return [[*shapes], rebuilt], [label, "reconstruction"]
 
 
+def cloud_rows(
+    generator: PointGenerator, source: str, category: str, num: int
+) -> tuple[list[list[trimesh.PointCloud]], list[str]]:
+    """Clouds of a source and their reconstructions in two evaluations, with labels."""
+    split = "test" if source == PROCEDURAL else "train"
+    bank = load(source, category, split=split, num=num)
+    _, drawn = reconstruct_points(generator, bank, num=num)
+    labels = [f"data ({split} split)", "reconstruction"]
+    return [clouds(drawn["data"]), clouds(drawn["2"])], labels
+
+
 def draw(options: Options) -> None:
     """Write the sheet."""
-    generator = Generator.from_pretrained(options.model)
+    generator = load_generator(options.model)
     rows, labels = sample_rows(
         generator,
         num=options.num,
@@ -94,8 +108,13 @@ def draw(options: Options) -> None:
     )
     if options.data is not None:
         category = options.category or generator.config.categories[0]
-        above, names = data_rows(generator, options.data, category, options.num, options.resolution)
-        rows, labels = above + rows, names + labels
+        if isinstance(generator, PointGenerator):
+            above, names = cloud_rows(generator, options.data, category, options.num)
+        else:
+            above, names = data_rows(
+                generator, options.data, category, options.num, options.resolution
+            )
+        rows, labels = [*above, *rows], [*names, *labels]
     contact_sheet(rows, labels, options.out, size=options.size)
 
 
