@@ -62,7 +62,17 @@ def page(shown: Sequence[Tile]) -> bytes:
     """One HTML file with an orbitable scene that opens without a network."""
     from trimesh.viewer.notebook import scene_to_html
 
-    scene = trimesh.Scene(assembled(shown))
+    whole = assembled(shown)
+    # glTF's colours are linear light, ours are for screens.
+    shares = np.asarray(whole.visual.vertex_colors) / 255.0
+    colours = (255 * shares**2.2).round().astype(np.uint8)
+    # Without a material of its own a surface is taken for metal, which is dark.
+    matt = trimesh.visual.material.PBRMaterial(
+        metallicFactor=0.0, roughnessFactor=0.9, doubleSided=True
+    )
+    whole.visual = trimesh.visual.TextureVisuals(material=matt)
+    whole.visual.vertex_attributes["color"] = colours
+    scene = trimesh.Scene(whole)
     spread = SPACING * max(_columns(shown) - 1, 1)
     turned = trimesh.transformations.rotation_matrix(np.radians(25), [0, 1, 0]) @ (
         trimesh.transformations.rotation_matrix(np.radians(-20), [1, 0, 0])
