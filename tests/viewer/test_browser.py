@@ -18,8 +18,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader",
          "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]  # fmt: skip
 START = State(model="tiny", seed=3)
-CANVAS = {"x": 0, "y": 170, "width": 360, "height": 250}
-PATIENCE = 30_000
+CANVAS = {"x": 0, "y": 170, "width": 220, "height": 150}
+PATIENCE = 120_000
 
 
 def free_port():
@@ -46,7 +46,7 @@ def face(models):
 
 def visit(chromium, face):
     """A page of its own browser, once it shows the first shape, with its session."""
-    page = chromium.new_context(viewport={"width": 700, "height": 420}).new_page()
+    page = chromium.new_context(viewport={"width": 560, "height": 320}).new_page()
     return page, reach(page, face)
 
 
@@ -123,7 +123,7 @@ def test_two_people_at_their_browsers(chromium, face, generator, tmp_path):
     page.get_by_text("24³").wait_for(timeout=PATIENCE)
     assert page.get_by_text("category must be one of").count() == 0
 
-    page.mouse.click(180, 300)
+    page.mouse.click(110, 290)
     page.keyboard.press("n")
     await_state(page, session, lambda state: state.seed != 3)
     seed = session.state.seed

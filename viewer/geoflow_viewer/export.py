@@ -21,6 +21,7 @@ from geoflow_viewer.state import State
 _VIEWS = (35.0, 0.0, 125.0)
 _TURN_FRAMES, _FRAMES_PER_SECOND = 36, 18
 _TILE, _TURN_TILE = 320, 240
+_PAGE_LIGHT = np.array([0.75, 0.75, 0.75, 1.0])
 
 
 def export_bytes(result: Result, state: State, suffix: str) -> bytes:
@@ -63,9 +64,8 @@ def page(shown: Sequence[Tile]) -> bytes:
     from trimesh.viewer.notebook import scene_to_html
 
     whole = assembled(shown)
-    # glTF's colours are linear light, ours are for screens.
-    shares = np.asarray(whole.visual.vertex_colors) / 255.0
-    colours = (255 * shares**2.2).round().astype(np.uint8)
+    # The page's lamp at the eye is strong.
+    colours = (_PAGE_LIGHT * np.asarray(whole.visual.vertex_colors)).round().astype(np.uint8)
     # Without a material of its own a surface is taken for metal, which is dark.
     matt = trimesh.visual.material.PBRMaterial(
         metallicFactor=0.0, roughnessFactor=0.9, doubleSided=True
