@@ -74,10 +74,10 @@ def drag(page, label, share):
 
 def picture(page):
     """The canvas once two looks agree."""
-    before = page.screenshot(clip=CANVAS)
+    before = page.screenshot(clip=CANVAS, timeout=PATIENCE)
     for _ in range(60):
         page.wait_for_timeout(150)
-        now = page.screenshot(clip=CANVAS)
+        now = page.screenshot(clip=CANVAS, timeout=PATIENCE)
         if now == before:
             return now
         before = now
