@@ -18,8 +18,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader",
          "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]  # fmt: skip
 START = State(model="tiny", seed=3)
-CANVAS = {"x": 0, "y": 170, "width": 360, "height": 250}
-PATIENCE = 30_000
+CANVAS = {"x": 0, "y": 190, "width": 300, "height": 280}
+PATIENCE = 120_000
 
 
 def free_port():
@@ -46,7 +46,7 @@ def face(models):
 
 def visit(chromium, face):
     """A page of its own browser, once it shows the first shape, with its session."""
-    page = chromium.new_context(viewport={"width": 700, "height": 420}).new_page()
+    page = chromium.new_context(viewport={"width": 640, "height": 480}).new_page()
     return page, reach(page, face)
 
 
@@ -62,6 +62,7 @@ def reach(page, face):
 def drag(page, label, share):
     """Drag a slider's thumb with the mouse to a share of its track."""
     row = page.get_by_text(label, exact=True).locator("xpath=ancestor::*[.//*[@role='slider']][1]")
+    row.get_by_role("slider").scroll_into_view_if_needed()
     track = row.locator(".mantine-Slider-trackContainer").bounding_box()
     thumb = row.get_by_role("slider").bounding_box()
     middle = thumb["y"] + thumb["height"] / 2
@@ -73,10 +74,10 @@ def drag(page, label, share):
 
 def picture(page):
     """The canvas once two looks agree."""
-    before = page.screenshot(clip=CANVAS)
+    before = page.screenshot(clip=CANVAS, timeout=PATIENCE)
     for _ in range(60):
         page.wait_for_timeout(150)
-        now = page.screenshot(clip=CANVAS)
+        now = page.screenshot(clip=CANVAS, timeout=PATIENCE)
         if now == before:
             return now
         before = now
@@ -124,7 +125,7 @@ def test_two_people_at_their_browsers(chromium, face, generator, tmp_path):
     page.get_by_text("24³").wait_for(timeout=PATIENCE)
     assert page.get_by_text("category must be one of").count() == 0
 
-    page.mouse.click(180, 300)
+    page.mouse.click(150, 400)
     page.keyboard.press("n")
     await_state(page, session, lambda state: state.seed != 3)
     seed = session.state.seed

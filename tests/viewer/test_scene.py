@@ -2,12 +2,14 @@
 
 import io
 from dataclasses import replace
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 import trimesh
 from PIL import Image
 
+from geoflow.cli.options import View
 from geoflow_viewer.command import command
 from geoflow_viewer.export import EXPORTS, export, export_bytes, turntable
 from geoflow_viewer.generation import Item, Result
@@ -197,3 +199,9 @@ def test_every_layout_is_made_of_single_shapes(layout):
     planned = parts(State(seed=2**31 - 1, layout=layout))
     assert all(part.layout == "single" for _, part in planned)
     assert len({part for _, part in planned}) == len(planned)
+
+
+def test_choices_of_the_command_line_are_those_of_the_state():
+    hints = get_type_hints(View)
+    assert get_args(hints["layout"]) == LAYOUTS
+    assert get_args(get_args(hints["show"])[0]) == SHOWS

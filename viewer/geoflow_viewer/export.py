@@ -21,6 +21,7 @@ from geoflow_viewer.state import State
 _VIEWS = (35.0, 0.0, 125.0)
 _TURN_FRAMES, _FRAMES_PER_SECOND = 36, 18
 _TILE, _TURN_TILE = 320, 240
+_PAGE_LIGHT = np.array([0.75, 0.75, 0.75, 1.0])
 
 
 def export_bytes(result: Result, state: State, suffix: str) -> bytes:
@@ -62,7 +63,16 @@ def page(shown: Sequence[Tile]) -> bytes:
     """One HTML file with an orbitable scene that opens without a network."""
     from trimesh.viewer.notebook import scene_to_html
 
-    scene = trimesh.Scene(assembled(shown))
+    whole = assembled(shown)
+    # The page's lamp at the eye is strong.
+    colours = (_PAGE_LIGHT * np.asarray(whole.visual.vertex_colors)).round().astype(np.uint8)
+    # Without a material of its own a surface is taken for metal, which is dark.
+    matt = trimesh.visual.material.PBRMaterial(
+        metallicFactor=0.0, roughnessFactor=0.9, doubleSided=True
+    )
+    whole.visual = trimesh.visual.TextureVisuals(material=matt)
+    whole.visual.vertex_attributes["color"] = colours
+    scene = trimesh.Scene(whole)
     spread = SPACING * max(_columns(shown) - 1, 1)
     turned = trimesh.transformations.rotation_matrix(np.radians(25), [0, 1, 0]) @ (
         trimesh.transformations.rotation_matrix(np.radians(-20), [1, 0, 0])
