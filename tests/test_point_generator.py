@@ -14,6 +14,7 @@ from geoflow.config import ModelConfig
 from geoflow.generator import Generator
 from geoflow.geometry.metrics import chamfer_distance
 from geoflow.geometry.reconstruction import reconstruct_surface
+from geoflow.latent_generator import shipped_models
 from geoflow.point_generator import PointAutoencoder, PointGenerator
 from geoflow.pretrained import GENERATORS, load_generator
 from geoflow.symmetry import FRAME_SIZES, upright_frame
@@ -58,12 +59,13 @@ def bank(tmp_path_factory):
     return load("procedural", "bottle", split="train", num=4, cache=tmp_path_factory.mktemp("bank"))
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("symmetry", FRAME_SIZES)
-def test_rotated_noise_and_frame_give_the_rotated_cloud(symmetry, dtype):
-    generator = build(symmetry, dtype)
+def turning(generator, dtype):
+    """Clouds of rotated noise and frames, and rotated clouds."""
+    scalars = generator.config.autoencoder.scalars
+    for module in (generator.autoencoder, generator.flow_map, generator.scale):
+        module.to(dtype)
     noise, points = generator.noise(4).to(dtype), generator.point_noise(4, 50).to(dtype)
-    frame = upright_frame(symmetry, 4)
+    frame = upright_frame(generator.config.symmetry, 4)
     frame = None if frame is None else frame.to(dtype)
 
     def draw(noise, points, frame):
@@ -74,15 +76,44 @@ def test_rotated_noise_and_frame_give_the_rotated_cloud(symmetry, dtype):
 
     def compare(rotation):
         moved = draw(
-            rotate_tokens(noise, rotation, scalars=4),
+            rotate_tokens(noise, rotation, scalars=scalars),
             rotate_points(points, rotation),
             None if frame is None else rotate_points(frame, rotation),
         )
         return moved, rotate_points(still, rotation)
 
+    return still, compare
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("symmetry", FRAME_SIZES)
+def test_rotated_noise_and_frame_give_the_rotated_cloud(symmetry, dtype):
+    still, compare = turning(build(symmetry), dtype)
     assert_equivariant(compare, dtype=dtype, generator=torch.Generator().manual_seed(1))
     with pytest.raises(AssertionError, match="not equivariant"):
         assert_equivariant(lambda rotation: (still, rotate_points(still, rotation)), dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", shipped_models("points"))
+def test_shipped_clouds_turn_with_noise_and_frame(name, dtype):
+    _, compare = turning(PointGenerator.from_pretrained(name), dtype)
+    assert_equivariant(compare, dtype=dtype, generator=torch.Generator().manual_seed(1))
+
+
+def test_the_shipped_airplanes_look_like_the_test_split():
+    """Long, flat and wide, as the data's: extents within the spread of the split."""
+    clouds = PointGenerator.from_pretrained("airplane").sample(num=24, points=1024, steps=1)
+    bank = load("procedural", "airplane", split="test", num=24)
+    made = np.array([np.ptp(np.percentile(c.vertices, [2, 98], axis=0), axis=0) for c in clouds])
+    data = np.array([np.ptp(np.percentile(s, [2, 98], axis=0), axis=0) for s in bank.surface])
+    assert np.abs(made.mean(0) - data.mean(0)).max() < 0.1
+    assert (made.std(0) > 0.3 * data.std(0)).all()
+    nearest = [
+        min(chamfer_distance(cloud.vertices, np.asarray(shape, float)) for shape in bank.surface)
+        for cloud in clouds
+    ]
+    assert np.median(nearest) < 0.08
 
 
 def test_the_latent_does_not_know_the_order_of_points():

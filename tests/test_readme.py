@@ -69,7 +69,8 @@ def test_commands_run_in_their_order(tmp_path):
         run(["-m", "geoflow", *words, *extra], tmp_path)
     assert (tmp_path / "mesh.obj").is_file()
     assert len(list(tmp_path.glob("table-*.ply"))) == 8
-    assert len(trimesh.load(tmp_path / "cloud.ply").vertices) == 100_000
+    assert len(trimesh.load(tmp_path / "cloud.ply").vertices) == 4096
+    assert len(trimesh.load(tmp_path / "law.ply").vertices) == 100_000
     assert '"one_nna"' in (tmp_path / "report.json").read_text()
     assert (tmp_path / "geoflow-view.png").is_file()
     assert json.loads((tmp_path / "joints.json").read_text())["network_evaluations"] == 5

@@ -27,8 +27,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from geoflow.backbones.layers import Invariants, VectorLinear, VectorNorm, attend
+from geoflow.backbones.surface_moments import NUM_SCALARS, NUM_VECTORS, surface_moments
 from geoflow.backbones.times import TimeEmbedding
-from geoflow.geometry.surface_moments import NUM_SCALARS, NUM_VECTORS, surface_moments
 from geoflow.typing import Condition, Times
 
 # Sharpness gamma of the untrained heads, from the widest to the narrowest.

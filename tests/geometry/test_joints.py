@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from geoflow.geometry.joints import local_radius, merge_points, score_joints, spanning_parents
-from geoflow.geometry.surface_moments import (
+from geoflow.backbones.surface_moments import (
     NUM_SCALARS,
     NUM_VECTORS,
     farthest_points,
     surface_moments,
 )
+from geoflow.geometry.joints import local_radius, merge_points, score_joints, spanning_parents
 
 LINE = np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]])
 
