@@ -99,7 +99,7 @@ class RigBenchmark:
     """Euler steps of the ODE of the same network."""
     ddim_steps: Steps = (5, 10, 50)
     """Steps of the DDPM by DDIM."""
-    ancestral_steps: Steps = (10, 50, 250, 1000)
+    ancestral_steps: Steps = (10, 50)
     """Steps of the DDPM by its own sampler."""
     training: JointTraining = field(default_factory=JointTraining)
     """Options of both trainings, but for objective and coupling of the DDPM."""
