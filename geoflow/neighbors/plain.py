@@ -9,7 +9,7 @@ from torch import Tensor
 
 from geoflow.neighbors.base import OPERATIONS, Backend
 
-# On one core of a CPU all pairs cost as much as a k-d tree here (`bench neighbours`).
+# On one core of a CPU all pairs cost about as much as a k-d tree here.
 _PAIRS_OF_TREE = 64 * 64
 # Queries from which threads are worth their start.
 _QUERIES_OF_THREADS = 16_384
