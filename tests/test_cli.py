@@ -13,6 +13,7 @@ import trimesh
 
 from geoflow import Generator
 from geoflow.checkpoint import load_checkpoint
+from geoflow.cli import main
 
 TRAIN = ("train", "--shape-category", "bottle", "--num-shapes", "6", "--sheet-every", "0",
          "--no-progress", "--device", "cpu")  # fmt: skip
@@ -133,6 +134,14 @@ def test_a_model_is_distilled(tmp_path, run):
     assert all(same)
     assert not all(moved)
     assert student.card["run"]["teacher"] == str(run)
+
+
+def test_of_an_unknown_option_the_nearest_is_named(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["sample", "--stepz", "2", "--out", "a.obj"])
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "geoflow: error: Unrecognized options: --stepz, 2; perhaps --steps was meant"
 
 
 WRONG = {

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_FRAME = r"[\u2500-\u257f]+|\+?-{3,}\+?|^\||\|$"
+
 
 class UsageError(Exception):
     """The arguments are wrong: exit code 2."""
@@ -36,8 +38,15 @@ def failing() -> Iterator[None]:
 def one_line(message: str) -> str:
     """A boxed message of the argument parser as one line, without its frame.
 
-    Frames are box-drawing characters (U+2500 to U+257F) and, in colour, escape sequences.
+    Frames are box-drawing characters (U+2500 to U+257F), or +---+ and | where the terminal has
+    none, and, in colour, escape sequences. Of the options that might have been meant, which the
+    parser lists for every command with their help, the nearest is named.
     """
     plain = re.sub(r"\x1b\[[0-9;]*m", "", message)
-    parts = (re.sub(r"[\u2500-\u257f]+", " ", line).strip() for line in plain.splitlines())
-    return " ".join(part for part in parts if part)
+    parts = (re.sub(_FRAME, " ", line).strip() for line in plain.splitlines())
+    text = " ".join(part for part in parts if part)
+    # The title of the box is the first words of its text.
+    text = re.sub(r"^(\w[\w ]+) (?=\1:)", "", text)
+    said, _, meant = text.partition(" Perhaps you meant: ")
+    nearest = re.match(r"--[\w-]+", meant)
+    return f"{said}; perhaps {nearest.group()} was meant" if nearest else text
