@@ -60,24 +60,29 @@ def test_a_short_climb_is_scored_and_drawn(tmp_path):
     pytest.importorskip("matplotlib")
     benchmark = ObjectivesBenchmark(
         laws=("mixture",),
-        rungs="flow-matching linear",
+        rungs=("flow-matching linear",),
         samples=200,
         workers=1,
         budget=ladder.Budget(seconds=0.5, batch=32, width=16),
+        seeds=2,
         cost=False,
         plot=tmp_path / "ladder.png",
     )
     report = benchmark.measure()["laws"]["mixture"]
     assert set(report["rungs"]) == {"flow-matching linear x1", "flow-matching linear u"}
     for row in report["rungs"].values():
-        assert row["training_steps"] >= 1
+        assert min(row["training_steps"]) >= 1
+        runs = row["w2_runs"]["1"]
+        assert len(set(runs)) == 2
+        assert row["w2"]["1"] == pytest.approx(sum(runs) / 2)
+        assert row["w2_deviation"]["1"] == pytest.approx(abs(runs[0] - runs[1]) / 2**0.5)
         assert list(row["w2"]) == ["1", "2", "4", "8", "50 ode"]
         assert all(value > 0 for value in row["w2"].values())
     assert (tmp_path / "ladder.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_wrong_rungs_and_laws_are_refused():
-    for wrong in ({"rungs": "gan"}, {"laws": ("cube",)}):
+    for wrong in ({"rungs": ("gan",)}, {"laws": ("cube",)}):
         with pytest.raises(ValueError, match="laws are mixture, checkerboard"):
             ObjectivesBenchmark(**wrong).measure()
 

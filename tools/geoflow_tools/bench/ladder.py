@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,17 +46,21 @@ class Rung:
     """Key of PREDICTIONS."""
     derivative: str | None = None
     """For cumulative objectives: average, jvp or difference."""
+    midpoint: bool = False
+    """Split the averaging law in the middle, as `shortcut` does for u, and not at random."""
 
     @property
     def name(self) -> str:
         """Objective, derivative, path and prediction in one word."""
-        parts = (self.objective, self.derivative, self.interpolant, self.prediction)
+        split = "midpoint" if self.midpoint else None
+        parts = (self.objective, self.derivative, split, self.interpolant, self.prediction)
         return " ".join(part for part in parts if part)
 
     def build(self) -> Objective:
         """The objective."""
         if self.derivative is not None:
-            return Cumulative(derivative=self.derivative)  # type: ignore[arg-type]
+            split = 0.5 if self.midpoint else None
+            return Cumulative(derivative=self.derivative, split=split)  # type: ignore[arg-type]
         return build_objective(self.objective)
 
 
@@ -78,6 +85,7 @@ RUNGS = (
     Rung("mean-flow", prediction="u"),
     Rung("euler-mean-flow"),
     Rung("shortcut", prediction="u"),
+    Rung("cumulative", derivative="average", midpoint=True),
     Rung("progressive-distillation", "vp"),
     Rung("trigflow", "trigonometric", "v"),
 )
@@ -88,7 +96,7 @@ class Budget:
     """How long, and with what, every rung is trained."""
 
     seconds: float = 40.0
-    """Wall time of the training."""
+    """Time of the training on one free core: processor time, which other processes don't eat."""
     batch: int = 256
     """Examples of a step."""
     width: int = 128
@@ -101,21 +109,48 @@ class Budget:
     """Decay of the moving average of the weights, which gives targets and samples."""
 
 
-def climb(task: tuple[Rung, Path, Budget]) -> dict[str, object]:
-    """Train a rung on the examples in a file, and score its samples."""
-    rung, path, budget = task
+@dataclass(frozen=True)
+class Climb:
+    """A rung to train on the examples in a file."""
+
+    rung: Rung
+    path: Path
+    budget: Budget
+    seed: int = 0
+
+
+def climb(task: Climb) -> dict[str, Any]:
+    """Train a rung, and score its samples."""
+    rung, path, budget = task.rung, task.path, task.budget
     torch.set_num_threads(1)
-    torch.manual_seed(0)
+    torch.manual_seed(task.seed)
     stored = torch.load(path, weights_only=True)
     data, reference = stored["data"], stored["reference"]
     flow_map = build_map(rung, data, budget.width)
-    steps, ema = _train(flow_map, rung.build(), data, budget)
-    report: dict[str, object] = {
-        "rung": rung.name,
-        "training_steps": steps,
-        **score(ema.module, reference, ends_only=rung.objective in ENDS_ONLY),
-    }
+    steps, ema = _train(flow_map, rung.build(), data, budget, seed=task.seed)
+    ends_only = rung.objective in ENDS_ONLY
+    return {"training_steps": steps, **score(ema.module, reference, ends_only=ends_only)}
+
+
+def summarise(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over the seeds of one rung; of several, their standard deviations and the runs too.
+
+    None, for samples that are not finite, in one seed makes the mean None.
+    """
+    report: dict[str, Any] = {"training_steps": [run["training_steps"] for run in runs]}
+    for measure in ("w2", "one_nna"):
+        values = {name: [run[measure][name] for run in runs] for name in runs[0][measure]}
+        report[measure] = {name: _over_seeds(found, np.mean) for name, found in values.items()}
+        if len(runs) > 1:
+            report[f"{measure}_deviation"] = {
+                name: _over_seeds(found, partial(np.std, ddof=1)) for name, found in values.items()
+            }
+            report[f"{measure}_runs"] = values
     return report
+
+
+def _over_seeds(values: Sequence[float | None], law: Callable[[Any], Any]) -> float | None:
+    return None if None in values else float(law(values))
 
 
 def build_map(rung: Rung, data: Float[Tensor, "n d"], width: int) -> FlowMap:
@@ -128,14 +163,14 @@ def build_map(rung: Rung, data: Float[Tensor, "n d"], width: int) -> FlowMap:
 
 
 def _train(
-    flow_map: FlowMap, objective: Objective, data: Tensor, budget: Budget
+    flow_map: FlowMap, objective: Objective, data: Tensor, budget: Budget, *, seed: int
 ) -> tuple[int, Ema[FlowMap]]:
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed + 1)
     optimiser = torch.optim.AdamW(flow_map.parameters(), lr=budget.learning_rate)
     ema = Ema(flow_map, budget.ema)
     warm_up = FlowMatching()
-    start, step = time.perf_counter(), 0
-    while (spent := (time.perf_counter() - start) / budget.seconds) < 1:
+    start, step = time.process_time(), 0
+    while (spent := (time.process_time() - start) / budget.seconds) < 1:
         for group in optimiser.param_groups:
             warm = min(1.0, (step + 1) / 100)
             group["lr"] = budget.learning_rate * warm * (1 + math.cos(math.pi * spent)) / 2

@@ -7,12 +7,13 @@ network and batch; memory is the growth of a process that does nothing else.
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import tempfile
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import tyro
@@ -20,7 +21,7 @@ from rich.progress import track
 
 from geoflow import __version__
 from geoflow_tools.bench.cost import measure_cost
-from geoflow_tools.bench.ladder import RUNGS, Budget, climb, wasserstein
+from geoflow_tools.bench.ladder import RUNGS, Budget, Climb, climb, summarise, wasserstein
 from geoflow_tools.bench.laws import LAWS
 
 _NUM_DATA = 200_000
@@ -33,8 +34,10 @@ class ObjectivesBenchmark:
 
     laws: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LAW ...")] = tuple(LAWS)
     """Laws to climb."""
-    rungs: str = ""
-    """Part of the names of the rungs to train; default: all."""
+    rungs: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PART ...")] = ("",)
+    """Parts of the names of the rungs to train; default: all."""
+    seeds: int = 1
+    """Trainings of every rung; means and standard deviations are reported."""
     samples: int = 1_500
     """Samples of a comparison; 1,000 at most for chairs."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
@@ -56,12 +59,14 @@ class ObjectivesBenchmark:
         Raises:
             ValueError: for an unknown law, or if no rung has the given name.
         """
-        rungs = [rung for rung in RUNGS if self.rungs in rung.name]
+        rungs = [rung for rung in RUNGS if any(part in rung.name for part in self.rungs)]
         if not rungs or set(self.laws) - set(LAWS):
             raise ValueError(
                 f"laws are {', '.join(LAWS)}; rungs are {', '.join(r.name for r in RUNGS)}; "
-                f"got {', '.join(self.laws)} and {self.rungs!r}"
+                f"got {', '.join(self.laws)} and {', '.join(self.rungs)}"
             )
+        if self.seeds < 1:
+            raise ValueError(f"seeds must be at least 1, got {self.seeds}")
         report: dict[str, object] = {
             "geoflow": __version__,
             "torch": torch.__version__,
@@ -70,23 +75,24 @@ class ObjectivesBenchmark:
         }
         if self.cost:
             report["cost"] = measure_cost(rungs, repeats=self.repeats)
-        climbed: dict[str, object] = {}
         with tempfile.TemporaryDirectory() as folder:
-            tasks, floors = [], {}
-            for law in self.laws:
-                path = Path(folder) / f"{law}.pt"
-                floors[law] = self._draw(law, path)
-                tasks += [(rung, path, self._budget(law)) for rung in rungs]
+            paths = {law: Path(folder) / f"{law}.pt" for law in self.laws}
+            floors = {law: self._draw(law, path) for law, path in paths.items()}
+            places = list(itertools.product(self.laws, rungs))
+            tasks = [
+                Climb(rung, paths[law], self._budget(law), seed)
+                for law, rung in places
+                for seed in range(self.seeds)
+            ]
             context = multiprocessing.get_context("spawn")
             with context.Pool(self.workers, maxtasksperchild=1) as pool:
                 results = list(track(pool.imap(climb, tasks, chunksize=1), total=len(tasks)))
-        for law in self.laws:
-            rows = {
-                str(result["rung"]): {k: v for k, v in result.items() if k != "rung"}
-                for (_, path, _), result in zip(tasks, results, strict=True)
-                if path.stem == law
-            }
-            climbed[law] = {"floor": floors[law], "rungs": rows}
+        climbed: dict[str, Any] = {
+            law: {"floor": floor, "rungs": {}} for law, floor in floors.items()
+        }
+        for i, (law, rung) in enumerate(places):
+            runs = results[i * self.seeds : (i + 1) * self.seeds]
+            climbed[law]["rungs"][rung.name] = summarise(runs)
         report["laws"] = climbed
         if self.plot is not None:
             from geoflow_tools.bench.plot import plot_ladder
