@@ -185,13 +185,47 @@ class GeometryDistribution:
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         generator = torch.Generator().manual_seed(seed)
-        sampler = sample_ode if ode else sample_flow_map
         for start in range(0, num, chunk):
             noise = torch.randn(chunk, self.config.size, generator=generator)
-            noise = noise[: num - start].to(self.scale.mean.device)
-            for state in sampler(self.flow_map, noise, steps=steps):
+            for state in self.trajectory(noise[: num - start], steps=steps, ode=ode):
                 last = state
-            yield self.scale.denormalise(last).cpu()
+            yield last
+
+    def noise(self, num: int, *, seed: int = 0) -> Float[Tensor, "n c"]:
+        """Unit noise of the first `num` points of a seed, at most one chunk of `iterate`.
+
+        Raises:
+            ValueError: for more points than a chunk has.
+        """
+        if not 1 <= num <= _CHUNK:
+            raise ValueError(f"num must be from 1 to {_CHUNK}, got {num}")
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(_CHUNK, self.config.size, generator=generator)[:num]
+
+    @torch.no_grad()
+    def trajectory(
+        self,
+        noise: Float[Tensor, "n c"],
+        *,
+        steps: int = 2,
+        ode: bool = False,
+        times: Float[Tensor, " t"] | None = None,
+    ) -> Iterator[Float[Tensor, "n c"]]:
+        """Points, on the CPU, at every time of the sampler's grid, noise first.
+
+        Args:
+            noise: unit Gaussian.
+            steps: equal intervals of the grid; ignored where `times` is given.
+            ode: solve the ODE by Euler steps instead of jumping.
+            times: grid that rises to 1.
+
+        Raises:
+            ValueError: for steps < 1, or a grid that does not rise to 1.
+        """
+        sampler = sample_ode if ode else sample_flow_map
+        noise = noise.to(self.scale.mean.device)
+        for state in sampler(self.flow_map, noise, steps=steps, times=times):
+            yield self.scale.denormalise(state).cpu()
 
     def sample(
         self, num: int, *, steps: int = 2, seed: int = 0, ode: bool = False

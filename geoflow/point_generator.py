@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 import trimesh
 from jaxtyping import Float
@@ -23,6 +24,7 @@ from geoflow.typing import Condition
 
 # Points of one call of the decoder.
 _CHUNK = 65_536
+_NUM_SURFACE = 1024
 
 
 class PointAutoencoder(nn.Module):
@@ -175,3 +177,40 @@ class PointGenerator(LatentGenerator[PointAutoencoder]):
         noise = self.point_noise(len(tokens), points, seed=seed, first=first)
         placed = self.frame_for(len(tokens), frame)
         return self.autoencoder.draw(tokens, noise, steps=steps, frame=placed, ode=ode)
+
+    @torch.no_grad()
+    def point_trajectory(
+        self,
+        tokens: Float[Tensor, "b k c"],
+        noise: Float[Tensor, "b n 3"],
+        *,
+        steps: int = 2,
+        frame: Float[Tensor, "b m 3"] | None = None,
+        ode: bool = False,
+        times: Float[Tensor, " t"] | None = None,
+    ) -> Iterator[Float[Tensor, "b n 3"]]:
+        """Points of latents at every time of the grid, noise first; the last are those of `decode`.
+
+        Args:
+            tokens: the latents.
+            noise: unit Gaussian, as of `point_noise`.
+            steps: equal intervals of the grid; ignored where `times` is given.
+            frame: where the samples stand; default: upright.
+            ode: follow the ODE of the diagonal.
+            times: grid that rises to 1.
+
+        Raises:
+            ValueError: for steps < 1, or a grid that does not rise to 1.
+        """
+        condition = Condition(self.frame_for(len(tokens), frame), tokens=tokens)
+        sampler = sample_ode if ode else sample_flow_map
+        law = self.autoencoder.law
+        for state in sampler(law, noise, steps=steps, cond=condition, times=times):
+            yield self.autoencoder.spread * state
+
+    @torch.no_grad()
+    def encode_mesh(self, mesh: trimesh.Trimesh, *, seed: int = 0) -> Float[Tensor, "k c"]:
+        """Latent tokens of a mesh in normalised units, from points of its surface."""
+        points, _ = trimesh.sample.sample_surface(mesh, _NUM_SURFACE, seed=seed)
+        surface = torch.from_numpy(np.asarray(points, np.float32))[None].to(self.device)
+        return self.autoencoder.encode(surface, None, self.frame_for(1))[0]

@@ -196,11 +196,16 @@ class View:
     """Show beside the mesh file what the model makes of it."""
     resolution: int = 128
     """Cells of the extraction grid along an edge, in a picture or file."""
+    points: int = 8192
+    """Points of a cloud, for a model of points, in a picture or file; at most 65,536."""
     png: Path | None = None
     """Write a picture here, and open no window."""
     out: Path | None = None
     """Write what would be shown, by suffix, and open no window: .png, .gif or .mp4 (turntable),
-    .html (a page to orbit, without a network), or the shapes as .obj, .ply, .stl, .glb or .off."""
+    .html (a page to orbit, without a network), or the shapes as .obj, .ply, .stl, .glb or .off,
+    and clouds as .ply, .xyz, .npy or .npz."""
+    renderer: Literal["auto", "open3d", "software"] = "auto"
+    """Who draws pictures and films: Open3D where its drivers are there, else our software."""
     web: bool = False
     """Serve a page for browsers; every visitor has a session."""
     host: str = "127.0.0.1"

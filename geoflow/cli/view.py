@@ -15,19 +15,23 @@ from geoflow.cli.errors import Failure, UsageError, failing
 from geoflow.cli.options import View
 
 if TYPE_CHECKING:
-    from geoflow_viewer.generation import Models
+    from geoflow_viewer.models import Models
     from geoflow_viewer.session import Session
     from geoflow_viewer.state import State
 
 _FALLBACK = Path("geoflow-view.png")
+_DRAWN = (".png", ".gif", ".mp4")
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _MAX_PORT = 65535
+_MAX_POINTS = 65_536
 
 
 def view(options: View) -> None:
     """Write a file, serve a page, or open a window; without a display, write a picture."""
     check_at_least("steps", options.steps, 1)
     check_resolution(options.resolution)
+    if not 1 <= options.points <= _MAX_POINTS:
+        raise UsageError(f"--points must be between 1 and {_MAX_POINTS}, got {options.points}")
     out = _output(options)
     from geoflow_viewer.state import State
 
@@ -44,13 +48,10 @@ def view(options: View) -> None:
     if options.reconstruct and options.mesh is None:
         raise UsageError("--reconstruct needs a mesh file")
     meshes = {} if options.mesh is None else {str(options.mesh): _read(options.mesh)}
-    from geoflow.generator import Generator
-    from geoflow_viewer.generation import Models
+    from geoflow_viewer.models import Models, load_model
 
     device = resolve_device(options.device)
-    models = Models(
-        [options.model], load=lambda name: Generator.from_pretrained(name, device=device)
-    )
+    models = Models([options.model], load=lambda name: load_model(name, device=device))
     with failing():
         if meshes == {} or options.reconstruct:
             _check_category(options, models)
@@ -63,8 +64,8 @@ def view(options: View) -> None:
 
 
 def _output(options: View) -> Path | None:
-    from geoflow.geometry.mesh import SUFFIXES
     from geoflow_viewer.command import PICTURE_SUFFIXES
+    from geoflow_viewer.shape_files import SHAPE_SUFFIXES
 
     if options.png is not None and options.out is not None:
         raise UsageError("--png and --out name one file: give one of them")
@@ -75,7 +76,7 @@ def _output(options: View) -> Path | None:
         raise UsageError(f"--port must be between 1 and {_MAX_PORT}, got {options.port}")
     if options.png is not None and options.png.suffix.lower() != ".png":
         raise UsageError(f"--png must end in .png, got {options.png.name!r}")
-    known = (*PICTURE_SUFFIXES, *SUFFIXES)
+    known = (*PICTURE_SUFFIXES, *SHAPE_SUFFIXES)
     if out is not None and out.suffix.lower() not in known:
         raise UsageError(f"--out must end in one of {', '.join(known)}, got {out.name!r}")
     if out is not None:
@@ -95,9 +96,9 @@ def _read(path: Path) -> trimesh.Trimesh:
 
 
 def _check_category(options: View, models: Models) -> None:
-    names = models[options.model].config.categories
+    names = models[options.model].categories
     if options.category is not None and options.category not in names:
-        raise UsageError(f"--category must be one of {', '.join(names)}")
+        raise UsageError(f"--category must be one of {', '.join(names) or 'none'}")
 
 
 @contextmanager
@@ -118,11 +119,17 @@ def _write(
 ) -> None:
     from geoflow_viewer.export import export
     from geoflow_viewer.generation import generate
+    from geoflow_viewer.items import Rung
+    from geoflow_viewer.renderers import renderer_of
     from geoflow_viewer.worker import Ticket
 
-    (result,) = generate(state, models, meshes, Ticket(), resolutions=(options.resolution,))
+    rung = Rung(options.resolution, options.points)
+    (result,) = generate(state, models, meshes, Ticket(), rungs=(rung,))
     try:
-        export(result, state, out)
+        renderer, said = renderer_of(options.renderer if out.suffix in _DRAWN else "software")
+        if said:
+            print(f"geoflow: {said}", file=sys.stderr)
+        export(result, state, out, renderer=renderer)
     except RuntimeError as error:
         raise Failure(str(error)) from error
     print(f"{out}: {'picture' if out.suffix.lower() == '.png' else 'file'} written")

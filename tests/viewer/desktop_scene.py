@@ -11,16 +11,18 @@ from PIL import ImageGrab
 
 from geoflow.generator import Generator
 from geoflow_viewer.desktop import Window
-from geoflow_viewer.generation import Models
+from geoflow_viewer.items import Rung
+from geoflow_viewer.models import Models
 from geoflow_viewer.session import Session
 from geoflow_viewer.state import State
 
+RUNGS = (Rung(16, 64), Rung(24, 128))
 PATIENCE = 60.0
 
 
 def main(folder, display, screenshot):
     models = Models([folder], load=Generator.from_pretrained)
-    session = Session(models, State(model=folder, seed=3), rest=0.0, resolutions=(16, 24))
+    session = Session(models, State(model=folder, seed=3), rest=0.0, rungs=RUNGS)
     window = Window(session)
     session.start()
 
@@ -40,9 +42,9 @@ def main(folder, display, screenshot):
     found = {"first": session.state.steps}
     first = look()
     # What a drag of the slider calls.
-    window.move("steps", 8)
+    window.panel.move("steps", 8)
     spin(lambda: not session.is_busy and session.result.state.steps == 8)
-    found["steps"], found["resolution"] = session.state.steps, session.result.resolution
+    found["steps"], found["resolution"] = session.state.steps, session.result.rung.resolution
     spin(lambda: look() != first)
     second = look()
     session.change(layout="compare")

@@ -8,6 +8,7 @@ import pytest
 import trimesh
 
 from geoflow_viewer.browser import Browser, BrowserUnavailableError
+from geoflow_viewer.items import Rung
 from geoflow_viewer.state import State
 
 pytest.importorskip("viser", reason="needs the extra geoflow[viewer]")
@@ -19,6 +20,7 @@ FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader",
          "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]  # fmt: skip
 START = State(model="tiny", seed=3)
 CANVAS = {"x": 0, "y": 190, "width": 300, "height": 280}
+RUNGS = (Rung(16, 64), Rung(24, 128))
 PATIENCE = 120_000
 
 
@@ -40,7 +42,7 @@ def chromium():
 
 @pytest.fixture
 def face(models):
-    with Browser(models, START, port=free_port(), rest=0.0, resolutions=(16, 24)) as face:
+    with Browser(models, START, port=free_port(), rest=0.0, rungs=RUNGS) as face:
         yield face
 
 

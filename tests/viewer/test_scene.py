@@ -11,8 +11,8 @@ from PIL import Image
 
 from geoflow.cli.options import View
 from geoflow_viewer.command import command
-from geoflow_viewer.export import EXPORTS, export, export_bytes, turntable
-from geoflow_viewer.generation import Item, Result
+from geoflow_viewer.export import export, export_bytes, suffixes, turntable
+from geoflow_viewer.items import Item, Result, Rung
 from geoflow_viewer.measure import measure
 from geoflow_viewer.picture import render_mesh
 from geoflow_viewer.scene import PointsLayer, SegmentsLayer, layers, skeleton_layers, solid, tiles
@@ -31,7 +31,7 @@ def sphere_item(label="ball", state=SHOWN):
 
 
 def result_of(count=1):
-    return Result(SHOWN, 64, tuple(sphere_item(f"ball {i}") for i in range(count)), 0.1)
+    return Result(SHOWN, Rung(64, 2048), tuple(sphere_item(f"ball {i}") for i in range(count)), 0.1)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_colours_of_vertices_are_in_the_picture():
     assert plain[30, 30, 0] < plain[30, 30, 2]
 
 
-@pytest.mark.parametrize("suffix", [s for s in EXPORTS if s != ".mp4"])
+@pytest.mark.parametrize("suffix", [s for s in suffixes(result_of()) if s != ".mp4"])
 def test_every_suffix_is_written_and_says_what_it_is(suffix, tmp_path, short_turn):
     path = tmp_path / f"shape{suffix}"
     export(result_of(), SHOWN, path)
@@ -151,7 +151,7 @@ def test_a_film_is_written_where_its_package_is(short_turn):
 def test_a_turntable_closes_and_turns():
     box = trimesh.creation.box(extents=[1.0, 1.0, 0.2])
     item = Item("box", SHOWN, box)
-    quarter = turntable(tiles(Result(SHOWN, 64, (item,), 0.0), SHOWN), frames=4)
+    quarter = turntable(tiles(Result(SHOWN, Rung(64, 2048), (item,), 0.0), SHOWN), frames=4)
     # A box has the same outline after half a turn, and not after a quarter; the sun stands.
     outline = [image[30:].min(-1) < 250 for image in quarter]
     assert (outline[0] != outline[2]).mean() < 0.002
@@ -168,19 +168,19 @@ def test_files_of_several_shapes_have_them_all():
 
 
 def test_commands_name_what_differs_and_nothing_else():
-    assert command(State(), resolution=64, out="a.obj") == (
+    assert command(State(), rung=Rung(64, 2048), out="a.obj") == (
         "geoflow sample --resolution 64 --out a.obj"
     )
     state = State(seed=3, steps=4, show=("mesh", "slice"), slice=0.25)
-    assert command(state, resolution=64, out="a.obj") == (
+    assert command(state, rung=Rung(64, 2048), out="a.obj") == (
         "geoflow sample --seed 3 --steps 4 --resolution 64 --out a.obj"
     )
-    assert command(state, resolution=64, out="a b.png") == (
+    assert command(state, rung=Rung(64, 2048), out="a b.png") == (
         "geoflow view --seed 3 --steps 4 --slice 0.25 --show mesh slice --resolution 64 "
         "--out 'a b.png'"
     )
     way = State(to_seed=9, blend=0.1 + 0.2, time=0.5)
-    assert command(way, resolution=64, out="a.ply") == (
+    assert command(way, rung=Rung(64, 2048), out="a.ply") == (
         f"geoflow view --time 0.5 --to-seed 9 --blend {0.1 + 0.2!r} --resolution 64 --out a.ply"
     )
 

@@ -9,18 +9,21 @@ import trimesh
 
 from geoflow.geometry.extraction import EmptySurfaceError
 from geoflow.seeds import great_circle
-from geoflow_viewer.generation import Models, noise_of, tokens_of
+from geoflow_viewer.generation import latent_of
+from geoflow_viewer.items import Rung
+from geoflow_viewer.models import Models
 from geoflow_viewer.session import Session
+from geoflow_viewer.sources import noise_of
 from geoflow_viewer.state import COMPARED_STEPS, NUM_VARIATIONS, State
 
-LADDER = (16, 20, 24)
+LADDER = (Rung(16, 64), Rung(20, 96), Rung(24, 128))
 START = State(model="tiny", seed=3)
 
 
 @pytest.fixture
 def session(models):
     seeds = iter(range(100, 200))
-    session = Session(models, START, rest=0.0, draw_seed=lambda: next(seeds), resolutions=LADDER)
+    session = Session(models, START, rest=0.0, draw_seed=lambda: next(seeds), rungs=LADDER)
     session.start()
     assert session.wait()
     yield session
@@ -49,8 +52,8 @@ def await_result(session, holds):
 
 
 def test_a_shape_is_that_of_the_generator_on_the_finest_rung(session, generator):
-    (mesh,) = generator.sample(seed=3, steps=2, resolution=LADDER[-1])
-    assert session.result.resolution == LADDER[-1]
+    (mesh,) = generator.sample(seed=3, steps=2, resolution=LADDER[-1].resolution)
+    assert session.result.rung == LADDER[-1]
     assert session.error == ""
     assert not session.is_busy
     np.testing.assert_array_equal(vertices(session), mesh.vertices)
@@ -77,8 +80,8 @@ def test_every_choice_moves_the_surface_and_undo_brings_it_back(session, change)
 
 def test_rungs_come_in_order_and_a_drag_never_climbs(models):
     seen = []
-    session = Session(models, START, rest=30.0, resolutions=LADDER)
-    session.subscribe(lambda: session.result and seen.append(session.result.resolution))
+    session = Session(models, START, rest=30.0, rungs=LADDER)
+    session.subscribe(lambda: session.result and seen.append(session.result.rung))
     session.start()
     for steps in (1, 2, 3, 4):
         session.change(steps=steps)
@@ -86,9 +89,9 @@ def test_rungs_come_in_order_and_a_drag_never_climbs(models):
     # The worker rests before the second rung, and each event wakes it.
     assert set(seen) == {LADDER[0]}
     assert session.close()
-    quick = Session(models, START, rest=0.0, resolutions=LADDER)
+    quick = Session(models, START, rest=0.0, rungs=LADDER)
     rungs = []
-    quick.subscribe(lambda: quick.result and rungs.append(quick.result.resolution))
+    quick.subscribe(lambda: quick.result and rungs.append(quick.result.rung))
     quick.start()
     assert quick.wait()
     assert list(dict.fromkeys(rungs)) == list(LADDER)
@@ -150,7 +153,7 @@ def test_what_is_only_drawn_asks_for_nothing_new(session):
     assert session.wait()
     # The field is asked on a plane, without going down to a coarse mesh.
     assert session.result is not before
-    assert session.result.resolution == LADDER[-1]
+    assert session.result.rung == LADDER[-1]
     assert session.result.items[0].slice is not None
     for show in ("slice", "points", "latent", "mesh"):
         session.toggle(show)
@@ -180,7 +183,7 @@ def test_unknown_models_fields_and_values_are_refused(session):
     before = session.result
     session.change(model="nothing")
     assert session.wait()
-    assert "model must be one of tiny, chair, got 'nothing'" in session.error
+    assert "model must be one of tiny, chair, airplane, got 'nothing'" in session.error
     assert session.result is before
     session.undo()
     for values, error in [
@@ -199,9 +202,9 @@ def test_layouts_show_single_shapes_and_one_is_chosen(session, generator):
     session.change(layout="variations")
     assert session.wait()
     assert len(session.result.items) == NUM_VARIATIONS
-    assert session.result.resolution == LADDER[-2]
+    assert session.result.rung == LADDER[-2]
     sixth = vertices(session, 5)
-    (mesh,) = generator.sample(seed=8, steps=2, resolution=LADDER[-2])
+    (mesh,) = generator.sample(seed=8, steps=2, resolution=LADDER[-2].resolution)
     np.testing.assert_array_equal(sixth, mesh.vertices)
     session.choose(5)
     assert session.wait()
@@ -254,7 +257,7 @@ def test_the_way_begins_with_the_noise_and_ends_with_the_sample(models, generato
     noise = generator.noise(1, seed=3)
     end = generator.sample_latents(noise, steps=2)[0]
     first = generator.scale.denormalise(noise, generator.frame_for(1))[0]
-    at = {t: tokens_of(replace(START, time=t), models, {}) for t in (0.0, 0.3, 0.5, 1.0)}
+    at = {t: latent_of(replace(START, time=t), models, {}) for t in (0.0, 0.3, 0.5, 1.0)}
     np.testing.assert_array_equal(at[1.0], end)
     np.testing.assert_array_equal(at[0.0], first)
     states = list(generator.trajectory(noise, steps=2))
@@ -292,5 +295,5 @@ def test_models_are_loaded_once_and_only_from_the_list(generator):
     models = Models(["tiny"], load=lambda name: loaded.append(name) or generator)
     assert models["tiny"] is models["tiny"]
     assert loaded == ["tiny"]
-    with pytest.raises(ValueError, match="model must be one of tiny, chair"):
+    with pytest.raises(ValueError, match="model must be one of tiny, chair, airplane"):
         models["/etc"]

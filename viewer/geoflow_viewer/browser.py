@@ -6,14 +6,15 @@ import io
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import trimesh
 
-from geoflow_viewer.generation import Models
+from geoflow_viewer.arrangement import FIELD_OF_VIEW, LABEL_DROP, columns_of, eye, fit_distance
+from geoflow_viewer.models import Models
 from geoflow_viewer.panel import Panel
 from geoflow_viewer.scene import Layer, MeshLayer, PointsLayer, Tile, tiles
 from geoflow_viewer.session import Session
@@ -22,7 +23,7 @@ from geoflow_viewer.state import State, from_json, to_json
 _STORED = "geoflow-state"
 _STORE_TIMEOUT = 5.0
 _TICK = 1 / 15
-_CAMERA = (1.9, 1.5, 2.9)
+_FIRST_DISTANCE = 6.9
 
 
 class BrowserUnavailableError(RuntimeError):
@@ -67,9 +68,13 @@ class Browser:
             )
         self.url = f"http://{host}:{port}"
         self._server.scene.set_up_direction("+y")
-        self._server.initial_camera.position = _CAMERA
+        self._server.initial_camera.position = tuple(eye(_FIRST_DISTANCE))
+        self._server.initial_camera.fov = np.radians(FIELD_OF_VIEW)
         self._server.initial_camera.look_at = (0.0, 0.0, 0.0)
-        self._server.gui.configure_theme(show_share_button=False, show_logo=False)
+        # The panel stands beside the picture, not before it.
+        self._server.gui.configure_theme(
+            control_layout="collapsible", show_share_button=False, show_logo=False
+        )
         self._server.on_client_connect(self._welcome)
         self._server.on_client_disconnect(self._part)
         self._ticker = threading.Thread(target=self._tick, name="geoflow ticks", daemon=True)
@@ -151,6 +156,8 @@ class Visitor:
         self._panel = Panel(client, session)
         self._drawn: list[Tile] = []
         self._frames: list[Any] = []
+        self._labels: list[Any] = []
+        self._seen: tuple[int, float] | None = None
         self._key: tuple[Any, ...] | None = None
         self._angle = 0.0
         client.camera.on_update(lambda _: self._place())
@@ -167,11 +174,14 @@ class Visitor:
         if key == self._key:
             return
         self._key = key
-        self._drawn = tiles(session.result, state)
+        self._drawn = tiles(session.result, state, columns=columns_of(len(session.result.items)))
         with self._client.atomic():
             for frame in self._frames:
                 frame.remove()
-            self._frames = [self._add(i, tile) for i, tile in enumerate(self._drawn)]
+            self._frames, self._labels = [], []
+            for i, tile in enumerate(self._drawn):
+                self._add(i, tile)
+            self._look()
             self._place()
 
     def turn(self) -> None:
@@ -194,19 +204,41 @@ class Visitor:
             right, up = _picture_axes(self._client.camera)
             for frame, tile in zip(self._frames, self._drawn, strict=True):
                 frame.position = tile.offset(right, up)
+            for label in self._labels:
+                label.position = -LABEL_DROP * up
 
-    def _add(self, index: int, tile: Tile) -> Any:
+    def _look(self) -> None:
+        """Step back until all tiles are seen, where their number or the picture's form changed."""
+        camera = self._client.camera
+        seen = (len(self._drawn), round(camera.aspect, 2))
+        if seen == self._seen:
+            return
+        self._seen = seen
+        away = np.asarray(camera.position) - np.asarray(camera.look_at)
+        distance = fit_distance(self._drawn, aspect=camera.aspect)
+        camera.look_at = (0.0, 0.0, 0.0)
+        camera.position = away * distance / max(float(np.linalg.norm(away)), 1e-6)
+
+    def _add(self, index: int, tile: Tile) -> None:
         scene, name = self._client.scene, f"/tile{index}"
         frame = scene.add_frame(name, show_axes=False)
         scene.add_frame(f"{name}/turn", show_axes=False, wxyz=_about_up(self.session.angle))
         self._angle = self.session.angle
-        if len(self.session.result.items if self.session.result else ()) > 1:
-            scene.add_label(f"{name}/label", tile.label, position=(0.0, -1.15, 0.0))
+        if len(self._drawn) > 1:
+            self._labels.append(
+                scene.add_label(f"{name}/label", tile.label, anchor="top-center", depth_test=False)
+            )
         for layer in tile.layers:
             handle = _add_layer(scene, f"{name}/turn/{layer.name}", layer)
-            if isinstance(layer, MeshLayer) and self.session.state.layout != "single":
-                handle.on_click(lambda _, i=index: self.session.choose(i))
-        return frame
+            is_body = isinstance(layer, MeshLayer | PointsLayer) and layer.name != "latent"
+            if is_body and self.session.state.layout != "single":
+                handle.on_click(lambda _, i=index: self._choose(i))
+        self._frames.append(frame)
+
+    def _choose(self, index: int) -> None:
+        """Go on with a shape; a click on one that is no longer there does nothing."""
+        with suppress(IndexError):
+            self.session.choose(index)
 
 
 def serve(

@@ -6,7 +6,9 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from geoflow_viewer.state import State
+from geoflow.geometry.points import SUFFIXES as POINT_SUFFIXES
+from geoflow_viewer.items import Rung
+from geoflow_viewer.state import SHOWS, State, visible
 
 PICTURE_SUFFIXES = (".png", ".gif", ".mp4", ".html")
 _FLAGS = {
@@ -22,24 +24,37 @@ _FLAGS = {
 }
 
 
-def command(state: State, *, resolution: int, out: str | None = None) -> str:
+def command(
+    state: State,
+    *,
+    rung: Rung,
+    out: str | None = None,
+    kind: str = "sdf",
+    shows: tuple[str, ...] = SHOWS,
+) -> str:
     """A line for a shell that shows a state, or writes it to a file by suffix.
 
-    A plain sample that goes to a file of a mesh is made by `geoflow sample`, everything else by
-    `geoflow view`.
+    A plain sample that goes to a file of a mesh or of points is made by `geoflow sample`,
+    everything else by `geoflow view`.
 
     Args:
         state: what is on the screen.
-        resolution: cells of the extraction grid along an edge.
+        rung: how fine it is.
         out: file to write; None: a window.
+        kind: representation of the model.
+        shows: what can be drawn of the shapes.
     """
     default = State()
-    is_mesh = out is not None and not draws(out)
-    # A file of a mesh has the shapes, whatever is drawn of them.
-    shown = replace(state, show=default.show) if is_mesh else state
+    is_shape = out is not None and not draws(out)
+    wanted = visible(state.show, shows)
+    # A file of a shape has all of it, whatever is drawn of it.
+    if is_shape or wanted == visible(default.show, shows):
+        wanted = default.show
+    shown = replace(state, show=wanted)
     if "slice" not in shown.show:
         shown = replace(shown, slice=default.slice)
-    words = ["geoflow", "sample" if is_mesh and _is_plain_sample(shown) else "view"]
+    is_sample = out is not None and is_shape and _is_plain_sample(shown, kind, out)
+    words = ["geoflow", "sample" if is_sample else "view"]
     if shown.mesh is not None:
         words.append(shown.mesh)
     for name, flag in _FLAGS.items():
@@ -50,7 +65,9 @@ def command(state: State, *, resolution: int, out: str | None = None) -> str:
         words += [flag] * is_on
     if shown.show != default.show:
         words += ["--show", *shown.show]
-    words += ["--resolution", str(resolution)]
+    if shown.mesh is None or shown.reconstruct:
+        fine = ("--resolution", rung.resolution) if kind == "sdf" else ("--points", rung.points)
+        words += map(str, fine)
     if out is not None:
         words += ["--out", out]
     return shlex.join(words)
@@ -66,8 +83,10 @@ def _text(value: object) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _is_plain_sample(state: State) -> bool:
-    """Whether `geoflow sample` knows every option that differs from its default."""
+def _is_plain_sample(state: State, kind: str, out: str) -> bool:
+    """Whether `geoflow sample` knows the suffix, and every option that differs from its default."""
+    if kind == "distribution" and Path(out).suffix.lower() not in POINT_SUFFIXES:
+        return False
     known = ("model", "category", "seed", "steps", "locked")
     same = {name: getattr(state, name) for name in known}
     return state == replace(State(), **same)

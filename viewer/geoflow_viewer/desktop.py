@@ -12,24 +12,33 @@ import numpy as np
 import trimesh
 from jaxtyping import Float
 
-from geoflow_viewer.command import command
-from geoflow_viewer.export import EXPORTS, export
-from geoflow_viewer.scene import Layer, MeshLayer, PointsLayer, SegmentsLayer, Tile, tiles
+from geoflow_viewer.arrangement import (
+    FIELD_OF_VIEW,
+    LABEL_DROP,
+    REACH,
+    columns_of,
+    eye,
+    fit_distance,
+    tile_at,
+)
+from geoflow_viewer.desktop_panel import DesktopPanel
+from geoflow_viewer.export import export, suffixes
+from geoflow_viewer.open3d_layers import geometry, material
+from geoflow_viewer.scene import SPACING, Tile, tiles
 from geoflow_viewer.session import Session
 from geoflow_viewer.shortcuts import HELP_KEY, SHORTCUTS, help_lines
-from geoflow_viewer.state import LAYOUTS, MAX_STEPS, SHOWS
 
 _SIZE = (1200, 860)
 _PANEL_EMS = 21
-_EYE = np.array([1.9, 1.5, 2.9])
-_FIELD_OF_VIEW = 45.0
+# A press that ends so many pixels away is a drag.
+_CLICK = 4
 _SKY, _SUN, _SUNLIGHT = 14_000, np.array([-0.4, -0.8, -0.5], np.float32), 36_000
 
 
 class Window:
     """A window of Open3D's GUI with a session in it; `show` runs it.
 
-    Controls are attributes, so that a test can move them as a person does.
+    `panel` has the controls, so that a test can move them as a person does.
     """
 
     def __init__(self, session: Session) -> None:
@@ -56,14 +65,20 @@ class Window:
         self._is_posted = threading.Event()
         self._is_closed = False
         self._last_tick = time.monotonic()
-        self._panel = self._build_panel()
+        self._seen: tuple[int, float] | None = None
+        self._distance = 1.0
+        self._pressed = (-1, -1)
+        self.panel = DesktopPanel(
+            gui, self._window.theme.font_size, session, self._do,
+            (self.ask_help, self.ask_open, self.ask_export),
+        )  # fmt: skip
         self._window.add_child(self._scene)
-        self._window.add_child(self._panel)
+        self._window.add_child(self.panel.widget)
         self._window.set_on_layout(self._lay_out)
         self._window.set_on_key(self._press)
         self._window.set_on_tick_event(self._tick)
         self._window.set_on_close(self._close)
-        self._look_from_front()
+        self._scene.set_on_mouse(self._click)
         session.subscribe(self._post)
 
     def run(self) -> None:
@@ -78,10 +93,6 @@ class Window:
         """Close the window as its button does."""
         self._window.close()
 
-    def move(self, name: str, value: float) -> None:
-        """Set a state's number as a drag of its slider does."""
-        self._set(**({"steps": round(value), "ode": False} if name == "steps" else {name: value}))
-
     @property
     def num_drawn(self) -> int:
         """Shapes in the window."""
@@ -91,95 +102,6 @@ class Window:
         """What the scene shows now, as an image of Open3D."""
         frame = self._scene.frame
         return self.app.render_to_image(self._scene.scene, frame.width, frame.height)
-
-    def _build_panel(self) -> Any:
-        gui, session = self._gui, self.session
-        em = self._window.theme.font_size
-        panel = gui.ScrollableVert(0.3 * em, gui.Margins(0.6 * em, 0.6 * em, 0.6 * em, 0.6 * em))
-        self.model = self._choice(session.models.names, lambda text: self._set(
-            model=text, category=None))  # fmt: skip
-        self.category = self._choice(session.categories, lambda text: self._set(category=text))
-        self.seed = self._number(lambda value: self._set(seed=int(value)))
-        self.new_seed = self._button("New", session.new_seed)
-        self.lock = self._check("Lock", lambda on: self._set(locked=on))
-        self.steps = gui.Slider(gui.Slider.INT)
-        self.steps.set_limits(1, MAX_STEPS)
-        self.steps.set_on_value_changed(lambda value: self.move("steps", value))
-        self.layout = self._choice(LAYOUTS, lambda text: self._set(layout=text))
-        self.choose = self._number(lambda value: self._do(lambda: session.choose(int(value) - 1)))
-        self.time = self._slider(0.0, 1.0, lambda value: self.move("time", round(value, 2)))
-        self.to_seed = self._number(lambda value: self._set(to_seed=int(value)))
-        self.blend = self._slider(0.0, 1.0, lambda value: self.move("blend", round(value, 2)))
-        self.play = self._check("Play between", session.play)
-        self.shows = {show: self._check(show, self._toggling(show)) for show in SHOWS}
-        self.slice = self._slider(-1.0, 1.0, lambda value: self.move("slice", round(value, 2)))
-        self.turn = self._check("turntable", session.turn)
-        self.status, self.measures = gui.Label(""), gui.Label("")
-        self.command = gui.TextEdit()
-        rows: list[tuple[str, tuple[Any, ...]]] = [
-            ("Model", (self.model,)),
-            ("Category", (self.category,)),
-            ("Seed", (self.seed, self.new_seed, self.lock)),
-            ("Steps", (self.steps,)),
-            ("Layout", (self.layout,)),
-            ("Choose", (self.choose,)),
-            ("Noise to shape", (self.time,)),
-            ("To seed", (self.to_seed, self.play)),
-            ("Between", (self.blend,)),
-            ("Show", tuple(self.shows[show] for show in SHOWS[:3])),
-            ("", (*(self.shows[show] for show in SHOWS[3:]), self.turn)),
-            ("Slice at x", (self.slice,)),
-            ("", (self._button("Undo", session.undo), self._button("Redo", session.redo),
-                  self._button(f"Keys ({HELP_KEY})", self._help))),
-            ("", (self._button("Open a mesh", self._ask_open),
-                  self._button("Export", self._ask_export),
-                  self._button("Samples", lambda: self._set(mesh=None)))),
-        ]  # fmt: skip
-        for label, widgets in rows:
-            row = gui.Horiz(0.4 * em)
-            if label:
-                row.add_child(gui.Label(label))
-            for widget in widgets:
-                row.add_child(widget)
-            panel.add_child(row)
-        for widget in (self.status, self.measures, gui.Label("Command"), self.command):
-            panel.add_child(widget)
-        return panel
-
-    def _choice(self, names: Any, act: Callable[[str], None]) -> Any:
-        box = self._gui.Combobox()
-        for name in names:
-            box.add_item(name)
-        box.set_on_selection_changed(lambda text, _: act(text))
-        return box
-
-    def _number(self, act: Callable[[Any], None]) -> Any:
-        edit = self._gui.NumberEdit(self._gui.NumberEdit.INT)
-        edit.set_on_value_changed(act)
-        return edit
-
-    def _slider(self, low: float, high: float, act: Callable[[Any], None]) -> Any:
-        slider = self._gui.Slider(self._gui.Slider.DOUBLE)
-        slider.set_limits(low, high)
-        slider.set_on_value_changed(act)
-        return slider
-
-    def _check(self, label: str, act: Callable[[bool], object]) -> Any:
-        box = self._gui.Checkbox(label)
-        box.set_on_checked(lambda on: self._do(lambda: act(on)))
-        return box
-
-    def _button(self, label: str, act: Callable[[], object]) -> Any:
-        button = self._gui.Button(label)
-        button.vertical_padding_em = 0.1
-        button.set_on_clicked(lambda: self._do(act))
-        return button
-
-    def _toggling(self, show: str) -> Callable[[bool], object]:
-        return lambda _: self.session.toggle(show)
-
-    def _set(self, **values: Any) -> None:
-        self._do(lambda: self.session.change(**values))
 
     def _do(self, act: Callable[[], object]) -> None:
         """Say what a person did wrong, and go on."""
@@ -192,7 +114,7 @@ class Window:
         area, width = self._window.content_rect, _PANEL_EMS * self._window.theme.font_size
         left = area.get_right() - width
         self._scene.frame = self._gui.Rect(area.x, area.y, left - area.x, area.height)
-        self._panel.frame = self._gui.Rect(left, area.y, width, area.height)
+        self.panel.widget.frame = self._gui.Rect(left, area.y, width, area.height)
 
     def _post(self) -> None:
         """Ask the window's thread to draw, once for any number of changes; on any thread."""
@@ -205,7 +127,7 @@ class Window:
         if self._is_closed:
             return
         with self.session.lock:
-            self._sync()
+            self.panel.sync()
             # Labels have new lines, and what is drawn outside of an event is shown at the next.
             self._window.set_needs_layout()
             self._window.post_redraw()
@@ -216,47 +138,20 @@ class Window:
             if key == self._key:
                 return
             self._key = key
-            shown = tiles(result, state)
+            shown = tiles(result, state, columns=columns_of(len(result.items)))
         self._drawn, self._placed = shown, None
+        self._look()
+        height = 2 * self._distance * np.tan(np.radians(FIELD_OF_VIEW) / 2)
+        scale = self._scene.frame.height / height
         self._scene.scene.clear_geometry()
         for i, tile in enumerate(shown):
             for layer in tile.layers:
                 self._scene.scene.add_geometry(
-                    f"{i}/{layer.name}", _geometry(self._open3d, layer), self._material(layer)
+                    f"{i}/{layer.name}",
+                    geometry(self._open3d, layer),
+                    material(self._rendering, layer, pixels_per_unit=scale),
                 )
         self._place()
-
-    def _sync(self) -> None:
-        session, state = self.session, self.session.state
-        names = session.categories
-        if self.category.number_of_items != len(names):
-            self.category.clear_items()
-            for name in names:
-                self.category.add_item(name)
-        if names:
-            self.category.selected_text = state.category or names[0]
-        self.model.selected_text = state.model
-        self.layout.selected_text = state.layout
-        self.seed.int_value = state.seed
-        self.seed.enabled = self.new_seed.enabled = not state.locked
-        self.lock.checked = state.locked
-        self.steps.int_value = min(state.steps, MAX_STEPS)
-        self.time.double_value, self.blend.double_value = state.time, state.blend
-        self.slice.double_value = state.slice
-        self.to_seed.int_value = 0 if state.to_seed is None else state.to_seed
-        self.play.checked, self.turn.checked = session.is_playing, session.is_turning
-        for show, box in self.shows.items():
-            box.checked = show in state.show
-        result = session.result
-        if session.error:
-            self.status.text = session.error
-        elif result is not None:
-            refining = ", refining" if session.is_busy else ""
-            self.status.text = f"{result.resolution}^3 in {result.seconds:.2f} s{refining}"
-        if result is not None and result.items[0].measures is not None:
-            self.measures.text = "\n".join(result.items[0].measures.lines())
-        resolution = 128 if result is None else result.resolution
-        self.command.text_value = command(state, resolution=resolution, out="geoflow.obj")
 
     def _place(self) -> None:
         """Lay the tiles along the axes of the camera's picture, at the turntable's angle."""
@@ -276,32 +171,60 @@ class Window:
                 self._scene.scene.set_geometry_transform(f"{i}/{layer.name}", pose)
             if len(self._drawn) > 1:
                 self._labels.append(
-                    self._scene.add_3d_label(offset - 1.15 * axes[:, 1], tile.label)
+                    self._scene.add_3d_label(offset - LABEL_DROP * axes[:, 1], tile.label)
                 )
         self._scene.force_redraw()
 
-    def _material(self, layer: Layer) -> Any:
-        material = self._rendering.MaterialRecord()
-        if isinstance(layer, SegmentsLayer):
-            material.shader, material.line_width = "unlitLine", 2.0
-        elif isinstance(layer, PointsLayer):
-            material.shader = "defaultUnlit"
-            material.point_size = 6.0 if layer.name == "points" else 14.0
-        else:
-            material.shader = "defaultUnlit" if layer.is_flat else "defaultLit"
-        return material
+    def _look(self) -> None:
+        """Step back until all tiles are seen, where their number or the picture's form changed."""
+        frame, camera = self._scene.frame, self._scene.scene.camera
+        aspect = frame.width / max(frame.height, 1)
+        seen = (len(self._drawn), round(aspect, 2))
+        if seen == self._seen:
+            return
+        is_first, self._seen = self._seen is None, seen
+        self._distance = fit_distance(self._drawn, aspect=aspect)
+        reach = SPACING * len(self._drawn) + REACH
+        box = self._open3d.geometry.AxisAlignedBoundingBox([-reach] * 3, [reach] * 3)
+        away = np.asarray(camera.get_model_matrix())[:3, 3]
+        length = float(np.linalg.norm(away))
+        self._scene.setup_camera(FIELD_OF_VIEW, box, np.zeros(3))
+        place = eye(self._distance) if is_first or length < 1e-6 else away * self._distance / length
+        self._scene.look_at(np.zeros(3), place, np.array([0.0, 1.0, 0.0]))
 
-    def _look_from_front(self) -> None:
-        box = self._open3d.geometry.AxisAlignedBoundingBox([-1.2] * 3, [1.2] * 3)
-        self._scene.setup_camera(_FIELD_OF_VIEW, box, np.zeros(3))
-        self._scene.look_at(np.zeros(3), _EYE, np.array([0.0, 1.0, 0.0]))
+    def _click(self, event: Any) -> Any:
+        """Choose the shape under a click that is no drag."""
+        kinds = self._gui.MouseEvent.Type
+        if event.type == kinds.BUTTON_DOWN:
+            self._pressed = (event.x, event.y)
+        away = max(abs(event.x - self._pressed[0]), abs(event.y - self._pressed[1]))
+        if event.type == kinds.BUTTON_UP and away <= _CLICK:
+            self.click(event.x, event.y)
+        # The camera turns by the same events.
+        return self._gui.SceneWidget.EventCallbackResult.IGNORED
+
+    def click(self, x: float, y: float) -> None:
+        """Choose the shape of a layout at a pixel of the window, if there is one."""
+        if self.session.state.layout == "single":
+            return
+        frame, camera = self._scene.frame, self._scene.scene.camera
+        view, projection = camera.get_view_matrix(), camera.get_projection_matrix()
+        index = tile_at(
+            self._drawn,
+            2 * (x - frame.x) / frame.width - 1,
+            1 - 2 * (y - frame.y) / frame.height,
+            view=np.asarray(view, float),
+            projection=np.asarray(projection, float),
+        )
+        if index is not None:
+            self._do(lambda: self.session.choose(index))
 
     def _press(self, event: Any) -> bool:
         if event.type != self._gui.KeyEvent.Type.DOWN or not 0 < int(event.key) < 128:
             return False
         key = chr(int(event.key)).upper()
         if key == HELP_KEY:
-            self._help()
+            self.ask_help()
         elif key in SHORTCUTS:
             self._do(lambda: SHORTCUTS[key].act(self.session))
         else:
@@ -316,22 +239,29 @@ class Window:
             self._place()
         return self.session.is_turning or self.session.is_playing
 
-    def _help(self) -> None:
+    def ask_help(self) -> None:
+        """Show the keys."""
         self._window.show_message_box("Keys", "\n".join(help_lines()))
 
-    def _ask_open(self) -> None:
+    def ask_open(self) -> None:
+        """Ask for a mesh file, and reconstruct it."""
+
         def load(path: str) -> None:
-            mesh = trimesh.load_mesh(path)
+            try:
+                mesh = trimesh.load_mesh(path)
+            except Exception as error:  # Readers of many formats fail in as many ways.
+                raise ValueError(f"{path} cannot be read as a mesh: {error}") from error
             self.session.open_mesh(path, mesh, reconstruct=True)
 
         self._ask(self._gui.FileDialog.OPEN, "Open a mesh", load)
 
-    def _ask_export(self) -> None:
-        def save(path: str) -> None:
-            result, state = self.session.result, self.session.state
-            if result is None:
-                raise ValueError("there is no shape yet")
+    def ask_export(self) -> None:
+        """Ask for a file, and write what is on the screen by its suffix."""
+        result, state = self.session.result, self.session.state
+        if result is None:
+            raise ValueError("there is no shape yet")
 
+        def save(path: str) -> None:
             def write() -> None:
                 try:
                     export(result, state, Path(path))
@@ -345,7 +275,8 @@ class Window:
             # A film takes a while.
             threading.Thread(target=write, name="geoflow export", daemon=True).start()
 
-        self._ask(self._gui.FileDialog.SAVE, f"Export by suffix: {' '.join(EXPORTS)}", save)
+        title = f"Export by suffix: {' '.join(suffixes(result))}"
+        self._ask(self._gui.FileDialog.SAVE, title, save)
 
     def _ask(self, mode: Any, title: str, act: Callable[[str], None]) -> None:
         dialog = self._gui.FileDialog(mode, title, self._window.theme)
@@ -368,31 +299,6 @@ def show(session: Session) -> None:
     window = Window(session)
     session.start()
     window.run()
-
-
-def _geometry(open3d: Any, layer: Layer) -> Any:
-    vector, utility = open3d.utility.Vector3dVector, open3d.utility
-    colours = layer.colours / 255.0
-    if isinstance(layer, MeshLayer):
-        faces = layer.faces
-        if layer.is_flat:
-            faces = np.concatenate([faces, faces[:, ::-1]])
-        mesh = open3d.geometry.TriangleMesh(
-            vector(layer.vertices), utility.Vector3iVector(np.ascontiguousarray(faces, np.int32))
-        )
-        mesh.vertex_colors = vector(colours)
-        mesh.compute_vertex_normals()
-        return mesh
-    if isinstance(layer, PointsLayer):
-        cloud = open3d.geometry.PointCloud(vector(layer.points))
-        cloud.colors = vector(colours)
-        return cloud
-    lines = open3d.geometry.LineSet(
-        vector(layer.segments.reshape(-1, 3)),
-        utility.Vector2iVector(np.arange(2 * len(layer.segments), dtype=np.int32).reshape(-1, 2)),
-    )
-    lines.colors = vector(colours)
-    return lines
 
 
 def _about_up(degrees: float) -> Float[np.ndarray, "4 4"]:

@@ -16,7 +16,7 @@ app.run_one_tick()
 window.close()
 """
 _PROBE_SECONDS = 120.0
-_PACKAGES = "libgl1 libegl1 libgomp1 libusb-1.0-0 libgl1-mesa-dri libvulkan1 mesa-vulkan-drivers"
+PACKAGES = "libgl1 libegl1 libgomp1 libusb-1.0-0 libgl1-mesa-dri libvulkan1 mesa-vulkan-drivers"
 
 
 class DisplayUnavailableError(RuntimeError):
@@ -48,5 +48,5 @@ def check_display() -> None:
         said = (probe.stderr.strip() or probe.stdout.strip() or "it said nothing").splitlines()
         raise DisplayUnavailableError(
             f"no window: Open3D opens none ({said[-1]}); writing a picture instead; install the "
-            f"extra with pip install 'geoflow[viewer]', and on Debian: apt-get install {_PACKAGES}"
+            f"extra with pip install 'geoflow[viewer]', and on Debian: apt-get install {PACKAGES}"
         )

@@ -1,10 +1,11 @@
-"""What is on the screen as a file, by suffix: a mesh, a picture, a turntable, a page."""
+"""What is on the screen as a file, by suffix: shapes, a picture, a turntable, a page."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import trimesh
@@ -12,10 +13,11 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from geoflow.atomic import write_bytes
-from geoflow.geometry.mesh import SUFFIXES as MESH_SUFFIXES
-from geoflow_viewer.generation import Result
-from geoflow_viewer.picture import png_bytes, tile_grid
-from geoflow_viewer.scene import SPACING, Tile, assembled, solid, tiles
+from geoflow_viewer.items import Result
+from geoflow_viewer.picture import Shape, labelled_grid, png_bytes
+from geoflow_viewer.renderers import Renderer, SoftwareRenderer
+from geoflow_viewer.scene import SPACING, PointsLayer, Tile, assembled, solid, tiles
+from geoflow_viewer.shape_files import SHAPE_SUFFIXES, shape_bytes, shape_suffixes
 from geoflow_viewer.state import State
 
 _VIEWS = (35.0, 0.0, 125.0)
@@ -23,40 +25,49 @@ _TURN_FRAMES, _FRAMES_PER_SECOND = 36, 18
 _TILE, _TURN_TILE = 320, 240
 _PAGE_LIGHT = np.array([0.75, 0.75, 0.75, 1.0])
 
+Write: TypeAlias = Callable[[Result, State, Renderer], bytes]
 
-def export_bytes(result: Result, state: State, suffix: str) -> bytes:
+
+def export_bytes(
+    result: Result, state: State, suffix: str, *, renderer: Renderer | None = None
+) -> bytes:
     """The content of a file.
 
-    A mesh's file has the shapes; pictures, films and pages have what the state shows. Of several
-    shapes a mesh's file has all, side by side.
+    A shape's file has all of the shape; pictures, films and pages have what the state shows. Of
+    several shapes a file has all, side by side.
 
     Args:
         result: shapes.
         state: what is shown of them.
         suffix: with its dot, in lower case.
+        renderer: who draws pictures and films; default: the software.
 
     Raises:
-        ValueError: for a suffix that is not in EXPORTS, or a scene with nothing in it.
-        RuntimeError: for a film without its package.
+        ValueError: for a suffix that these shapes cannot have, or a scene with nothing in it.
+        RuntimeError: for a film, a surface of points or a renderer without its package.
     """
-    if suffix not in EXPORTS:
-        raise ValueError(f"suffix must be one of {', '.join(EXPORTS)}, got {suffix!r}")
-    return EXPORTS[suffix](result, state)
+    if suffix not in suffixes(result):
+        raise ValueError(f"suffix must be one of {', '.join(suffixes(result))}, got {suffix!r}")
+    return EXPORTS[suffix](result, state, renderer or SoftwareRenderer())
 
 
-def export(result: Result, state: State, path: Path) -> None:
+def export(result: Result, state: State, path: Path, *, renderer: Renderer | None = None) -> None:
     """Write `export_bytes` to a file; it appears whole or keeps its old content."""
-    write_bytes(path, export_bytes(result, state, path.suffix.lower()))
+    write_bytes(path, export_bytes(result, state, path.suffix.lower(), renderer=renderer))
 
 
-def turntable(shown: Sequence[Tile], *, frames: int) -> list[UInt8[np.ndarray, "h w 3"]]:
+def suffixes(result: Result) -> tuple[str, ...]:
+    """Suffixes that these shapes can be written with."""
+    shapes = shape_suffixes(result)
+    return tuple(s for s in EXPORTS if s in shapes or s not in SHAPE_SUFFIXES)
+
+
+def turntable(
+    shown: Sequence[Tile], *, frames: int, renderer: Renderer | None = None
+) -> list[UInt8[np.ndarray, "h w 3"]]:
     """Pictures from all sides, the first from 35 degrees; the last is followed by the first."""
-    drawn = _drawn(shown)
-    columns = _columns(shown)
-    return [
-        tile_grid(drawn, columns=columns, size=_TURN_TILE, azimuth=35.0 + 360.0 * i / frames)
-        for i in range(frames)
-    ]
+    azimuths = [_VIEWS[0] + 360.0 * i / frames for i in range(frames)]
+    return _sheets(shown, azimuths, _TURN_TILE, renderer or SoftwareRenderer())
 
 
 def page(shown: Sequence[Tile]) -> bytes:
@@ -82,37 +93,20 @@ def page(shown: Sequence[Tile]) -> bytes:
     return scene_to_html(scene).encode()
 
 
-def _mesh(file_type: str) -> Callable[[Result, State], bytes]:
-    def write(result: Result, state: State) -> bytes:
-        shown = [item for item in result.items if item.mesh is not None]
-        if len(shown) == 1 and shown[0].mesh is not None:
-            whole = shown[0].mesh
-        else:
-            whole = trimesh.util.concatenate(
-                [
-                    item.mesh.copy().apply_translation([SPACING * i, 0, 0])
-                    for i, item in enumerate(shown)
-                    if item.mesh is not None
-                ]
-            )
-        content = whole.export(file_type=file_type)
-        return content.encode() if isinstance(content, str) else bytes(content)
-
-    return write
+def _shape(suffix: str) -> Write:
+    return lambda result, state, renderer: shape_bytes(result, suffix)
 
 
-def _png(result: Result, state: State) -> bytes:
+def _png(result: Result, state: State, renderer: Renderer) -> bytes:
     shown = tiles(result, state)
-    drawn = _drawn(shown)
-    if len(drawn) == 1:
-        # One shape alone is seen from three sides.
-        views = [tile_grid(drawn, columns=1, size=_TILE, azimuth=a) for a in _VIEWS]
-        return png_bytes(np.concatenate(views, axis=1))
-    return png_bytes(tile_grid(drawn, columns=_columns(shown), size=_TILE))
+    # One shape alone is seen from three sides.
+    azimuths = _VIEWS if len(shown) == 1 else _VIEWS[:1]
+    return png_bytes(np.concatenate(_sheets(shown, azimuths, _TILE, renderer), axis=1))
 
 
-def _gif(result: Result, state: State) -> bytes:
-    first, *others = map(Image.fromarray, turntable(tiles(result, state), frames=_TURN_FRAMES))
+def _gif(result: Result, state: State, renderer: Renderer) -> bytes:
+    frames = turntable(tiles(result, state), frames=_TURN_FRAMES, renderer=renderer)
+    first, *others = map(Image.fromarray, frames)
     content = io.BytesIO()
     duration = 1000 // _FRAMES_PER_SECOND
     first.save(
@@ -121,7 +115,7 @@ def _gif(result: Result, state: State) -> bytes:
     return content.getvalue()
 
 
-def _mp4(result: Result, state: State) -> bytes:
+def _mp4(result: Result, state: State, renderer: Renderer) -> bytes:
     try:
         import av  # noqa: F401  imageio's writer, which it imports late
         import imageio.v3 as imageio
@@ -129,7 +123,7 @@ def _mp4(result: Result, state: State) -> bytes:
         raise RuntimeError(
             f"no film: {error}; install the extra with pip install 'geoflow[viewer]', or write .gif"
         ) from error
-    frames = np.stack(turntable(tiles(result, state), frames=_TURN_FRAMES))
+    frames = np.stack(turntable(tiles(result, state), frames=_TURN_FRAMES, renderer=renderer))
     # The codec wants even edges.
     even = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
     film: bytes = imageio.imwrite(
@@ -138,28 +132,35 @@ def _mp4(result: Result, state: State) -> bytes:
     return film
 
 
-def _page(result: Result, state: State) -> bytes:
+def _page(result: Result, state: State, renderer: Renderer) -> bytes:
     return page(tiles(result, state))
 
 
-def _drawn(shown: Sequence[Tile]) -> list[tuple[str, trimesh.Trimesh | None]]:
-    return [
-        (
-            tile.label,
-            trimesh.util.concatenate([solid(layer) for layer in tile.layers])
-            if tile.layers
-            else None,
-        )
-        for tile in shown
-    ]
+def _sheets(
+    shown: Sequence[Tile], azimuths: Sequence[float], size: int, renderer: Renderer
+) -> list[UInt8[np.ndarray, "h w 3"]]:
+    """A labelled picture of all tiles from each side."""
+    labels, columns = [tile.label for tile in shown], _columns(shown)
+    rows = renderer.views([_drawn(tile) for tile in shown], azimuths, size=size)
+    return [labelled_grid(labels, row, columns=columns) for row in rows]
+
+
+def _drawn(tile: Tile) -> Shape | None:
+    """A tile as one shape: points alone stay points."""
+    if not tile.layers:
+        return None
+    first, *others = tile.layers
+    if isinstance(first, PointsLayer) and first.name == "points" and not others:
+        return trimesh.PointCloud(first.points, colors=first.colours)
+    return trimesh.util.concatenate([solid(layer) for layer in tile.layers])
 
 
 def _columns(shown: Sequence[Tile]) -> int:
     return len({tile.column for tile in shown})
 
 
-EXPORTS: dict[str, Callable[[Result, State], bytes]] = {
-    **{suffix: _mesh(suffix[1:]) for suffix in MESH_SUFFIXES},
+EXPORTS: dict[str, Write] = {
+    **{suffix: _shape(suffix) for suffix in SHAPE_SUFFIXES},
     ".png": _png,
     ".gif": _gif,
     ".mp4": _mp4,

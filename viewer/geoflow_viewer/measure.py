@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import trimesh
+from jaxtyping import Float
 
 from geoflow.geometry.mesh import Summary, summarise
 
@@ -34,7 +35,30 @@ class Measures:
         ]
 
 
+@dataclass(frozen=True)
+class CloudMeasures:
+    """Extents of the bounding box along x, y and z, and the number of points."""
+
+    extents: tuple[float, float, float]
+    points: int
+
+    def lines(self) -> list[str]:
+        """For people. Points enclose nothing."""
+        width, height, depth = self.extents
+        return [
+            f"bounding box {width:.3f} by {height:.3f} by {depth:.3f}",
+            "volume: none, points have no surface",
+            f"{self.points} points",
+        ]
+
+
 def measure(mesh: trimesh.Trimesh) -> Measures:
     """Measure a mesh."""
     width, height, depth = np.ptp(mesh.bounds, axis=0).tolist()
     return Measures((width, height, depth), float(mesh.area), summarise(mesh))
+
+
+def measure_cloud(points: Float[np.ndarray, "n 3"]) -> CloudMeasures:
+    """Measure a cloud."""
+    width, height, depth = np.ptp(points, axis=0).tolist()
+    return CloudMeasures((width, height, depth), len(points))

@@ -10,7 +10,8 @@ from typing import Any
 import trimesh
 
 from geoflow_viewer.command import command
-from geoflow_viewer.export import EXPORTS, export_bytes
+from geoflow_viewer.export import EXPORTS, export_bytes, suffixes
+from geoflow_viewer.items import RUNGS
 from geoflow_viewer.session import Session
 from geoflow_viewer.shortcuts import HELP_KEY, SHORTCUTS, help_lines
 from geoflow_viewer.state import LAYOUTS, MAX_SEED, MAX_STEPS, SHOWS, parts
@@ -22,6 +23,9 @@ _SHOW_LABELS = {
     "latent": "Latent vectors",
     "slice": "Slice of the distance",
 }
+
+# The slice has a box, and a slider of its place.
+_BOXES = {f"show {show}": show for show in SHOWS}
 
 
 class Panel:
@@ -57,6 +61,13 @@ class Panel:
             self._synced[name] = value
             if control.value != value:
                 control.value = value
+        possible = self._session.shows
+        for show in SHOWS:
+            self._controls[f"show {show}"].visible = show in possible
+        self._controls["slice"].visible = "slice" in possible
+        formats = self._formats()
+        if tuple(self._suffix.options) != formats:
+            self._suffix.options = formats
         self._seed.disabled = state.locked
         self._play.value = self._session.is_playing
         self._turn.value = self._session.is_turning
@@ -102,7 +113,10 @@ class Panel:
         gui, state = self._gui, self._session.state
         with gui.add_folder("Look"):
             for show in SHOWS:
-                self._control(show, gui.add_checkbox(_SHOW_LABELS[show], show in state.show))
+                self._control(
+                    f"show {show}",
+                    gui.add_checkbox(_SHOW_LABELS[show], show in self._session.shown),
+                )
             self._control("slice", gui.add_slider("Slice at x", -1.0, 1.0, 0.02, state.slice))
             self._turn = gui.add_checkbox("Turntable", False)
             self._turn.on_update(lambda _: self._guard(self._set_turning))
@@ -150,10 +164,10 @@ class Panel:
     def _apply(self, name: str, value: Any) -> None:
         if value == self._shown(name):
             return
-        if name in SHOWS:
-            self._session.toggle(name)
+        if name in _BOXES:
+            self._session.toggle(_BOXES[name])
             # The last thing shown stays, and its box ticked.
-            self._controls[name].value = name in self._session.state.show
+            self._controls[name].value = self._shown(name)
         elif name == "steps":
             self._session.change(steps=int(value), ode=False)
         elif name == "to_seed":
@@ -200,6 +214,10 @@ class Panel:
             self._file_name(), export_bytes(result, state, suffix), save_immediately=True
         )
 
+    def _formats(self) -> tuple[str, ...]:
+        result = self._session.result
+        return tuple(EXPORTS) if result is None else suffixes(result)
+
     def _file_name(self) -> str:
         return f"geoflow{self._suffix.value}"
 
@@ -224,7 +242,7 @@ class Panel:
             return f"**{html.escape(session.error)}**"
         if session.result is None:
             return "generating"
-        made = f"{session.result.resolution}³ in {session.result.seconds:.2f} s"
+        made = f"{session.result.detail} in {session.result.seconds:.2f} s"
         return made + (", refining" if session.is_busy else "")
 
     def _measures_text(self) -> str:
@@ -235,11 +253,13 @@ class Panel:
         return f'<div style="padding:0 0.8em 0.5em;font-size:0.85em">{lines}</div>'
 
     def _command_text(self) -> str:
-        result = self._session.result
+        session, result = self._session, self._session.result
         line = command(
-            self._session.state,
-            resolution=128 if result is None else result.resolution,
+            session.state,
+            rung=RUNGS[1] if result is None else result.rung,
             out=self._file_name(),
+            kind=session.kind,
+            shows=session.shows,
         )
         safe = html.escape(line, quote=True)
         return (
@@ -252,8 +272,8 @@ class Panel:
     def _shown(self, name: str) -> Any:
         """What a control shows of the state."""
         state = self._session.state
-        if name in SHOWS:
-            return name in state.show
+        if name in _BOXES:
+            return _BOXES[name] in self._session.shown
         value = getattr(state, name)
         if name == "steps":
             return min(value, MAX_STEPS)

@@ -18,10 +18,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from geoflow.atomic import write_bytes
 from geoflow_viewer.point_picture import render_points
-from geoflow_viewer.projection import COLOUR, SUPERSAMPLING, project, shrink, view_rotation
+from geoflow_viewer.projection import COLOUR, EXTENT, SUPERSAMPLING, project, shrink, view_rotation
 
 _SUN = np.array([0.35, 0.85, 0.55]) / np.linalg.norm([0.35, 0.85, 0.55])
 _LABEL_HEIGHT = 22
+ELEVATION = 22.0
+"""Degrees above the horizon, of pictures that say nothing else."""
 
 Mesh: TypeAlias = trimesh.Trimesh
 Shape: TypeAlias = trimesh.Trimesh | trimesh.PointCloud
@@ -32,8 +34,8 @@ def render_mesh(
     *,
     size: int = 200,
     azimuth: float = 35.0,
-    elevation: float = 22.0,
-    extent: float = 1.25,
+    elevation: float = ELEVATION,
+    extent: float = EXTENT,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Orthographic view of a mesh, +Y up, on white; an empty tile for None.
 
@@ -79,12 +81,15 @@ def render_mesh(
 
 
 def render(
-    shape: Shape | None, *, size: int = 200, azimuth: float = 35.0, elevation: float = 22.0
+    shape: Shape | None, *, size: int = 200, azimuth: float = 35.0, elevation: float = ELEVATION
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The picture of a mesh or a cloud; an empty tile for None."""
     if isinstance(shape, trimesh.PointCloud):
-        points = np.asarray(shape.vertices)
-        return render_points(points, size=size, azimuth=azimuth, elevation=elevation)
+        points, own = np.asarray(shape.vertices), shape.colors
+        colours = np.asarray(own)[:, :3] / 255.0 if len(own) else None
+        return render_points(
+            points, size=size, azimuth=azimuth, elevation=elevation, colours=colours
+        )
     return render_mesh(shape, size=size, azimuth=azimuth, elevation=elevation)
 
 
@@ -128,15 +133,25 @@ def tile_grid(
     columns: int,
     size: int = 240,
     azimuth: float = 35.0,
-    elevation: float = 22.0,
+    elevation: float = ELEVATION,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Labelled pictures of meshes in rows of `columns`, all seen from the same side."""
-    rows, height = -(-len(tiles) // columns), size + _LABEL_HEIGHT
+    """Labelled pictures of shapes in rows of `columns`, all seen from the same side."""
+    pictures = [
+        render(shape, size=size, azimuth=azimuth, elevation=elevation) for _, shape in tiles
+    ]
+    return labelled_grid([label for label, _ in tiles], pictures, columns=columns)
+
+
+def labelled_grid(
+    labels: Sequence[str], pictures: Sequence[UInt8[np.ndarray, "t t 3"]], *, columns: int
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Square pictures in rows of `columns`, each below its label."""
+    size = len(pictures[0])
+    rows, height = -(-len(pictures) // columns), size + _LABEL_HEIGHT
     sheet = Image.new("RGB", (columns * size, rows * height), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
-    for i, (label, shape) in enumerate(tiles):
+    for i, (label, picture) in enumerate(zip(labels, pictures, strict=True)):
         left, top = i % columns * size, i // columns * height
-        picture = render(shape, size=size, azimuth=azimuth, elevation=elevation)
         sheet.paste(Image.fromarray(picture), (left, top + _LABEL_HEIGHT))
         draw.text((left + 6, top + 4), label, fill=(60, 60, 60), font=font)
     return np.asarray(sheet)

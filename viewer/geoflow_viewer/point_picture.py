@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from geoflow_viewer.projection import COLOUR, SUPERSAMPLING, project, shrink, view_rotation
+from geoflow_viewer.projection import COLOUR, EXTENT, SUPERSAMPLING, project, shrink, view_rotation
 
 # Discs of far points are paler, down to this share of the colour.
 _FAR = 0.45
@@ -17,8 +17,9 @@ def render_points(
     size: int = 200,
     azimuth: float = 35.0,
     elevation: float = 22.0,
-    extent: float = 1.25,
+    extent: float = EXTENT,
     radius: float = 0.012,
+    colours: Float[np.ndarray, "n 3"] | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Orthographic view of points, +Y up, on white; an empty tile for None.
 
@@ -29,6 +30,7 @@ def render_points(
         elevation: degrees above the horizon.
         extent: half edge of the picture in the points' units.
         radius: of a point's disc, in the points' units.
+        colours: of the points, in [0, 1]; default: blue.
     """
     pixels = size * SUPERSAMPLING
     image = np.ones((pixels * pixels, 3))
@@ -43,7 +45,9 @@ def render_points(
         inside = (column >= 0) & (column < pixels) & (row >= 0) & (row < pixels)
         index = (row * pixels + column)[inside]
         near = np.clip((depth + 1) / 2, 0, 1)
-        shade = 1 - (1 - COLOUR) * (_FAR + (1 - _FAR) * near)[:, None]
+        shade = (
+            1 - (1 - (COLOUR if colours is None else colours)) * (_FAR + (1 - _FAR) * near)[:, None]
+        )
         depths = np.repeat(depth, len(offsets))[inside]
         # Sorted from far to near, the last write to a pixel is the nearest disc's.
         order = np.argsort(depths, kind="stable")

@@ -8,7 +8,9 @@ from jaxtyping import Float, UInt8
 SUPERSAMPLING = 2
 COLOUR = np.array([0.46, 0.60, 0.86])
 """Of shapes that bring none."""
-_MARGIN = 0.92
+MARGIN = 0.92
+EXTENT = 1.25
+"""Half edge of a picture in the shapes' units, before its margin."""
 
 
 def view_rotation(azimuth: float, elevation: float) -> Float[np.ndarray, "3 3"]:
@@ -24,7 +26,7 @@ def project(
 ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
     """Columns and rows of points in a square picture of half edge `extent`, and their nearness."""
     turned = points @ view.T
-    return (turned[:, :2] * [1, -1] * _MARGIN / extent + 1) * 0.5 * pixels, turned[:, 2]
+    return (turned[:, :2] * [1, -1] * MARGIN / extent + 1) * 0.5 * pixels, turned[:, 2]
 
 
 def shrink(image: Float[np.ndarray, "p 3"], size: int) -> UInt8[np.ndarray, "h w 3"]:

@@ -11,11 +11,13 @@ import trimesh
 from jaxtyping import Float, Float32, Int, UInt8
 
 from geoflow.geometry.mesh import simplify_mesh
-from geoflow_viewer.generation import SLICE_BOUND, Item, Result
-from geoflow_viewer.state import State
+from geoflow_viewer.items import SLICE_BOUND, Item, Result
+from geoflow_viewer.state import State, visible
 
 SPACING = 2.4
-"""Between the centres of neighbouring shapes."""
+"""Between the centres of neighbouring shapes in a row."""
+ROW_SPACING = 2.8
+"""Between rows: labels stand between them."""
 BLUE, INK = (117, 153, 219), (45, 55, 80)
 _NUM_POINTS = 4096
 _WIRE_FACES = 1500
@@ -77,13 +79,20 @@ class Tile:
 
         Every tile then shows its shape from the same side, however the camera turns.
         """
-        return SPACING * (self.column * right + self.row * up)
+        return SPACING * self.column * right + ROW_SPACING * self.row * up
 
 
-def tiles(result: Result, state: State) -> list[Tile]:
-    """Everything to draw, in a grid about the origin; `state` says what is shown."""
+def tiles(result: Result, state: State, *, columns: int | None = None) -> list[Tile]:
+    """Everything to draw, in a grid about the origin.
+
+    Args:
+        result: shapes.
+        state: what is shown of them.
+        columns: of the grid; default: one row of up to four shapes, else three columns.
+    """
     count = len(result.items)
-    columns = count if count <= 4 else 3
+    if columns is None:
+        columns = count if count <= 4 else 3
     rows = -(-count // columns)
     return [
         Tile(
@@ -97,10 +106,11 @@ def tiles(result: Result, state: State) -> list[Tile]:
 
 
 def layers(item: Item, state: State) -> list[Layer]:
-    """The layers of one shape that a state shows; none where there is nothing to show."""
+    """The layers of one shape that a state shows, or of its own form; none where it is empty."""
     found: list[Layer] = []
-    mesh, cut = item.mesh, "slice" in state.show and item.slice is not None
-    if mesh is not None and "mesh" in state.show:
+    show = visible(state.show, item.shows)
+    mesh, cut = item.mesh, "slice" in show
+    if mesh is not None and "mesh" in show:
         shown = mesh
         if cut:
             # Half of the surface is taken away: the slice lies within the shape.
@@ -109,13 +119,12 @@ def layers(item: Item, state: State) -> list[Layer]:
             shown.remove_unreferenced_vertices()
         if len(shown.faces):
             found.append(mesh_layer("mesh", shown))
-    if mesh is not None and "wireframe" in state.show:
+    if mesh is not None and "wireframe" in show:
         found.append(_wireframe(mesh))
-    if mesh is not None and "points" in state.show:
-        points, _ = trimesh.sample.sample_surface(mesh, _NUM_POINTS, seed=0)
-        shade = np.clip((np.asarray(points)[:, 1] + 1) / 2, 0, 1)
-        found.append(PointsLayer("points", np.asarray(points), _ramp(shade), _POINT_RADIUS))
-    if item.latent is not None and "latent" in state.show:
+    if "points" in show:
+        points, colours = _points(item)
+        found.append(PointsLayer("points", points, colours, _POINT_RADIUS))
+    if item.latent is not None and "latent" in show:
         place = _LATENT_SCALE * item.latent
         token = np.arange(len(place)) / max(len(place) - 1, 1)
         found.append(PointsLayer("latent", place, _ramp(token), _LATENT_RADIUS))
@@ -199,6 +208,21 @@ def assembled(shown: Sequence[Tile]) -> trimesh.Trimesh:
 def without_layers(tile: Tile, names: set[str]) -> Tile:
     """The tile with some layers left out."""
     return replace(tile, layers=tuple(layer for layer in tile.layers if layer.name not in names))
+
+
+def _points(item: Item) -> tuple[Float[np.ndarray, "n 3"], Colours]:
+    """Points of a cloud, or of a mesh's surface; in their own colours, or by height."""
+    if item.cloud is not None:
+        points = item.cloud[:, :3]
+        if "color" in item.channels:
+            first = 3 * item.channels.index("color")
+            own = item.cloud[:, first : first + 3].clip(0, 1)
+            return points, (255 * own).round().astype(np.uint8)
+    else:
+        assert item.mesh is not None
+        drawn, _ = trimesh.sample.sample_surface(item.mesh, _NUM_POINTS, seed=0)
+        points = np.asarray(drawn)
+    return points, _ramp(np.clip((points[:, 1] + 1) / 2, 0, 1))
 
 
 def _wireframe(mesh: trimesh.Trimesh) -> SegmentsLayer:

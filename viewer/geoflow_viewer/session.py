@@ -15,8 +15,10 @@ from typing import Any
 import trimesh
 
 from geoflow.geometry.mesh import normalise_mesh
-from geoflow_viewer.generation import RESOLUTIONS, Models, Result, generate
-from geoflow_viewer.state import MAX_SEED, State, parts
+from geoflow_viewer.generation import generate
+from geoflow_viewer.items import RUNGS, Result, Rung
+from geoflow_viewer.models import Models
+from geoflow_viewer.state import MAX_SEED, OPENED_SHOWS, SHOWS, State, parts, visible
 from geoflow_viewer.worker import Request, Ticket, Worker
 
 _UNDO_DEPTH = 100
@@ -32,12 +34,12 @@ class Session:
     """State, what it last looked like, and everything a person can do.
 
     Args:
-        models: generators by name.
+        models: models by name.
         state: the first state.
         meshes: opened meshes by name, in normalised units.
         rest: seconds without an event before the result is refined.
         draw_seed: where new seeds come from.
-        resolutions: the ladder of refinement.
+        rungs: the ladder of refinement.
 
     Attributes:
         state: what is asked for.
@@ -58,7 +60,7 @@ class Session:
         meshes: Mapping[str, trimesh.Trimesh] | None = None,
         rest: float = 0.35,
         draw_seed: Callable[[], int] = lambda: secrets.randbelow(MAX_SEED + 1),
-        resolutions: tuple[int, ...] = RESOLUTIONS,
+        rungs: tuple[Rung, ...] = RUNGS,
     ) -> None:
         self.models = models
         self.state = state or State()
@@ -72,7 +74,7 @@ class Session:
         self._direction = 1.0
         self._rest = rest
         self._draw_seed = draw_seed
-        self._resolutions = resolutions
+        self._rungs = rungs
         self._meshes = dict(meshes or {})
         self._past: list[State] = []
         self._future: list[State] = []
@@ -85,10 +87,29 @@ class Session:
         """What the model can make; nothing before it is loaded."""
         return self.models.categories(self.state.model)
 
+    @property
+    def kind(self) -> str:
+        """Representation of the model; sdf before it is loaded."""
+        return self.models.kind(self.state.model)
+
+    @property
+    def shows(self) -> tuple[str, ...]:
+        """What can be drawn of the shapes that are asked for."""
+        state, made = self.state, self.models.shows(self.state.model)
+        if state.mesh is None:
+            return made
+        possible = {*OPENED_SHOWS, *(made if state.reconstruct else ())}
+        return tuple(show for show in SHOWS if show in possible)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """What is drawn of them."""
+        return visible(self.state.show, self.shows)
+
     def start(self) -> None:
         """Ask for the first shapes."""
         with self.lock:
-            self._request(self._resolutions)
+            self._request(self._rungs)
         self._tell()
 
     def close(self) -> bool:
@@ -155,9 +176,11 @@ class Session:
         """Draw a thing, or draw it no longer; the last one stays.
 
         Raises:
-            ValueError: for a thing that a state cannot show.
+            ValueError: for a thing that these shapes do not have.
         """
-        now = self.state.show
+        if show not in self.shows:
+            raise ValueError(f"there is no {show} here, only {', '.join(self.shows)}")
+        now = self.shown
         wanted = tuple(s for s in now if s != show) if show in now else (*now, show)
         if wanted:
             self.change(show=wanted)
@@ -236,19 +259,17 @@ class Session:
         before, self.state = self.state, wanted
         shown = self.result
         if shown is None or not wanted.generates_like(shown.state):
-            self._request(self._resolutions)
+            self._request(self._rungs)
         elif wanted.needs_field_of(shown.state) or not wanted.generates_like(before):
             # The shown shapes are the wanted ones: they need not become coarse again.
-            finer = tuple(r for r in self._resolutions if r >= shown.resolution)
-            self._request(finer or self._resolutions[-1:])
+            finer = tuple(rung for rung in self._rungs if rung >= shown.rung)
+            self._request(finer or self._rungs[-1:])
 
-    def _request(self, resolutions: tuple[int, ...]) -> None:
+    def _request(self, rungs: tuple[Rung, ...]) -> None:
         state, meshes = self.state, dict(self._meshes)
 
         def stages(ticket: Ticket) -> Iterator[Result]:
-            return generate(
-                state, self.models, meshes, ticket, resolutions=resolutions, rest=self._rest
-            )
+            return generate(state, self.models, meshes, ticket, rungs=rungs, rest=self._rest)
 
         self.is_busy = True
         self._worker.submit(Request(stages, self._deliver, self._fail, self._finish))

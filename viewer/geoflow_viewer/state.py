@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 SHOWS = ("mesh", "wireframe", "points", "latent", "slice")
+OPENED_SHOWS = ("mesh", "wireframe", "points")
+"""What can be drawn of a mesh that no model made."""
 LAYOUTS = ("single", "variations", "compare")
 COMPARED_STEPS = (1, 2, 4, 50)
 NUM_VARIATIONS = 9
@@ -122,6 +124,11 @@ def parts(state: State) -> list[tuple[str, State]]:
             for steps in COMPARED_STEPS
         ]
     return [(label_of_steps(state.steps, ode=state.ode), alone)]
+
+
+def visible(show: tuple[str, ...], possible: tuple[str, ...]) -> tuple[str, ...]:
+    """What is drawn of a shape: what is wanted of it and possible, else its own form, the first."""
+    return tuple(s for s in show if s in possible) or possible[:1]
 
 
 def label_of_steps(steps: int, *, ode: bool) -> str:

@@ -1,0 +1,102 @@
+"""Pictures by Open3D's renderer, without a display, in a process of their own.
+
+A driver that is missing ends the process that asks for it, so another one asks.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from jaxtyping import UInt8
+
+from geoflow_viewer.display import PACKAGES
+from geoflow_viewer.picture import ELEVATION, Shape
+from geoflow_viewer.projection import COLOUR, view_rotation
+
+_PROGRAM = "geoflow_viewer.offscreen_program"
+_START_SECONDS, _PICTURE_SECONDS = 180.0, 20.0
+
+
+class OffscreenUnavailableError(RuntimeError):
+    """Open3D cannot draw here."""
+
+
+class Open3DRenderer:
+    """Pictures of Open3D's off-screen renderer, as the software ones stand and are coloured."""
+
+    def check(self) -> None:
+        """Return where a picture can be drawn.
+
+        Raises:
+            OffscreenUnavailableError: without Open3D, or without its drivers.
+        """
+        self.views([trimesh.creation.box()], [0.0], size=8)
+
+    def views(
+        self,
+        shapes: Sequence[Shape | None],
+        azimuths: Sequence[float],
+        *,
+        size: int,
+        elevation: float = ELEVATION,
+    ) -> list[list[UInt8[np.ndarray, "h w 3"]]]:
+        """A row of square pictures, one for each shape, for each azimuth.
+
+        Raises:
+            OffscreenUnavailableError: without Open3D, or without its drivers.
+        """
+        arrays: dict[str, np.ndarray] = {
+            "count": np.array(len(shapes)),
+            "size": np.array(size),
+            "views": np.stack([view_rotation(azimuth, elevation) for azimuth in azimuths]),
+        }
+        for i, shape in enumerate(shapes):
+            if shape is not None:
+                arrays |= {f"{name}{i}": array for name, array in _arrays(shape).items()}
+        pictures = _run(arrays, _START_SECONDS + _PICTURE_SECONDS * len(shapes) * len(azimuths))
+        return [list(row) for row in pictures]
+
+
+def _arrays(shape: Shape) -> dict[str, np.ndarray]:
+    vertices = np.asarray(shape.vertices, np.float64)
+    if isinstance(shape, trimesh.PointCloud):
+        own = shape.colors if len(shape.colors) else None
+        found = {"vertices": vertices}
+    else:
+        own = shape.visual.vertex_colors if shape.visual.kind == "vertex" else None
+        found = {"vertices": vertices, "faces": np.asarray(shape.faces, np.int32)}
+    colours = COLOUR if own is None else np.asarray(own)[:, :3] / 255.0
+    return found | {"colours": np.broadcast_to(colours, vertices.shape)}
+
+
+def _run(arrays: dict[str, np.ndarray], seconds: float) -> UInt8[np.ndarray, "v s h w 3"]:
+    with tempfile.TemporaryDirectory() as folder:
+        given, made = Path(folder, "scene.npz"), Path(folder, "pictures.npy")
+        np.savez(given, **arrays)  # type: ignore[arg-type]
+        try:
+            done = subprocess.run(
+                [sys.executable, "-W", "ignore", "-m", _PROGRAM, given, made],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                capture_output=True, text=True, timeout=seconds, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise _unavailable(f"it drew nothing in {seconds:.0f} s") from error
+        if done.returncode != 0 or not made.is_file():
+            said = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+            raise _unavailable(said)
+        pictures: np.ndarray = np.load(made)
+        return pictures
+
+
+def _unavailable(reason: str) -> OffscreenUnavailableError:
+    return OffscreenUnavailableError(
+        f"Open3D's renderer does not work here ({reason}); install the extra with pip install "
+        f"'geoflow[viewer]', and on Debian: apt-get install {PACKAGES}"
+    )

@@ -1,0 +1,100 @@
+"""The process in which Open3D draws: `python -m geoflow_viewer.offscreen_program SCENE PICTURES`.
+
+SCENE is an .npz file with `count` shapes (vertices, colours, faces where it is a mesh), rotations
+of the views and the size of a picture; PICTURES the .npy file to write.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from geoflow_viewer.projection import EXTENT, MARGIN, SUPERSAMPLING
+
+_DISTANCE = 5.0
+_SUN = -np.array([0.35, 0.85, 0.55], np.float32)
+_SKY, _SUNLIGHT = 20_000, 45_000
+_POINT_SIZE = 0.024
+
+
+def draw(scene: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "v s h w 3"]:
+    """Pictures of every shape from every side."""
+    import open3d
+    from open3d.visualization import rendering
+
+    open3d.utility.set_verbosity_level(open3d.utility.VerbosityLevel.Error)
+    size, views = int(scene["size"]), scene["views"]
+    pixels, half = size * SUPERSAMPLING, EXTENT / MARGIN
+    renderer = rendering.OffscreenRenderer(pixels, pixels)
+    stage = renderer.scene
+    stage.set_background([1.0, 1.0, 1.0, 1.0])
+    stage.set_lighting(rendering.Open3DScene.LightingProfile.SOFT_SHADOWS, _SUN)
+    stage.scene.set_indirect_light_intensity(_SKY)
+    stage.scene.set_sun_light(_SUN, [1.0, 1.0, 1.0], _SUNLIGHT)
+    pictures = np.full((len(views), int(scene["count"]), size, size, 3), 255, np.uint8)
+    for i in range(pictures.shape[1]):
+        if f"vertices{i}" not in scene:
+            continue
+        stage.clear_geometry()
+        shape, material = _geometry(open3d, rendering, scene, i, pixels / (2 * half))
+        stage.add_geometry("shape", shape, material)
+        for view, picture in zip(views, pictures[:, i], strict=True):
+            stage.camera.look_at(np.zeros(3), _DISTANCE * view[2], view[1])
+            stage.camera.set_projection(
+                rendering.Camera.Projection.Ortho, -half, half, -half, half, 0.1, 2 * _DISTANCE
+            )
+            image = np.asarray(renderer.render_to_image()).astype(np.float64)
+            depth = np.asarray(renderer.render_to_depth_image())
+            picture[:] = _on_white(image, depth, size)
+    return pictures
+
+
+def _geometry(
+    open3d: Any, rendering: Any, scene: Mapping[str, np.ndarray], index: int, pixels_per_unit: float
+) -> tuple[Any, Any]:
+    vector, material = open3d.utility.Vector3dVector, rendering.MaterialRecord()
+    vertices = vector(scene[f"vertices{index}"])
+    # The engine computes in linear light.
+    colours = vector(np.ascontiguousarray(scene[f"colours{index}"]) ** 2.2)
+    if f"faces{index}" not in scene:
+        cloud = open3d.geometry.PointCloud(vertices)
+        cloud.colors = colours
+        material.shader = "defaultUnlit"
+        material.point_size = max(_POINT_SIZE * pixels_per_unit, 1.0)
+        return cloud, material
+    faces = open3d.utility.Vector3iVector(scene[f"faces{index}"])
+    mesh = open3d.geometry.TriangleMesh(vertices, faces)
+    mesh.vertex_colors = colours
+    mesh.compute_vertex_normals()
+    material.shader, material.base_roughness = "defaultLit", 0.8
+    return mesh, material
+
+
+def _on_white(
+    image: Float[np.ndarray, "p p 3"], depth: Float[np.ndarray, "p p"], size: int
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The engine's tone of white is taken for white, and supersampling away."""
+    behind = depth >= 1.0
+    if behind.any():
+        image = image * 255.0 / np.maximum(np.median(image[behind], axis=0), 1.0)
+        image[behind] = 255.0
+    square = image.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING, 3).mean((1, 3))
+    shrunk: np.ndarray = square.clip(0, 255).round().astype(np.uint8)
+    return shrunk
+
+
+def main(given: str, made: str) -> None:
+    """Draw a file of a scene, and leave without taking the engine down, which may abort."""
+    with np.load(given) as scene:
+        np.save(made, draw(dict(scene)))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,226 @@
+"""How each kind of model makes shapes of a state: meshes, clouds, points of one surface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+import trimesh
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from geoflow.distribution import GeometryDistribution
+from geoflow.generator import Generator
+from geoflow.geometry.extraction import EmptySurfaceError
+from geoflow.latent_generator import LatentGenerator
+from geoflow.point_generator import PointGenerator
+from geoflow.seeds import great_circle
+from geoflow_viewer.items import SLICE_BOUND, Item, Rung
+from geoflow_viewer.measure import measure, measure_cloud
+from geoflow_viewer.state import SHOWS, State
+from geoflow_viewer.worker import Ticket
+
+_SLICE_POINTS = 97
+
+
+class Source(Protocol):
+    """A model that makes the items of states."""
+
+    kind: ClassVar[str]
+    """Its representation: sdf, points, or distribution."""
+    shows: ClassVar[tuple[str, ...]]
+    """What can be drawn of its shapes, their own form first."""
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of what it can make."""
+
+    def latent(self, state: State) -> Float[Tensor, "k c"] | None:
+        """What all rungs of a shape have in common."""
+
+    def encode(self, mesh: trimesh.Trimesh) -> Float[Tensor, "k c"]:
+        """Latent of a mesh in normalised units."""
+
+    def item(
+        self, label: str, state: State, latent: Tensor | None, rung: Rung, ticket: Ticket
+    ) -> Item:
+        """The shape of a latent, as fine as the rung says."""
+
+
+@dataclass(frozen=True)
+class FieldSource:
+    """Meshes of a generator of signed distance fields."""
+
+    model: Generator
+    kind: ClassVar[str] = "sdf"
+    shows: ClassVar[tuple[str, ...]] = SHOWS
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of what it can make."""
+        return self.model.config.categories
+
+    def latent(self, state: State) -> Float[Tensor, "k c"]:
+        """Tokens on the way from noise to shape."""
+        return _tokens(self.model, state, state.time)
+
+    def encode(self, mesh: trimesh.Trimesh) -> Float[Tensor, "k c"]:
+        """Tokens of a mesh."""
+        return self.model.encode_mesh(mesh)
+
+    def item(
+        self, label: str, state: State, latent: Tensor | None, rung: Rung, ticket: Ticket
+    ) -> Item:
+        """The zero set of a latent's field; a message where it has none."""
+        assert latent is not None
+        item = Item(label, state, latent=_vectors(self.model, latent))
+        if "slice" in state.show:
+            field = self.model.field(latent, check=ticket.check)
+            item = replace(item, slice=_on_plane(field, state.slice))
+        try:
+            mesh = self.model.decode(latent, resolution=rung.resolution, check=ticket.check)
+        except EmptySurfaceError as error:
+            return replace(item, message=str(error))
+        return replace(item, mesh=mesh, measures=measure(mesh))
+
+
+@dataclass(frozen=True)
+class CloudSource:
+    """Clouds of a generator of points; on the way from noise, points move and the latent stands."""
+
+    model: PointGenerator
+    kind: ClassVar[str] = "points"
+    shows: ClassVar[tuple[str, ...]] = ("points", "latent")
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of what it can make."""
+        return self.model.config.categories
+
+    def latent(self, state: State) -> Float[Tensor, "k c"]:
+        """Tokens at the end of their way."""
+        return _tokens(self.model, state, 1.0)
+
+    def encode(self, mesh: trimesh.Trimesh) -> Float[Tensor, "k c"]:
+        """Tokens of points of a mesh's surface."""
+        return self.model.encode_mesh(mesh)
+
+    def item(
+        self, label: str, state: State, latent: Tensor | None, rung: Rung, ticket: Ticket
+    ) -> Item:
+        """Points of a latent's shape."""
+        assert latent is not None
+        noise = _between(state, lambda seed: self.model.point_noise(1, rung.points, seed=seed))
+        way = self.model.point_trajectory(
+            latent[None], noise, ode=state.ode, times=_grid(state.steps, state.time)
+        )
+        points = _state_at(state.time, state.steps, way, ticket)[0].cpu().numpy()
+        return Item(
+            label, state, latent=_vectors(self.model, latent), cloud=points,
+            measures=measure_cloud(points),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DistributionSource:
+    """Points of the one surface that a geometry distribution knows."""
+
+    model: GeometryDistribution
+    kind: ClassVar[str] = "distribution"
+    shows: ClassVar[tuple[str, ...]] = ("points",)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def latent(self, state: State) -> None:
+        """None: the shape is in the weights.
+
+        Raises:
+            ValueError: for a category.
+        """
+        if state.category is not None:
+            raise ValueError(f"a distribution has no categories, got {state.category!r}")
+
+    def encode(self, mesh: trimesh.Trimesh) -> Float[Tensor, "k c"]:
+        """Never returns.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("a distribution knows one shape, and reconstructs no other one")
+
+    def item(
+        self, label: str, state: State, latent: Tensor | None, rung: Rung, ticket: Ticket
+    ) -> Item:
+        """Points with all their channels."""
+        noise = _between(state, lambda seed: self.model.noise(rung.points, seed=seed))
+        way = self.model.trajectory(noise, ode=state.ode, times=_grid(state.steps, state.time))
+        points = _state_at(state.time, state.steps, way, ticket).numpy()
+        return Item(
+            label, state, cloud=points, channels=self.model.config.channels,
+            measures=measure_cloud(points[:, :3]),
+        )  # fmt: skip
+
+
+SOURCES: dict[type, Callable[[Any], Source]] = {
+    Generator: FieldSource,
+    PointGenerator: CloudSource,
+    GeometryDistribution: DistributionSource,
+}
+"""How shapes are made, by the class of the model."""
+
+
+def noise_of(state: State, generator: LatentGenerator[Any]) -> Float[Tensor, "1 k c"]:
+    """The noise of tokens that a state's seeds and blend stand for."""
+    return _between(state, lambda seed: generator.noise(1, seed=seed))
+
+
+def _tokens(generator: LatentGenerator[Any], state: State, time: float) -> Float[Tensor, "k c"]:
+    way = generator.trajectory(
+        noise_of(state, generator),
+        category=state.category,
+        ode=state.ode,
+        times=_grid(state.steps, time),
+    )
+    return _state_at(time, state.steps, way)[0]
+
+
+def _between(state: State, noise: Callable[[int], Tensor]) -> Tensor:
+    if state.to_seed is None:
+        return noise(state.seed)
+    return great_circle(noise(state.seed), noise(state.to_seed), state.blend)
+
+
+def _grid(steps: int, time: float) -> Float[Tensor, " t"]:
+    """Equal steps, and a stop at a time between: one map leads there, the flow map's gift."""
+    grid = torch.linspace(0, 1, steps + 1, dtype=torch.float64).tolist()
+    return torch.tensor(sorted({*grid, time}), dtype=torch.float64)
+
+
+def _state_at(
+    time: float, steps: int, way: Iterator[Tensor], ticket: Ticket | None = None
+) -> Tensor:
+    for at, state in zip(_grid(steps, time).tolist(), way, strict=False):
+        if ticket is not None:
+            ticket.check()
+        if at == time:
+            return state
+    raise AssertionError("the grid has the time")
+
+
+def _vectors(generator: LatentGenerator[Any], tokens: Tensor) -> Float[np.ndarray, "p 3"]:
+    scalars = generator.config.autoencoder.scalars
+    vectors: np.ndarray = tokens[:, scalars:].reshape(-1, 3).cpu().numpy().astype(np.float64)
+    return vectors
+
+
+def _on_plane(field: Callable[[Tensor], Tensor], x: float) -> Float32[np.ndarray, "n n"]:
+    axis = torch.linspace(-SLICE_BOUND, SLICE_BOUND, _SLICE_POINTS)
+    y, z = torch.meshgrid(axis, axis, indexing="ij")
+    points = torch.stack([torch.full_like(y, x), y, z], -1).reshape(-1, 3)
+    return field(points).reshape(y.shape).cpu().numpy().astype(np.float32)
