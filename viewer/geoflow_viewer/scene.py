@@ -222,7 +222,9 @@ def _points(item: Item) -> tuple[Float[np.ndarray, "n 3"], Colours]:
         assert item.mesh is not None
         drawn, _ = trimesh.sample.sample_surface(item.mesh, _NUM_POINTS, seed=0)
         points = np.asarray(drawn)
-    return points, _ramp(np.clip((points[:, 1] + 1) / 2, 0, 1))
+    height = points[:, 1]
+    low, high = height.min(), height.max()
+    return points, _ramp((height - low) / max(high - low, 1e-9))
 
 
 def _wireframe(mesh: trimesh.Trimesh) -> SegmentsLayer:
@@ -256,9 +258,10 @@ def _distance_colours(values: Float32[np.ndarray, "n n"]) -> UInt8[np.ndarray, "
 
 
 def _ramp(share: Float[np.ndarray, " n"]) -> Colours:
-    """Blue to orange."""
-    low, high = np.array([60.0, 100.0, 200.0]), np.array([240.0, 140.0, 60.0])
-    return (low + share[:, None] * (high - low)).round().astype(np.uint8)
+    """Blue over teal to orange."""
+    stops = np.array([[50.0, 85.0, 190.0], [60.0, 165.0, 180.0], [240.0, 150.0, 60.0]])
+    mixed = [np.interp(share, [0.0, 0.5, 1.0], channel) for channel in stops.T]
+    return np.stack(mixed, axis=1).round().astype(np.uint8)
 
 
 def _one(colour: Sequence[int], count: int) -> Colours:

@@ -1,0 +1,104 @@
+"""Who draws pictures: the choice, what is said of it, and that both draw the same shape."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from geoflow_viewer.export import turntable
+from geoflow_viewer.items import Item, Result, Rung
+from geoflow_viewer.offscreen import OffscreenUnavailableError, Open3DRenderer
+from geoflow_viewer.offscreen_program import _on_white
+from geoflow_viewer.renderers import SoftwareRenderer, renderer_of
+from geoflow_viewer.scene import tiles
+from geoflow_viewer.state import State
+
+FAILING = {
+    "aborts": "import os; os.abort()",
+    "fails": "raise OSError('libEGL.so.1: cannot open shared object file')",
+    "writes nothing": "",
+}
+
+
+def bent():
+    """A shape without a symmetry: a wrong turn or mirror shows."""
+    parts = [([1.6, 0.3, 0.3], [0, 0, 0]), ([0.3, 0.9, 0.3], [0.65, 0.5, 0]),
+             ([0.3, 0.3, 0.8], [-0.65, 0, 0.5])]  # fmt: skip
+    boxes = [trimesh.creation.box(extents=size).apply_translation(at) for size, at in parts]
+    return trimesh.util.concatenate(boxes)
+
+
+@pytest.fixture
+def broken(monkeypatch, tmp_path, request):
+    (tmp_path / "broken_program.py").write_text(FAILING[request.param])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("geoflow_viewer.offscreen._PROGRAM", "broken_program")
+
+
+@pytest.mark.parametrize("broken", FAILING, indirect=True)
+def test_without_drivers_the_software_draws_and_the_packages_are_named(broken):
+    renderer, said = renderer_of("auto")
+    assert isinstance(renderer, SoftwareRenderer)
+    assert "libegl1" in said
+    assert "apt-get install" in said
+    with pytest.raises(OffscreenUnavailableError, match="mesa-vulkan-drivers"):
+        renderer_of("open3d")
+    assert renderer_of("software")[1] == ""
+
+
+def test_the_reason_is_the_last_line_that_was_said(monkeypatch, tmp_path):
+    (tmp_path / "broken_program.py").write_text(FAILING["fails"])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("geoflow_viewer.offscreen._PROGRAM", "broken_program")
+    with pytest.raises(OffscreenUnavailableError, match=r"\(OSError: libEGL.so.1: cannot open"):
+        Open3DRenderer().check()
+
+
+def test_pictures_of_a_turntable_are_the_renderer_s():
+    class Counting(SoftwareRenderer):
+        def __init__(self):
+            self.asked = []
+
+        def views(self, shapes, azimuths, **options):
+            self.asked.append((len(shapes), list(azimuths)))
+            return super().views(shapes, azimuths, **options)
+
+    counting = Counting()
+    result = Result(State(), Rung(64, 2048), (Item("a", State(), bent()),) * 2, 0.0)
+    frames = turntable(tiles(result, State()), frames=3, renderer=counting)
+    # One call draws all frames: a process is started once.
+    assert counting.asked == [(2, [35.0, 155.0, 275.0])]
+    assert len(frames) == 3
+
+
+def test_the_engine_s_white_becomes_white_and_shapes_keep_their_shade():
+    image = np.full((4, 4, 3), [230.0, 226.0, 219.0])
+    depth = np.ones((4, 4))
+    image[:2, :2], depth[:2, :2] = [115.0, 113.0, 109.5], 0.5
+    shrunk = _on_white(image, depth, 2)
+    assert (shrunk[1] == 255).all()
+    np.testing.assert_allclose(shrunk[0, 0], 127.5, atol=1)
+
+
+@pytest.mark.screen
+def test_both_renderers_draw_the_same_shape_from_the_same_side():
+    shapes = [bent(), None, trimesh.PointCloud(0.9 * np.eye(3), colors=np.full((3, 4), 60))]
+    azimuths = [35.0, 125.0]
+    renderer = Open3DRenderer()
+    try:
+        renderer.check()
+    except OffscreenUnavailableError as error:
+        pytest.skip(str(error))
+    drawn = renderer.views(shapes, azimuths, size=96)
+    plain = SoftwareRenderer().views(shapes, azimuths, size=96)
+
+    def outline(picture):
+        return picture.min(-1) < 240
+
+    for by_engine, by_software in zip(drawn, plain, strict=True):
+        mesh, nothing, points = by_engine
+        assert (outline(mesh) != outline(by_software[0])).mean() < 0.01
+        assert not outline(nothing).any()
+        for spot in np.argwhere(outline(by_software[2])):
+            near = outline(points)[max(spot[0] - 2, 0) : spot[0] + 3, max(spot[1] - 2, 0) :][:, :5]
+            assert near.any()
+    assert (outline(drawn[0][0]) != outline(drawn[1][0])).mean() > 0.05
