@@ -105,7 +105,17 @@ def test_view_writes_by_suffix_what_its_command_says(tmp_path, run):
     page = geoflow("view", *flags, "--layout", "compare", "--out", "c.html", cwd=tmp_path)
     assert page.returncode == 0, page.stderr
     assert b"THREE" in (tmp_path / "c.html").read_bytes()
-    opened = geoflow("view", "a.ply", "--reconstruct", *flags, "--png", "d.png", cwd=tmp_path)
+    opened = geoflow(
+        "view",
+        "a.ply",
+        "--reconstruct",
+        *flags,
+        "--renderer",
+        "software",
+        "--png",
+        "d.png",
+        cwd=tmp_path,
+    )
     assert opened.returncode == 0, opened.stderr
     assert (tmp_path / "d.png").read_bytes().startswith(b"\x89PNG")
 
@@ -171,6 +181,8 @@ WRONG = {
     "view both": (("view", "--out", "a.png", "--png", "b.png"), "give one of them"),
     "view port": (("view", "--web", "--port", "0"), "--port must be between 1 and 65535"),
     "view blend": (("view", "--blend", "1.5"), "--blend must be in [0, 1], got 1.5"),
+    "view points": (("view", "--points", "0"), "--points must be between 1 and 65536, got 0"),
+    "view renderer": (("view", "--renderer", "povray"), "auto"),
     "view reconstruct": (("view", "--reconstruct"), "--reconstruct needs a mesh file"),
     "device": (("sample", "--out", "a.obj", "--device", "tpu"), "cuda"),
 }

@@ -60,6 +60,26 @@ def test_a_mesh_suffix_gives_a_surface_and_says_so(tmp_path, run):
     assert len(trimesh.load_mesh(out).faces) > 100
 
 
+def test_a_view_writes_the_cloud_that_sample_writes(tmp_path, run):
+    flags = ("--model", run, "--points", 300, "--seed", 4)
+    for suffix in (".ply", ".npz"):
+        paths = [tmp_path / f"{command}{suffix}" for command in ("sample", "view")]
+        for command, out in zip(("sample", "view"), paths, strict=True):
+            code, said, errors = geoflow(command, *flags, "--out", out)
+            assert code == 0, errors
+        read = [np.asarray(load_points(path)) for path in paths]
+        np.testing.assert_array_equal(*read)
+    out = tmp_path / "cloud.png"
+    code, said, errors = geoflow("view", *flags, "--renderer", "software", "--png", out)
+    assert code == 0, errors
+    assert said == f"{out}: picture written\n"
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def load_points(path):
+    return np.load(path)["points"] if path.suffix == ".npz" else trimesh.load(path).vertices
+
+
 def test_wrong_turns_are_one_line(tmp_path, run):
     sample = ("sample", "--model", run, "--out", tmp_path / "cloud.ply")
     for wrong, message in (

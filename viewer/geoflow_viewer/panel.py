@@ -56,10 +56,10 @@ class Panel:
             self._controls["category"].options = names
         for name, control in self._controls.items():
             value = self._shown(name)
-            if name == self._editing or value == self._synced.get(name):
+            if value == self._synced.get(name):
                 continue
             self._synced[name] = value
-            if control.value != value:
+            if name != self._editing and control.value != value:
                 control.value = value
         possible = self._session.shows
         for show in SHOWS:
