@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from geoflow_viewer.state import State
 
 _FALLBACK = Path("geoflow-view.png")
-_DRAWN = (".png", ".gif", ".mp4")
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _MAX_PORT = 65535
 _MAX_POINTS = 65_536
@@ -126,9 +125,9 @@ def _write(
     rung = Rung(options.resolution, options.points)
     (result,) = generate(state, models, meshes, Ticket(), rungs=(rung,))
     try:
-        renderer, said = renderer_of(options.renderer if out.suffix in _DRAWN else "software")
-        if said:
-            print(f"geoflow: {said}", file=sys.stderr)
+        renderer = renderer_of(
+            options.renderer, lambda said: print(f"geoflow: {said}", file=sys.stderr)
+        )
         export(result, state, out, renderer=renderer)
     except RuntimeError as error:
         raise Failure(str(error)) from error

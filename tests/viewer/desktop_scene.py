@@ -51,6 +51,12 @@ def main(folder, display, screenshot):
     spin(lambda: window.num_drawn == 4 and not session.is_busy and look() != second)
     found["compared"] = window.num_drawn
     ImageGrab.grab(xdisplay=display).save(screenshot)
+    # The first of two by two shapes; where there is one shape, a click does nothing.
+    area = window.area
+    window.click(area.x + 0.3 * area.width, area.y + 0.3 * area.height)
+    found["clicked"] = [session.state.layout, session.state.steps]
+    window.click(area.x + 0.9 * area.width, area.y + 0.9 * area.height)
+    spin(lambda: not session.is_busy and window.num_drawn == 1)
     window.close()
     window.run()
     found["closed"] = session.close()

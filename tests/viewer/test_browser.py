@@ -19,6 +19,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader",
          "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]  # fmt: skip
 START = State(model="tiny", seed=3)
+# Of the scene, beside the panel.
+MIDDLE = (160, 240)
 CANVAS = {"x": 0, "y": 190, "width": 300, "height": 280}
 RUNGS = (Rung(16, 64), Rung(24, 128))
 PATIENCE = 120_000
@@ -133,6 +135,18 @@ def test_two_people_at_their_browsers(chromium, face, generator, tmp_path):
     seed = session.state.seed
     page.get_by_text(f"--seed {seed} --steps 8").wait_for(timeout=PATIENCE)
 
+    # Nine shapes; the one in the middle of the picture is clicked.
+    page.keyboard.press("v")
+    await_state(page, session, lambda state: state.layout == "variations")
+    picture(page)
+    page.mouse.click(*MIDDLE)
+    await_state(page, session, lambda state: state.layout == "single")
+    assert session.state.seed == seed + 4
+    session.undo()
+    session.undo()
+    await_state(page, session, lambda state: state.seed == seed)
+    picture(page)
+
     # A reload is a new visit, with what this browser saw last.
     again = reach(page, face)
     assert again.state == State(model="tiny", seed=seed, steps=8)
@@ -146,6 +160,10 @@ def test_two_people_at_their_browsers(chromium, face, generator, tmp_path):
     assert saved.is_watertight
     assert len(saved.faces) == len(mesh.faces)
     assert saved.volume == pytest.approx(mesh.volume, rel=1e-4)
+
+    page.locator("input[type=file]").set_input_files(path)
+    await_state(page, again, lambda state: state.mesh == path.name and state.reconstruct)
+    assert [item.label for item in again.result.items] == [path.name, "reconstruction"]
 
 
 def test_a_taken_port_is_said(models, face):

@@ -41,7 +41,7 @@ def test_the_window_opens_draws_follows_and_closes(generator, tmp_path):
         server.wait(10)
     assert result.returncode == 0, result.stdout + result.stderr
     found = json.loads(result.stdout.splitlines()[-1])
-    expected = {"first": 2, "steps": 8, "resolution": 24, "compared": 4}
+    expected = {"first": 2, "steps": 8, "resolution": 24, "compared": 4, "clicked": ["single", 1]}
     assert found == expected | {"closed": True}
     assert picture.read_bytes().startswith(b"\x89PNG")
 

@@ -8,6 +8,7 @@ from geoflow_viewer.export import turntable
 from geoflow_viewer.items import Item, Result, Rung
 from geoflow_viewer.offscreen import OffscreenUnavailableError, Open3DRenderer
 from geoflow_viewer.offscreen_program import _on_white
+from geoflow_viewer.picture import render
 from geoflow_viewer.renderers import SoftwareRenderer, renderer_of
 from geoflow_viewer.scene import tiles
 from geoflow_viewer.state import State
@@ -36,13 +37,16 @@ def broken(monkeypatch, tmp_path, request):
 
 @pytest.mark.parametrize("broken", FAILING, indirect=True)
 def test_without_drivers_the_software_draws_and_the_packages_are_named(broken):
-    renderer, said = renderer_of("auto")
-    assert isinstance(renderer, SoftwareRenderer)
-    assert "libegl1" in said
-    assert "apt-get install" in said
+    said = []
+    ((picture,),) = renderer_of("auto", said.append).views([bent()], [35.0], size=40)
+    np.testing.assert_array_equal(picture, render(bent(), size=40))
+    (message,) = said
+    assert message.startswith("drawn by software: Open3D's renderer does not work here")
+    assert "apt-get install libgl1 libegl1" in message
     with pytest.raises(OffscreenUnavailableError, match="mesa-vulkan-drivers"):
-        renderer_of("open3d")
-    assert renderer_of("software")[1] == ""
+        renderer_of("open3d", said.append).views([bent()], [35.0], size=40)
+    renderer_of("software", said.append).views([bent()], [35.0], size=40)
+    assert said == [message]
 
 
 def test_the_reason_is_the_last_line_that_was_said(monkeypatch, tmp_path):
@@ -50,7 +54,7 @@ def test_the_reason_is_the_last_line_that_was_said(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("geoflow_viewer.offscreen._PROGRAM", "broken_program")
     with pytest.raises(OffscreenUnavailableError, match=r"\(OSError: libEGL.so.1: cannot open"):
-        Open3DRenderer().check()
+        Open3DRenderer().views([bent()], [35.0], size=40)
 
 
 def test_pictures_of_a_turntable_are_the_renderer_s():
@@ -83,12 +87,10 @@ def test_the_engine_s_white_becomes_white_and_shapes_keep_their_shade():
 def test_both_renderers_draw_the_same_shape_from_the_same_side():
     shapes = [bent(), None, trimesh.PointCloud(0.9 * np.eye(3), colors=np.full((3, 4), 60))]
     azimuths = [35.0, 125.0]
-    renderer = Open3DRenderer()
     try:
-        renderer.check()
+        drawn = Open3DRenderer().views(shapes, azimuths, size=96)
     except OffscreenUnavailableError as error:
         pytest.skip(str(error))
-    drawn = renderer.views(shapes, azimuths, size=96)
     plain = SoftwareRenderer().views(shapes, azimuths, size=96)
 
     def outline(picture):

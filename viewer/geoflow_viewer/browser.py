@@ -216,8 +216,9 @@ class Visitor:
         self._seen = seen
         away = np.asarray(camera.position) - np.asarray(camera.look_at)
         distance = fit_distance(self._drawn, aspect=camera.aspect)
-        camera.look_at = (0.0, 0.0, 0.0)
         camera.position = away * distance / max(float(np.linalg.norm(away)), 1e-6)
+        # A new position takes the point that is looked at along; so this comes after it.
+        camera.look_at = (0.0, 0.0, 0.0)
 
     def _add(self, index: int, tile: Tile) -> None:
         scene, name = self._client.scene, f"/tile{index}"

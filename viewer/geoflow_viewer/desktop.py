@@ -98,6 +98,11 @@ class Window:
         """Shapes in the window."""
         return len(self._drawn)
 
+    @property
+    def area(self) -> Any:
+        """Rectangle of the scene in the window."""
+        return self._scene.frame
+
     def picture(self) -> Any:
         """What the scene shows now, as an image of Open3D."""
         frame = self._scene.frame

@@ -21,7 +21,7 @@ from geoflow_viewer.picture import ELEVATION, Shape
 from geoflow_viewer.projection import COLOUR, view_rotation
 
 _PROGRAM = "geoflow_viewer.offscreen_program"
-_START_SECONDS, _PICTURE_SECONDS = 180.0, 20.0
+_START_SECONDS, _PICTURE_SECONDS = 300.0, 60.0
 
 
 class OffscreenUnavailableError(RuntimeError):
@@ -30,14 +30,6 @@ class OffscreenUnavailableError(RuntimeError):
 
 class Open3DRenderer:
     """Pictures of Open3D's off-screen renderer, as the software ones stand and are coloured."""
-
-    def check(self) -> None:
-        """Return where a picture can be drawn.
-
-        Raises:
-            OffscreenUnavailableError: without Open3D, or without its drivers.
-        """
-        self.views([trimesh.creation.box()], [0.0], size=8)
 
     def views(
         self,

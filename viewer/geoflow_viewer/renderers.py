@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -46,19 +46,34 @@ class SoftwareRenderer:
         ]
 
 
-def renderer_of(name: str) -> tuple[Renderer, str]:
-    """A renderer by its name among RENDERERS, and what to tell people of the choice, if anything.
+class AutoRenderer:
+    """Pictures by Open3D where it draws, else by software, after saying so.
 
-    Raises:
-        OffscreenUnavailableError: for open3d where it cannot draw.
+    Args:
+        say: is told why Open3D does not draw, and what to install.
     """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def views(
+        self,
+        shapes: Sequence[Shape | None],
+        azimuths: Sequence[float],
+        *,
+        size: int,
+        elevation: float = ELEVATION,
+    ) -> list[list[UInt8[np.ndarray, "h w 3"]]]:
+        """A row of square pictures, one for each shape, for each azimuth."""
+        try:
+            return Open3DRenderer().views(shapes, azimuths, size=size, elevation=elevation)
+        except OffscreenUnavailableError as error:
+            self._say(f"drawn by software: {error}")
+        return SoftwareRenderer().views(shapes, azimuths, size=size, elevation=elevation)
+
+
+def renderer_of(name: str, say: Callable[[str], None]) -> Renderer:
+    """A renderer by its name among RENDERERS; `say` is told of a choice that people may mend."""
     if name == "software":
-        return SoftwareRenderer(), ""
-    drawer = Open3DRenderer()
-    try:
-        drawer.check()
-    except OffscreenUnavailableError as error:
-        if name == "open3d":
-            raise
-        return SoftwareRenderer(), f"drawn by software: {error}"
-    return drawer, ""
+        return SoftwareRenderer()
+    return Open3DRenderer() if name == "open3d" else AutoRenderer(say)
