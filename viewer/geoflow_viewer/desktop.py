@@ -29,7 +29,7 @@ from geoflow_viewer.session import Session
 from geoflow_viewer.shortcuts import HELP_KEY, SHORTCUTS, help_lines
 
 _SIZE = (1200, 860)
-_PANEL_EMS = 21
+_PANEL_EMS = 23
 # A press that ends so many pixels away is a drag.
 _CLICK = 4
 _SKY, _SUN, _SUNLIGHT = 14_000, np.array([-0.4, -0.8, -0.5], np.float32), 36_000
