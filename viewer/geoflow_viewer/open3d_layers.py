@@ -15,6 +15,9 @@ def geometry(open3d: Any, layer: Layer) -> Any:
     """A layer as a geometry of Open3D."""
     vector, utility = open3d.utility.Vector3dVector, open3d.utility
     colours = layer.colours / 255.0
+    if not isinstance(layer, MeshLayer) or layer.is_flat:
+        # The engine computes in linear light, and pales what no light falls on.
+        colours = colours**2.2
     if isinstance(layer, MeshLayer):
         faces = layer.faces
         if layer.is_flat:
