@@ -35,6 +35,7 @@ from geoflow.config import from_json, to_json
 from geoflow.flow_map import FlowMap, Preconditioned
 from geoflow.interpolant import INTERPOLANTS
 from geoflow.samplers import sample_flow_map, sample_ode
+from geoflow.times import LogitNormalPairs
 
 CHANNELS = {"position": 3, "normal": 3, "color": 3}
 """Numbers of each thing that a point may carry; positions come first."""
@@ -58,11 +59,22 @@ class DistributionConfig:
     """Hidden channels of the perceptron."""
     blocks: int = 4
     """Residual blocks."""
+    octaves: int = 4
+    """Frequencies of the positional encoding: surfaces are sharper than a perceptron is quick."""
+    time_mean: float = 0.8
+    """Mean of the logit-normal law of times, for training and for the grid of few-step samples."""
+    time_std: float = 1.0
+    """Standard deviation of that law."""
 
     @property
     def size(self) -> int:
         """Numbers of a point."""
         return sum(CHANNELS[name] for name in self.channels)
+
+    @property
+    def times(self) -> LogitNormalPairs:
+        """The law of times."""
+        return LogitNormalPairs(self.time_mean, self.time_std)
 
 
 class PointScale(nn.Module):
@@ -115,7 +127,12 @@ class GeometryDistribution:
                 f"got {', '.join(config.channels)}"
             )
         network: nn.Module = MLP(
-            MLPConfig(size=config.size, width=config.width, blocks=config.blocks)
+            MLPConfig(
+                size=config.size,
+                width=config.width,
+                blocks=config.blocks,
+                octaves=config.octaves,
+            )
         )
         path = INTERPOLANTS[config.interpolant]()
         if config.prediction == "x1":
@@ -169,7 +186,9 @@ class GeometryDistribution:
     ) -> Iterator[Float[Tensor, "m c"]]:
         """Points in chunks, on the CPU: memory does not grow with their number.
 
-        Point i of a seed is the same for every number of points of one chunk size.
+        Jumps go along the quantiles of the times that were trained, which serves few steps; the
+        ODE along equal intervals, which on falling noise levels are those of EDM. Point i of a
+        seed is the same for every number of points of one chunk size.
 
         Args:
             num: points in all.
@@ -181,15 +200,16 @@ class GeometryDistribution:
         Raises:
             ValueError: for num, steps or chunk below 1.
         """
-        for name, value in (("num", num), ("chunk", chunk)):
+        for name, value in (("num", num), ("steps", steps), ("chunk", chunk)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         generator = torch.Generator().manual_seed(seed)
         sampler = sample_ode if ode else sample_flow_map
+        grid = None if ode else self.config.times.grid(steps)
         for start in range(0, num, chunk):
             noise = torch.randn(chunk, self.config.size, generator=generator)
             noise = noise[: num - start].to(self.scale.mean.device)
-            for state in sampler(self.flow_map, noise, steps=steps):
+            for state in sampler(self.flow_map, noise, steps=steps, times=grid):
                 last = state
             yield self.scale.denormalise(last).cpu()
 
