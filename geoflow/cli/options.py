@@ -232,6 +232,9 @@ class Evaluate:
     .npz."""
     model: str | None = None
     """Shipped model, or a folder of a model or a run, to sample instead."""
+    paired: bool = False
+    """Samples and references of one name belong together: CD, EMD, F-score, volume IoU and normal
+    consistency of each pair, and their means."""
     num: int = 200
     """Shapes of each set; more than that are drawn from at random."""
     points: int = 2048

@@ -242,6 +242,7 @@ class _Reporter:
 
     def _sheet(self, progress: StepProgress) -> dict[str, float]:
         from geoflow.point_generator import PointGenerator
+        from geoflow_datasets.bank import ShapeBank
         from geoflow_tools.point_validation import write_point_reconstructions
         from geoflow_tools.validation import write_reconstruction_sheet, write_sample_sheet
 
@@ -256,7 +257,10 @@ class _Reporter:
             report = {f"validation_chamfer_{k}": value for k, value in points.chamfer.items()}
             report["validation_chamfer_floor"] = points.floor
         else:
+            # Clouds train models of points alone.
+            assert isinstance(self.validation, ShapeBank)
             fields = write_reconstruction_sheet(generator, self.validation, path)
-            report = {"validation_iou": fields.iou, "validation_chamfer": fields.chamfer}
+            names = ("iou", "chamfer", "f_score", "normal_consistency")
+            report = {f"validation_{name}": getattr(fields, name) for name in names}
         generator.autoencoder.train()
         return report
