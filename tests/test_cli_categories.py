@@ -74,13 +74,13 @@ def test_latents_carry_the_category_of_their_shape(run):
 
 
 def test_a_folder_of_clouds_trains_a_model_of_its_categories(tmp_path):
-    """PointFlow's layout with one bad file: trained, told, sampled by category."""
+    """PointFlow's layout, uneven, with one bad file: trained, told, sampled by category."""
     rng = np.random.default_rng(0)
-    for synset, axes in (("02691156", [1, 0.2, 1]), ("02876657", [0.3, 1, 0.3])):
+    for synset, axes, num in (("02691156", [1, 0.2, 1], 4), ("02876657", [0.3, 1, 0.3], 2)):
         for split in ("train", "val"):
             folder = tmp_path / "data" / synset / split
             folder.mkdir(parents=True)
-            for i in range(3):
+            for i in range(num):
                 points = rng.normal(size=(500, 3))
                 points /= np.linalg.norm(points, axis=1, keepdims=True)
                 np.save(folder / f"{i}.npy", points * axes)
@@ -93,6 +93,9 @@ def test_a_folder_of_clouds_trains_a_model_of_its_categories(tmp_path):
     assert "02876657/train/bad.npy: expected points of shape (n, 3)" in said
     assert read_config(find_model(tmp_path / "run")).categories == ("airplane", "bottle")
     assert (tmp_path / "run" / "sheets" / "flow-000003.png").is_file()
+    # Four airplanes and two bottles are drawn equally often.
+    tensors, _ = load_checkpoint(tmp_path / "run" / "latents.safetensors")
+    assert tensors["category"].tolist() == 2 * ([0] * 4 + [1] * 4)
     out = tmp_path / "cloud.npy"
     sample = ("sample", "--model", tmp_path / "run", "--points", 64, "--out", out)
     code, _, errors = geoflow(*sample, "--category", "bottle")

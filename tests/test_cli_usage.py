@@ -56,6 +56,15 @@ def test_right_usage_reads_them(tmp_path, unread, model):
         geoflow("sample", "--model", unread[model], "--out", tmp_path / "a.ply")
 
 
+@pytest.mark.parametrize(("model", "kind"), [("fields", "sdf"), ("clouds", "points")])
+def test_rigging_by_another_model_is_wrong_usage(tmp_path, unread, model, kind):
+    (tmp_path / "figure.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    rig = ("rig", "--mesh", tmp_path / "figure.obj", "--out", tmp_path / "joints.json")
+    code, said, errors = geoflow(*rig, "--model", unread[model])
+    assert code == 2, said + errors
+    assert f"is a model of {kind}: geoflow sample --model {unread[model]}" in errors
+
+
 def test_models_of_every_kind_are_described(tmp_path, unread):
     kinds = {name: describe_model(model).kind for name, model in unread.items()}
     assert kinds == {"fields": "sdf", "clouds": "points", "law": "distribution", "rigger": "joints"}
