@@ -7,11 +7,17 @@ import pytest
 
 from geoflow_datasets.workers import WorkersDiedError, map_in_processes
 
-CALL = "map_in_processes(abs, [-1, 2, -3], 2)"
-SCRIPT = f"""
+SHAPES = """
+import os
+from pathlib import Path
+from geoflow_datasets.procedural.source import load_procedural
+os.cpu_count = lambda: 2
+load_procedural(["mug"], split="val", num=32, num_surface=8, num_queries=8, cache=Path("cache"))
+"""
+NUMBERS = """
 from geoflow_datasets.workers import map_in_processes
-def run():
-    print(list({CALL}))
+if __name__ == "__main__":
+    print(list(map_in_processes(abs, [-1, 2, -3], 2)))
 """
 
 
@@ -19,22 +25,28 @@ def ran(folder, script):
     path = folder / "script.py"
     path.write_text(script)
     return subprocess.run(
-        [sys.executable, path], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, path],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
 def test_a_script_without_a_main_guard_ends_with_one_message(tmp_path):
-    result = ran(tmp_path, SCRIPT + "run()\n")
+    result = ran(tmp_path, SHAPES)
     assert result.returncode == 1
     assert result.stdout == ""
     said = result.stderr
     assert said.splitlines()[-1].startswith("geoflow_datasets.workers.WorkersDiedError: a worker")
     assert 'if __name__ == "__main__":' in said
     assert "bootstrapping" not in said
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_guarded_script_gets_its_results_in_order(tmp_path):
-    result = ran(tmp_path, SCRIPT + 'if __name__ == "__main__":\n    run()\n')
+    result = ran(tmp_path, NUMBERS)
     assert (result.returncode, result.stdout, result.stderr) == (0, "[1, 2, 3]\n", "")
 
 
