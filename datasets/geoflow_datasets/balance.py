@@ -60,3 +60,13 @@ def balanced(shapes: Categorised) -> ShapeDataset:
     if all(len(rows) == size for rows in members):
         return shapes
     return Balanced(shapes, np.concatenate([np.resize(rows, size) for rows in members]))
+
+
+def in_turn(categories: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Rows in an order in which the categories take turns, so that the first few show them all."""
+    labels = np.asarray(categories)
+    rank = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        rank[rows] = np.arange(len(rows))
+    return np.lexsort((labels, rank))

@@ -14,7 +14,7 @@ from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Train
 from geoflow.cli.progress import SMOOTHING, training_bar
 from geoflow_datasets import PROCEDURAL, describe_folder, load, load_clouds
-from geoflow_datasets.balance import balanced
+from geoflow_datasets.balance import balanced, in_turn
 from geoflow_datasets.layouts import category_names
 from geoflow_datasets.procedural import known_categories
 
@@ -105,9 +105,11 @@ def train(options: Train) -> None:
         banks = {split: bank.with_categories(names) for split, bank in banks.items()}
         if data.source != PROCEDURAL:
             print(describe_folder(Path(data.source), data.category, up=data.up))
+        # Sheets and validations are of the first shapes.
+        validation = banks["val"].subset(in_turn(banks["val"].categories))
         card = {"train_shapes": len(banks["train"])}
         steps = run.train(balanced(banks["train"]), card)
-        _Reporter(options, run, banks["val"]).follow(steps)
+        _Reporter(options, run, validation).follow(steps)
         print(f"{folder / 'model'}: model written")
         out = "cloud.ply" if run.config.model.representation == "points" else "mesh.obj"
         chosen = f" --category {names[-1]}" if len(names) > 1 else ""

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from geoflow_datasets import load
-from geoflow_datasets.balance import balanced
+from geoflow_datasets.balance import balanced, in_turn
 from geoflow_datasets.layouts import category_names
 from geoflow_datasets.procedural import CATEGORIES, known_categories
 
@@ -49,6 +49,12 @@ def test_rows_are_the_points_of_their_shapes(bank):
 def test_equal_categories_are_left_as_they_are(bank):
     for alone in (bank.subset(range(6)), bank.subset([0, 6])):
         assert balanced(alone) is alone
+
+
+def test_categories_take_turns_in_their_order():
+    assert in_turn(np.array([0, 0, 0, 1, 2, 2])).tolist() == [0, 3, 4, 1, 5, 2]
+    assert in_turn(np.array([1, 1, 1])).tolist() == [0, 1, 2]
+    assert in_turn(np.array([], dtype=int)).tolist() == []
 
 
 def test_procedural_shapes_take_turns():
