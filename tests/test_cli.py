@@ -115,6 +115,14 @@ def test_info_names_versions_and_devices():
     assert result.returncode == 0, result.stderr
     for word in ("geoflow 0.", "torch ", "devices: cpu", "shipped models", "open3d"):
         assert word in result.stdout
+    lines = result.stdout.splitlines()
+    for name, kind, rest in (
+        ("airplane", "clouds of points", "categories: airplane"),
+        ("chair", "meshes", "categories: chair"),
+        ("rig", "joints of a mesh", " MB"),
+    ):
+        (line,) = (line for line in lines if line.startswith(f"  {name}: {kind}"))
+        assert line.endswith(rest)
 
 
 def test_a_model_is_distilled(tmp_path, run):
@@ -190,7 +198,7 @@ def test_wrong_usage_is_one_line_and_code_2(tmp_path, name):
 def test_failures_are_one_message_and_code_1(tmp_path, run):
     missing = geoflow("sample", "--model", tmp_path / "none", "--out", "a.obj", cwd=tmp_path)
     assert missing.returncode == 1
-    assert "expected a folder with model.safetensors" in missing.stderr
+    assert "expected a folder with model.safetensors, " in missing.stderr
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     (damaged / "model.safetensors").write_bytes(b"not a model")

@@ -13,19 +13,17 @@ from geoflow.cli.checks import check_at_least, refuse_options, resolve_device
 from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Train
 from geoflow.cli.progress import SMOOTHING, training_bar
-from geoflow_datasets import PROCEDURAL, load
-from geoflow_datasets.mesh_folder import (
-    load_reports,
-    prepare_mesh_folder,
-    summarise_reports,
-)
-from geoflow_datasets.procedural import CATEGORIES
+from geoflow_datasets import PROCEDURAL, describe_folder, load, load_clouds
+from geoflow_datasets.balance import balanced, in_turn
+from geoflow_datasets.layouts import category_names
+from geoflow_datasets.procedural import known_categories
 
 if TYPE_CHECKING:
     from geoflow.training.flow import FlowTraining
     from geoflow.training.loop import Progress as StepProgress
     from geoflow.training.run import DataConfig, Run, RunConfig
     from geoflow_datasets.bank import ShapeBank
+    from geoflow_datasets.cloud_folder import CloudBank
 
 _NUM_VALIDATION = 32
 # Options of the command that are those of FlowTraining.
@@ -66,18 +64,21 @@ def train(options: Train) -> None:
     check_at_least("sheet-every", options.sheet_every, 0)
     if options.data != PROCEDURAL and not Path(options.data).is_dir():
         raise UsageError(
-            f"--data must be 'procedural' or an existing folder of meshes, got {options.data!r}"
+            f"--data must be 'procedural' or an existing folder of meshes or clouds, "
+            f"got {options.data!r}"
         )
-    if options.data == PROCEDURAL and options.shape_category not in CATEGORIES:
-        raise UsageError(
-            f"--shape-category must be one of {', '.join(CATEGORIES)}, "
-            f"got {options.shape_category!r}"
-        )
+    try:
+        named = category_names(options.shape_category)
+        if options.data == PROCEDURAL:
+            num_categories = len(known_categories(options.shape_category))
+            check_at_least("num-shapes", options.num_shapes, num_categories)
+    except ValueError as error:
+        raise UsageError(f"--shape-category: {error}") from error
     device = resolve_device(options.device)
     from geoflow.training.run import Run
     from geoflow.training.stages import check_free
 
-    folder = options.out or Path("runs") / options.shape_category
+    folder = options.out or Path("runs") / "-".join(named)
     with failing():
         if options.resume:
             run = Run.open(folder, device=device)
@@ -85,8 +86,9 @@ def train(options: Train) -> None:
         else:
             check_free(folder)
             data, flow = _data(options), _flow(options)
+        read = load_clouds if options.representation == "points" else load
         banks = {
-            split: load(
+            split: read(
                 data.source,
                 data.category,
                 split=split,
@@ -102,13 +104,16 @@ def train(options: Train) -> None:
         names = run.config.model.categories
         banks = {split: bank.with_categories(names) for split, bank in banks.items()}
         if data.source != PROCEDURAL:
-            prepared = prepare_mesh_folder(Path(data.source), category=data.category, up=data.up)
-            print(summarise_reports(load_reports(prepared)))
+            print(describe_folder(Path(data.source), data.category, up=data.up))
+        # Sheets and validations are of the first shapes.
+        validation = banks["val"].subset(in_turn(banks["val"].categories))
         card = {"train_shapes": len(banks["train"])}
-        _Reporter(options, run, banks["val"]).follow(run.train(banks["train"], card))
+        steps = run.train(balanced(banks["train"]), card)
+        _Reporter(options, run, validation).follow(steps)
         print(f"{folder / 'model'}: model written")
         out = "cloud.ply" if run.config.model.representation == "points" else "mesh.obj"
-        print(f"try: geoflow sample --model {folder} --out {out}")
+        chosen = f" --category {names[-1]}" if len(names) > 1 else ""
+        print(f"try: geoflow sample --model {folder}{chosen} --out {out}")
 
 
 def _data(options: Train) -> DataConfig:
@@ -201,7 +206,7 @@ def _config(
 class _Reporter:
     """Progress bar, log file, validation and contact sheets of a run."""
 
-    def __init__(self, options: Train, run: Run, validation: ShapeBank) -> None:
+    def __init__(self, options: Train, run: Run, validation: ShapeBank | CloudBank) -> None:
         self.options, self.run, self.validation = options, run, validation
         self.log = run.folder / "log.jsonl"
         self.start = time.perf_counter()
@@ -239,6 +244,7 @@ class _Reporter:
 
     def _sheet(self, progress: StepProgress) -> dict[str, float]:
         from geoflow.point_generator import PointGenerator
+        from geoflow_datasets.bank import ShapeBank
         from geoflow_tools.point_validation import write_point_reconstructions
         from geoflow_tools.validation import write_reconstruction_sheet, write_sample_sheet
 
@@ -253,7 +259,10 @@ class _Reporter:
             report = {f"validation_chamfer_{k}": value for k, value in points.chamfer.items()}
             report["validation_chamfer_floor"] = points.floor
         else:
+            # Clouds train models of points alone.
+            assert isinstance(self.validation, ShapeBank)
             fields = write_reconstruction_sheet(generator, self.validation, path)
-            report = {"validation_iou": fields.iou, "validation_chamfer": fields.chamfer}
+            names = ("iou", "chamfer", "f_score", "normal_consistency")
+            report = {f"validation_{name}": getattr(fields, name) for name in names}
         generator.autoencoder.train()
         return report

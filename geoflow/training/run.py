@@ -41,7 +41,7 @@ class DataConfig:
     source: str = "procedural"
     """The word procedural, or a folder of meshes."""
     category: str = "chair"
-    """Category to keep."""
+    """Category to keep, several joined by commas, or all."""
     up: str = "y"
     """Axis that points up in a folder's files."""
     num_shapes: int = 12_000
