@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoflow.cli.checks import check_at_least, refuse_options, resolve_device
 from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Train
-from geoflow.cli.progress import SMOOTHING, training_bar
+from geoflow.cli.train_report import Validate, Validation, check_reports, follow
 from geoflow_datasets import PROCEDURAL, load
 from geoflow_datasets.mesh_folder import (
     load_reports,
@@ -23,7 +20,7 @@ from geoflow_datasets.procedural import CATEGORIES
 
 if TYPE_CHECKING:
     from geoflow.training.flow import FlowTraining
-    from geoflow.training.loop import Progress as StepProgress
+    from geoflow.training.loop import Progress
     from geoflow.training.run import DataConfig, Run, RunConfig
     from geoflow_datasets.bank import ShapeBank
 
@@ -62,8 +59,7 @@ def train(options: Train) -> None:
     if options.init_from is not None and options.teacher is not None:
         raise UsageError("--teacher and --init-from exclude each other: a student starts from it")
     check_at_least("num-shapes", options.num_shapes, 2)
-    check_at_least("checkpoint-every", options.checkpoint_every, 1)
-    check_at_least("sheet-every", options.sheet_every, 0)
+    check_reports(options)
     if options.data != PROCEDURAL and not Path(options.data).is_dir():
         raise UsageError(
             f"--data must be 'procedural' or an existing folder of meshes, got {options.data!r}"
@@ -105,7 +101,7 @@ def train(options: Train) -> None:
             prepared = prepare_mesh_folder(Path(data.source), category=data.category, up=data.up)
             print(summarise_reports(load_reports(prepared)))
         card = {"train_shapes": len(banks["train"])}
-        _Reporter(options, run, banks["val"]).follow(run.train(banks["train"], card))
+        follow(run.train(banks["train"], card), folder, options, _validator(run, banks))
         print(f"{folder / 'model'}: model written")
         out = "cloud.ply" if run.config.model.representation == "points" else "mesh.obj"
         print(f"try: geoflow sample --model {folder} --out {out}")
@@ -198,62 +194,30 @@ def _config(
     )
 
 
-class _Reporter:
-    """Progress bar, log file, validation and contact sheets of a run."""
+def _validator(run: Run, banks: dict[str, ShapeBank]) -> Validate:
+    """Contact sheets of both stages, with what each is measured by."""
 
-    def __init__(self, options: Train, run: Run, validation: ShapeBank) -> None:
-        self.options, self.run, self.validation = options, run, validation
-        self.log = run.folder / "log.jsonl"
-        self.start = time.perf_counter()
-        self.loss: dict[str, float] = {}
-
-    def follow(self, steps: Iterator[StepProgress]) -> None:
-        with training_bar(show=self.options.progress) as bar:
-            tasks = {}
-            for progress in steps:
-                smooth = self.loss.get(progress.stage, progress.loss)
-                smooth = SMOOTHING * smooth + (1 - SMOOTHING) * progress.loss
-                self.loss[progress.stage] = smooth
-                if progress.stage not in tasks:
-                    tasks[progress.stage] = bar.add_task(
-                        progress.stage, total=progress.steps, completed=progress.step - 1, loss=0.0
-                    )
-                bar.update(tasks[progress.stage], completed=progress.step, loss=smooth)
-                self._report(progress, smooth)
-
-    def _report(self, progress: StepProgress, smooth: float) -> None:
-        every, last = self.options.sheet_every, progress.step == progress.steps
-        if progress.step % 100 and not last:
-            return
-        report = {
-            "stage": progress.stage,
-            "step": progress.step,
-            "loss": smooth,
-            **progress.terms,
-            "seconds": round(time.perf_counter() - self.start, 1),
-        }
-        if every and (last or progress.step % every == 0):
-            report |= self._sheet(progress)
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(report) + "\n")
-
-    def _sheet(self, progress: StepProgress) -> dict[str, float]:
+    def validate(progress: Progress) -> Validation:
         from geoflow.point_generator import PointGenerator
         from geoflow_tools.point_validation import write_point_reconstructions
+        from geoflow_tools.step_quality import shape_quality
         from geoflow_tools.validation import write_reconstruction_sheet, write_sample_sheet
 
-        path = self.run.folder / "sheets" / f"{progress.stage}-{progress.step:06d}.png"
-        generator = self.run.averaged()
-        generator.to(self.run.device)
+        path = run.folder / "sheets" / f"{progress.stage}-{progress.step:06d}.png"
+        generator = run.averaged()
+        generator.to(run.device)
         if progress.stage == "flow":
             write_sample_sheet(generator, path)
-            return {}
+            quality = shape_quality(generator, banks["val"], banks["train"])
+            return Validation({"quality": asdict(quality)}, path)
         if isinstance(generator, PointGenerator):
-            points = write_point_reconstructions(generator, self.validation, path)
+            points = write_point_reconstructions(generator, banks["val"], path)
             report = {f"validation_chamfer_{k}": value for k, value in points.chamfer.items()}
             report["validation_chamfer_floor"] = points.floor
         else:
-            fields = write_reconstruction_sheet(generator, self.validation, path)
+            fields = write_reconstruction_sheet(generator, banks["val"], path)
             report = {"validation_iou": fields.iou, "validation_chamfer": fields.chamfer}
         generator.autoencoder.train()
-        return report
+        return Validation(report, path)
+
+    return validate
