@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from geoflow.cli.checks import check_at_least, refuse_options, resolve_device
 from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Train
+from geoflow.cli.train_flow import SETTINGS, chosen_cell
 from geoflow.cli.train_report import Validate, Validation, check_reports, follow
 from geoflow_datasets import PROCEDURAL, load
 from geoflow_datasets.mesh_folder import (
@@ -25,17 +26,6 @@ if TYPE_CHECKING:
     from geoflow_datasets.bank import ShapeBank
 
 _NUM_VALIDATION = 32
-# Options of the command that are those of FlowTraining.
-_FLOW_OPTIONS = (
-    "objective",
-    "derivative",
-    "times",
-    "diagonal",
-    "end",
-    "weight_space",
-    "weight_power",
-    "coupling",
-)
 
 
 def train(options: Train) -> None:
@@ -114,16 +104,6 @@ def _data(options: Train) -> DataConfig:
     return DataConfig(source, options.shape_category, options.data_up, options.num_shapes)
 
 
-def _cell(options: Train) -> tuple[str | None, str | None]:
-    """Interpolant and prediction that are asked for, or belong to the special case."""
-    from geoflow.objectives import SPECIAL_CASES
-
-    case = SPECIAL_CASES.get(options.objective)
-    if case is None:
-        return options.interpolant, options.prediction
-    return options.interpolant or case.interpolant, options.prediction or case.prediction
-
-
 def _flow(options: Train) -> FlowTraining:
     """Options of the second stage; settings that do not go together are refused here."""
     from geoflow.pretrained import load_generator
@@ -131,7 +111,7 @@ def _flow(options: Train) -> FlowTraining:
 
     start = options.init_from or options.teacher
     flow = FlowTraining() if start is None else FlowTraining.fine_tuning()
-    named = {name: getattr(options, name) for name in _FLOW_OPTIONS}
+    named = {name: getattr(options, name) for name in ("objective", *SETTINGS)}
     flow = replace(flow, steps=options.steps or flow.steps, **named)
     objective = flow.build_objective()
     if start is not None:
@@ -142,7 +122,7 @@ def _flow(options: Train) -> FlowTraining:
                 f"{start} is a model of representation {has}, got --representation "
                 f"{options.representation}: name that of the model, or start afresh"
             )
-        for name, value in zip(("interpolant", "prediction"), _cell(options), strict=True):
+        for name, value in zip(("interpolant", "prediction"), chosen_cell(options), strict=True):
             has = getattr(generator.config, name)
             if value not in (None, has):
                 raise UsageError(
@@ -165,7 +145,7 @@ def _config(
 
     start = options.init_from or options.teacher
     if start is None:
-        interpolant, prediction = _cell(options)
+        interpolant, prediction = chosen_cell(options)
         model = ModelConfig.build(
             representation="points" if options.representation == "points" else "sdf",
             symmetry=options.symmetry,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from geoflow.cli.checks import check_at_least, refuse_options, resolve_device
 from geoflow.cli.options import Train
+from geoflow.cli.train_flow import SETTINGS, chosen_cell
 from geoflow.cli.train_report import Validation, check_reports, follow
 
 if TYPE_CHECKING:
@@ -23,14 +24,8 @@ _FOREIGN = (
     "init_from",
     "teacher",
     "autoencoder_steps",
-    "derivative",
-    "times",
-    "diagonal",
-    "end",
-    "weight_space",
-    "weight_power",
-    "coupling",
     "symmetry",
+    *SETTINGS,
 )
 
 
@@ -52,16 +47,13 @@ def common_config(
     Raises:
         ValueError: for an objective, path or prediction that do not go together.
     """
-    from geoflow.objectives import SPECIAL_CASES, build_objective
+    from geoflow.objectives import build_objective
 
-    case = SPECIAL_CASES.get(options.objective)
     build_objective(options.objective)
+    asked = chosen_cell(options)
     chosen = training(objective=options.objective)
     return {
-        "model": model(
-            interpolant=options.interpolant or (case and case.interpolant) or interpolant,
-            prediction=options.prediction or (case and case.prediction) or "x1",
-        ),
+        "model": model(interpolant=asked[0] or interpolant, prediction=asked[1] or "x1"),
         "training": chosen if options.steps is None else replace(chosen, steps=options.steps),
         "seed": options.seed,
         "checkpoint_every": options.checkpoint_every,

@@ -82,7 +82,7 @@ def training_figure(stages: Stages) -> Figure:
         for axis, (title, curves) in zip(row, panels.items(), strict=False):
             _draw_curves(axis, curves)
             axis.set(title=f"{stage}: {title}", xlabel="step")
-            axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            axis.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
             axis.xaxis.set_major_formatter("{x:,.0f}")
         for axis in row[len(panels) :]:
             axis.set_axis_off()
