@@ -94,34 +94,52 @@ def quality_figure(stages: Stages) -> Figure | None:
     reports = _qualities(stages)
     if not reports:
         return None
-    figure = Figure(figsize=(6, 4.2), layout="constrained")
-    axis = figure.subplots()
+    width = 2 if any(report["to_ode"] for report in reports) else 1
+    figure = Figure(figsize=(5.5 * width, 4.2), layout="constrained")
+    axes = figure.subplots(1, width, squeeze=False)[0]
     shades = matplotlib.colormaps["viridis_r"]
     named = _spread(len(reports), _NAMED)
+    last = reports[-1]
     for i, report in enumerate(reports):
-        is_last = i == len(reports) - 1
         style: dict[str, Any] = {
             "color": shades(0.15 + 0.85 * (i + 1) / len(reports)),
-            "linewidth": 2 if is_last else 1,
-            "alpha": 1 if is_last else 0.7,
+            "linewidth": 2 if report is last else 1,
+            "alpha": 1 if report is last else 0.7,
         }
-        evaluations = {int(count): value for count, value in report["evaluations"].items()}
         label = f"step {report['step']:,}" if i in named else None
-        axis.plot(*_points(evaluations), marker="o", markersize=4, label=label, **style)
-        axis.plot(report["ode_steps"], report["ode"], marker="D", markersize=5, **style)
-    last = reports[-1]
-    counts = [int(count) for count in last["evaluations"]]
-    if last["floor"] is not None:
-        axis.axhline(last["floor"], color="black", linestyle=":", linewidth=1, label="data")
-    axis.set(xscale="log", xlabel="network evaluations", title=last["measure"])
-    axis.title.set_fontsize(9)
-    names = [*map(str, counts), f"{last['ode_steps']} (ODE)"]
-    axis.set_xticks([*counts, last["ode_steps"]], labels=names)
-    axis.xaxis.set_minor_locator(NullLocator())
-    _choose_scale(axis)
-    axis.grid(alpha=0.3, which="both")
-    axis.legend(fontsize=8)
+        for axis, found in zip(axes, (report["evaluations"], report["to_ode"]), strict=False):
+            counts = list(map(int, found))
+            axis.plot(counts, list(found.values()), "o-", markersize=4, label=label, **style)
+        axes[0].plot(report["ode_steps"], report["ode"], marker="D", markersize=5, **style)
+    _draw_errors(axes[0], last)
+    axes[0].set_title(last["measure"], fontsize=9)
+    if width > 1:
+        axes[1].set_title("mean distance to the ODE's sample of the same noise", fontsize=9)
+    for axis in axes:
+        counts = list(map(int, last["evaluations"]))
+        ends = {count: str(count) for count in counts}
+        if axis is axes[0]:
+            ends[last["ode_steps"]] = f"{last['ode_steps']} (ODE)"
+        axis.set(xscale="log", xlabel="network evaluations")
+        axis.set_xticks(list(ends), labels=list(ends.values()))
+        axis.xaxis.set_minor_locator(NullLocator())
+        _choose_scale(axis)
+        axis.grid(alpha=0.3, which="both")
+        axis.legend(fontsize=8)
     return figure
+
+
+def _draw_errors(axis: Axes, report: Report) -> None:
+    """Standard errors of the last validation; the distance of data to data."""
+    floor, errors = report["floor"], report["errors"]
+    if floor is not None:
+        axis.axhline(floor, color="black", linestyle=":", linewidth=1, label="data")
+        error = errors.get("floor", 0.0)
+        axis.axhspan(floor - error, floor + error, color="black", alpha=0.08, linewidth=0)
+    values = report["evaluations"] | {"ode": report["ode"]}
+    for name, value in values.items():
+        place = report["ode_steps"] if name == "ode" else int(name)
+        axis.errorbar(place, value, errors.get(name, 0.0), fmt="none", color="black", alpha=0.5)
 
 
 def _qualities(stages: Stages) -> list[Report]:

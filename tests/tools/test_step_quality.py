@@ -11,6 +11,7 @@ from geoflow.config import ModelConfig
 from geoflow.distribution import DistributionConfig, GeometryDistribution
 from geoflow.flow_map import FlowMap
 from geoflow.gaussian import GaussianField
+from geoflow.geometry.metrics import Estimate
 from geoflow.interpolant import INTERPOLANTS
 from geoflow.point_generator import PointGenerator
 from geoflow.rigger import Rigger, RiggerConfig
@@ -67,11 +68,11 @@ def evaluations(monkeypatch):
 def test_a_pairing_sees_bad_samples_and_missing_shapes():
     rng = np.random.default_rng(0)
     data = [rng.uniform(-1, 1, (64, 3)) * rng.uniform(0.2, 1, 3) for _ in range(6)]
-    assert pairing_distance(data[::-1], data) == 0
+    assert pairing_distance(data[::-1], data) == Estimate(0.0, 0.0)
     for worse in ([data[0]] * 6, [*data[:5], 3 * data[5]], [*data[:5], np.zeros((1, 3))]):
-        assert pairing_distance(worse, data) > 0.02
+        assert pairing_distance(worse, data).value > 0.02
     # Copies of one good shape are no further from the nearest one than data are.
-    assert pairing_distance([data[0]], data) == 0
+    assert pairing_distance([data[0]], data).value == 0
     with pytest.raises(ValueError, match="expected two sets of clouds, got 0 and 6"):
         pairing_distance([], data)
 
@@ -84,6 +85,8 @@ def test_shapes_are_as_near_as_others_of_the_data_are(monkeypatch, evaluations):
     assert len(evaluations) == 2 * EVALUATIONS  # of shapes, and of their points
     assert "2 held-out shapes" in found.measure
     assert shape_quality(generator, *banks, num=2) == found
+    assert list(found.to_ode) == list(found.evaluations)
+    assert min(found.to_ode.values()) > 0
     drawn = []
 
     def perfect(generator, tokens, *, steps, ode):
@@ -93,7 +96,7 @@ def test_shapes_are_as_near_as_others_of_the_data_are(monkeypatch, evaluations):
     monkeypatch.setattr(step_quality, "_decode", perfect)
     best = shape_quality(generator, *banks, num=2)
     assert drawn == [(2, steps, False) for steps in (1, 2, 4, 8)] + [(2, 50, True)]
-    assert [*best.evaluations.values(), best.ode] == [0.0] * 5
+    assert [*best.evaluations.values(), best.ode, *best.to_ode.values()] == [0.0] * 9
     assert 0 < best.floor == found.floor < min(found.evaluations.values())
     # Upright samples are no samples of a law of any pose: its shapes are turned.
     turned = replace(generator, config=replace(SHAPES, symmetry="so3"))
@@ -128,6 +131,7 @@ def test_exact_joints_score_nothing_and_untrained_ones_much(monkeypatch, evaluat
     found = joint_quality(rigger, figures)
     assert len(evaluations) == EVALUATIONS
     assert found.floor is None
+    assert set(found.errors) == {*found.evaluations, "ode"}
     assert min(found.evaluations.values()) > 1
     clouds = [np.repeat(figures.figure(i)[1], 2, axis=0) for i in range(len(figures))]
     monkeypatch.setattr(step_quality, "predict_clouds", lambda *_, **__: clouds)

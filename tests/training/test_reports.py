@@ -14,7 +14,8 @@ from geoflow.training.log import append_report, read_log
 from geoflow.training.plots import draw_plots, quality_figure, save_figure, training_figure
 
 QUALITY = {"measure": "distance", "evaluations": {"1": 0.4, "8": 0.2}, "ode": 0.1,
-           "floor": 0.05, "ode_steps": 50}  # fmt: skip
+           "floor": 0.05, "errors": {"1": 0.03, "floor": 0.01}, "to_ode": {"1": 0.3, "8": 0.2},
+           "ode_steps": 50}  # fmt: skip
 
 
 def report(step, stage="flow", **more):
@@ -57,12 +58,18 @@ def test_curves_are_the_numbers_of_the_log_on_an_axis_that_fits():
 def test_quality_is_drawn_by_evaluations_for_each_validation():
     worse = QUALITY | {"evaluations": {"1": 0.8, "8": 0.6}}
     stages = {"flow": [report(100, quality=worse), report(200), report(300, quality=QUALITY)]}
-    (axis,) = quality_figure(stages).axes
+    axis, to_ode = quality_figure(stages).axes
     drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in axis.lines]
     assert drawn[0] == ([1, 8], [0.8, 0.6])
     assert drawn[2] == ([1, 8], [0.4, 0.2])
     assert drawn[3] == ([50], [0.1])
     assert [line.get_label() for line in axis.lines[::2]] == ["step 100", "step 300", "data"]
+    assert list(to_ode.lines[-1].get_ydata()) == [0.3, 0.2]
+    bars = [bar.get_segments()[0][:, 1] for bar in axis.collections]
+    np.testing.assert_allclose(bars, [[0.37, 0.43], [0.2, 0.2], [0.1, 0.1]])
+    alone = QUALITY | {"errors": {}, "to_ode": {}, "floor": None}
+    (axis,) = quality_figure({"flow": [report(100, quality=alone)]}).axes
+    assert "data" not in [line.get_label() for line in axis.lines]
     assert quality_figure({"flow": [report(200)]}) is None
 
 
