@@ -82,7 +82,10 @@ class Train:
     num_shapes: int = 12_000
     """Procedural training shapes."""
     sheet_every: int = 2_000
-    """Steps between contact sheets and validations; 0: none."""
+    """Steps between contact sheets and validations, which also come at the end; 0: none."""
+    log: Literal["jsonl", "tensorboard"] = "jsonl"
+    """Where reports go: the run's log.jsonl, from which its plots are drawn, and if asked for
+    TensorBoard's event files too."""
     checkpoint_every: int = 500
     """Steps between checkpoints; each stage also saves at its end."""
     seed: int = 0

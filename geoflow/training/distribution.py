@@ -14,7 +14,7 @@ from geoflow.distribution import GeometryDistribution
 from geoflow.objectives import FlowMatching, build_objective
 from geoflow.seeds import step_generator
 from geoflow.training.ema import Ema
-from geoflow.training.loop import Progress
+from geoflow.training.loop import Progress, descend
 from geoflow.training.optimisation import Optimiser, Schedule
 
 STAGE = "distribution"
@@ -85,11 +85,13 @@ def train_distribution(
         current = warm_up if step < options.diagonal_first * options.steps else objective
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.bf16):
             losses = current(flow_map, x0, x1, generator=generator, teacher=teacher.module)
-        loss = losses.total.float().mean()
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"loss is {loss.item()} at step {step}")
-        loss.backward()
-        optimiser.step(step, options.steps)
-        teacher.update(flow_map, step)
-        terms = {name: value.float().mean().item() for name, value in losses.terms.items()}
-        yield Progress(STAGE, step + 1, options.steps, loss.item(), terms)
+        yield descend(
+            losses.total,
+            losses.terms,
+            flow_map,
+            optimiser,
+            teacher,
+            stage=STAGE,
+            step=step,
+            steps=options.steps,
+        )
