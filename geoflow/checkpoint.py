@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +36,39 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         CheckpointError: if the file is missing, damaged, or of another format.
     """
+    with _opened(path) as file:
+        card = _card(path, file)
+        return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118
+
+
+def load_card(path: Path) -> dict[str, Any]:
+    """The JSON card of a checkpoint, without its tensors.
+
+    Raises:
+        CheckpointError: as `load_checkpoint`.
+    """
+    with _opened(path) as file:
+        return _card(path, file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}")
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            yield file
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from error
+
+
+def _card(path: Path, file: Any) -> dict[str, Any]:
+    header = file.metadata() or {}
     if header.get("format") != str(FORMAT):
         raise CheckpointError(
             f"{path} has checkpoint format {header.get('format')}, expected {FORMAT}"
         )
-    return tensors, json.loads(header["card"])
+    return json.loads(header["card"])
 
 
 def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

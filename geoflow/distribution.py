@@ -35,6 +35,7 @@ from geoflow.config import from_json, to_json
 from geoflow.flow_map import FlowMap, Preconditioned
 from geoflow.interpolant import INTERPOLANTS
 from geoflow.samplers import sample_flow_map, sample_ode
+from geoflow.times import LogitNormalPairs
 
 CHANNELS = {"position": 3, "normal": 3, "color": 3}
 """Numbers of each thing that a point may carry; positions come first."""
@@ -42,6 +43,8 @@ WEIGHTS = "points.safetensors"
 _CHUNK = 65_536
 # Times of training end here too: fields of data have no velocity at t = 1.
 _LATEST = 0.999
+# Mean and deviation of the logit of time, by path: noise is then alike on all of them.
+_TIMES = {"linear": (1.1, 2.0), "vp": (2.3, 1.7), "ve": (0.8, 1.0), "trigonometric": (1.1, 2.1)}
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,22 @@ class DistributionConfig:
     """Hidden channels of the perceptron."""
     blocks: int = 4
     """Residual blocks."""
+    octaves: int = 4
+    """Frequencies of the positional encoding: surfaces are sharper than a perceptron is quick."""
 
     @property
     def size(self) -> int:
         """Numbers of a point."""
         return sum(CHANNELS[name] for name in self.channels)
+
+    @property
+    def times(self) -> LogitNormalPairs:
+        """Law of the times of training, and by its quantiles the grid of few-step samples.
+
+        On every path it favours noise between 0.01 and 10 times the shape's size: above, nothing
+        of the shape shows; below, nothing is missing.
+        """
+        return LogitNormalPairs(*_TIMES[self.interpolant])
 
 
 class PointScale(nn.Module):
@@ -115,7 +129,12 @@ class GeometryDistribution:
                 f"got {', '.join(config.channels)}"
             )
         network: nn.Module = MLP(
-            MLPConfig(size=config.size, width=config.width, blocks=config.blocks)
+            MLPConfig(
+                size=config.size,
+                width=config.width,
+                blocks=config.blocks,
+                octaves=config.octaves,
+            )
         )
         path = INTERPOLANTS[config.interpolant]()
         if config.prediction == "x1":
@@ -169,7 +188,9 @@ class GeometryDistribution:
     ) -> Iterator[Float[Tensor, "m c"]]:
         """Points in chunks, on the CPU: memory does not grow with their number.
 
-        Point i of a seed is the same for every number of points of one chunk size.
+        Jumps go along the quantiles of the times that were trained, which serves few steps; the
+        ODE along equal intervals, which on falling noise levels are those of EDM. Point i of a
+        seed is the same for every number of points of one chunk size.
 
         Args:
             num: points in all.
@@ -181,7 +202,7 @@ class GeometryDistribution:
         Raises:
             ValueError: for num, steps or chunk below 1.
         """
-        for name, value in (("num", num), ("chunk", chunk)):
+        for name, value in (("num", num), ("steps", steps), ("chunk", chunk)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         generator = torch.Generator().manual_seed(seed)
@@ -215,14 +236,16 @@ class GeometryDistribution:
 
         Args:
             noise: unit Gaussian.
-            steps: equal intervals of the grid; ignored where `times` is given.
+            steps: network evaluations per point; ignored where `times` is given.
             ode: solve the ODE by Euler steps instead of jumping.
-            times: grid that rises to 1.
+            times: grid that rises to 1; default: as of `iterate`.
 
         Raises:
             ValueError: for steps < 1, or a grid that does not rise to 1.
         """
         sampler = sample_ode if ode else sample_flow_map
+        if times is None and not ode:
+            times = self.config.times.grid(steps)
         noise = noise.to(self.scale.mean.device)
         for state in sampler(self.flow_map, noise, steps=steps, times=times):
             yield self.scale.denormalise(state).cpu()

@@ -18,6 +18,7 @@ from geoflow.backbones import TokenTransformer
 from geoflow.backbones.latent_scale import LatentScale
 from geoflow.checkpoint import (
     CheckpointError,
+    load_card,
     load_checkpoint,
     load_weights,
     save_checkpoint,
@@ -236,7 +237,7 @@ def read_config(path: Path) -> ModelConfig:
     Raises:
         CheckpointError: if the file is missing or damaged, or its card cannot be used.
     """
-    return _config(path, load_checkpoint(path)[1])
+    return _config(path, load_card(path))
 
 
 def _config(path: Path, card: dict[str, Any]) -> ModelConfig:

@@ -38,6 +38,16 @@ class TimePairs(ABC):
     ) -> tuple[Times, Times]:
         """Pairs (t, r) with t <= r, on the CPU."""
 
+    @abstractmethod
+    def grid(self, steps: int) -> Float[Tensor, " n"]:
+        """Times 0 to 1 that cut the law of single times into `steps` equal parts.
+
+        A sampler that jumps along it lands where training has been.
+
+        Raises:
+            ValueError: for fewer than one step.
+        """
+
     def draw(
         self, x: Float[Tensor, "b *s"], generator: torch.Generator | None = None
     ) -> tuple[Times, Times]:
@@ -76,6 +86,10 @@ class UniformPairs(TimePairs):
         draws = torch.rand(4, num, generator=generator, dtype=dtype)
         return _pair(draws[:2], draws[2] < self.diagonal, draws[3] < self.end, self.latest)
 
+    def grid(self, steps: int) -> Float[Tensor, " n"]:
+        """Equal intervals."""
+        return _levels(steps)
+
 
 @dataclass(frozen=True)
 class LogitNormalPairs(TimePairs):
@@ -113,6 +127,10 @@ class LogitNormalPairs(TimePairs):
         times = torch.sigmoid(self.mean + self.std * normal)
         return _pair(times, draws[0] < self.diagonal, draws[1] < self.end, self.latest)
 
+    def grid(self, steps: int) -> Float[Tensor, " n"]:
+        """Quantiles of the law; the ends are exact, as those of a sigmoid are."""
+        return torch.sigmoid(self.mean + self.std * torch.special.ndtri(_levels(steps)))
+
 
 TIME_PAIRS: dict[str, type[TimePairs]] = {
     "uniform": UniformPairs,
@@ -128,6 +146,12 @@ def _pair(
     t = torch.where(is_diagonal | is_end, times[0], times.amin(0)) * latest
     r = torch.where(is_end, 1.0, times.amax(0))
     return t, torch.where(is_diagonal, t, r)
+
+
+def _levels(steps: int) -> Tensor:
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    return torch.linspace(0.0, 1.0, steps + 1)
 
 
 def _check_shares(**shares: float) -> None:

@@ -125,6 +125,14 @@ def test_info_names_versions_and_devices():
     assert result.returncode == 0, result.stderr
     for word in ("geoflow 0.", "torch ", "devices: cpu", "shipped models", "open3d"):
         assert word in result.stdout
+    lines = result.stdout.splitlines()
+    for name, kind, rest in (
+        ("airplane", "clouds of points", "categories: airplane"),
+        ("chair", "meshes", "categories: chair"),
+        ("rig", "joints of a mesh", " MB"),
+    ):
+        (line,) = (line for line in lines if line.startswith(f"  {name}: {kind}"))
+        assert line.endswith(rest)
 
 
 def test_a_model_is_distilled(tmp_path, run):
@@ -202,7 +210,7 @@ def test_wrong_usage_is_one_line_and_code_2(tmp_path, name):
 def test_failures_are_one_message_and_code_1(tmp_path, run):
     missing = geoflow("sample", "--model", tmp_path / "none", "--out", "a.obj", cwd=tmp_path)
     assert missing.returncode == 1
-    assert "expected a folder with model.safetensors" in missing.stderr
+    assert "expected a folder with model.safetensors, " in missing.stderr
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     (damaged / "model.safetensors").write_bytes(b"not a model")
@@ -279,7 +287,8 @@ def test_the_default_model_makes_a_chair(tmp_path):
 def test_a_mesh_becomes_a_law_of_its_points(tmp_path):
     trimesh.creation.torus(1.0, 0.3).export(tmp_path / "ring.obj")
     command = ("train", "--representation", "distribution", "--data", "ring.obj", "--steps", 3)
-    result = geoflow(*command, "--channels", "all", "--no-progress", cwd=tmp_path)
+    quiet = ("--no-progress", "--sheet-every", 0)
+    result = geoflow(*command, "--channels", "all", *quiet, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     flags = ("sample", "--model", "runs/ring", "--points", 70_000, "--steps", 3)
     result = geoflow(*flags, "--out", "cloud.ply", cwd=tmp_path)

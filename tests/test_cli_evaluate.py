@@ -7,6 +7,8 @@ import pytest
 import trimesh
 from test_cli import geoflow
 
+from geoflow.cli import main
+
 FAST = ("--num", 8, "--points", 64, "--emd-points", 16, "--no-progress")
 
 
@@ -85,3 +87,30 @@ def test_a_missing_model_is_a_failure(tmp_path):
     assert result.returncode == 1
     assert "expected a folder with model.safetensors" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pairs_of_files_give_a_report_of_reconstructions(folders, capsys):
+    """Boxes against points of themselves: near by every metric that clouds have."""
+    for path in (folders / "reference").iterdir():
+        (mesh,) = (folders / "samples").glob(f"{path.stem}.*")
+        np.save(path, trimesh.load_mesh(mesh).sample(80, seed=1))
+    command = ("evaluate", "--paired", "--samples", folders / "samples", "--reference",
+               folders / "reference", *FAST, "--out", folders / "report.json")  # fmt: skip
+    assert main([str(word) for word in command]) == 0
+    said = capsys.readouterr().out
+    for words in ("8 pairs, 64 points each, normalisation by the reference: box", "CD, squared",
+                  "EMD, exact, unsquared, 16 of the points: ", "F-score at 0.02: ", " ± ",
+                  "volume IoU: left out", "normal consistency: left out"):  # fmt: skip
+        assert words in said
+    report = json.loads((folders / "report.json").read_text())
+    assert set(report["each"]) == {str(i) for i in range(8)}
+    assert report["metrics"]["chamfer"]["value"] < 0.3
+    for wrong, message in (
+        ((*command[:2], "--model", "chair", *command[4:]), "--paired compares files with files"),
+        ((*command, "--normalise", "global"), "a pair is placed by its reference"),
+        ((*command[:-1], folders / "other.json", "--steps", 4), "--steps does not go with"),
+    ):
+        assert main([str(word) for word in wrong]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert message in line
+    assert not (folders / "other.json.parts").exists()

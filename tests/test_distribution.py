@@ -91,13 +91,13 @@ def test_training_brings_points_to_the_surface(mesh, tmp_path):
     surface = MeshSurface.of(mesh)
     reference = surface.draw(2_000, torch.Generator().manual_seed(1)).numpy()
     chamfer = {}
-    for steps in (1, 200):
+    for steps in (1, 400):
         options = config(steps=steps, batch=256, bf16=False)
         small = DistributionConfig(interpolant="linear", width=64, blocks=1)
         run(tmp_path / str(steps), replace(options, model=small), surface)
         model = GeometryDistribution.from_pretrained(tmp_path / str(steps))
         chamfer[steps] = chamfer_distance(model.sample(2_000, steps=2).numpy(), reference)
-    assert chamfer[200] < 0.6 * chamfer[1]
+    assert chamfer[400] < 0.6 * chamfer[1]
 
 
 def exact(interpolant="ve"):
@@ -171,3 +171,22 @@ def test_points_are_written_whole_or_not_at_all(tmp_path, suffix):
 def test_wrong_channels_are_refused():
     with pytest.raises(ValueError, match="channels start with position"):
         GeometryDistribution.build(DistributionConfig(channels=("normal",)))
+
+
+def levels(interpolant: str) -> torch.Tensor:
+    model = GeometryDistribution.build(DistributionConfig(interpolant=interpolant))
+    path, grid = model.flow_map.interpolant, model.config.times.grid(40)[1:-1].double()
+    return path.alpha(grid) / path.beta(grid)
+
+
+@pytest.mark.parametrize("interpolant", INTERPOLANTS)
+def test_times_favour_the_same_noise_on_every_path(interpolant):
+    found = levels(interpolant)
+    assert 0.2 < found.median() < 0.6
+    assert 0.002 < found.min() < 0.05
+    assert 8 < found.max() < 40
+
+
+def test_equal_intervals_do_not():
+    path, grid = INTERPOLANTS["ve"](), torch.linspace(0, 1, 41)[1:-1].double()
+    assert path.alpha(grid).max() > 40

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("sklearn")
-pytest.importorskip("matplotlib")
 
 ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / "docs" / "examples" / "digits.py"

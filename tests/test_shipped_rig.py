@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from geoflow.rigger import WEIGHTS, Rigger
+from geoflow.rigger import WEIGHTS, Rigger, surface_noise
 from geoflow.testing import random_rotations, relative_error, rotate_points
 from geoflow_datasets import load_figures
 from geoflow_tools.rig_scores import predict_clouds, score_clouds
@@ -64,4 +64,10 @@ def test_trained_joints_turn_with_the_surface(bank, dtype):
     turn = -random_rotations(3, generator=torch.Generator().manual_seed(0), dtype=dtype)
     cloud = rotate_points(rigger.predict(points), turn)
     error = relative_error(rigger.predict(rotate_points(points, turn)), cloud)
-    assert error < (1e-9 if dtype == torch.float64 else 1e-3)
+    limit = 1e-9 if dtype == torch.float64 else 1e-4
+    assert error < limit
+    # The twin: the same noise in both poses.
+    noise = surface_noise(points, rigger.config.cloud)
+    cloud = rotate_points(rigger.predict(points, noise=noise), turn)
+    still = rigger.predict(rotate_points(points, turn), noise=noise)
+    assert relative_error(still, cloud) > 100 * limit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from geoflow.times import TIME_PAIRS, TimePairs, UniformPairs, expand_time
+from geoflow.times import TIME_PAIRS, LogitNormalPairs, TimePairs, UniformPairs, expand_time
 
 NUM = 40_000
 # Four standard deviations of a share counted in NUM draws.
@@ -65,3 +65,22 @@ def test_a_time_multiplies_its_own_example(shape: tuple[int, ...]) -> None:
     product = expand_time(t, like=x) * x
     assert product.shape == shape
     assert torch.equal(product.reshape(5, -1).mean(1), t)
+
+
+@pytest.mark.parametrize("key", TIME_PAIRS)
+def test_the_grid_cuts_the_law_into_equal_parts(key: str) -> None:
+    pairs = TIME_PAIRS[key](diagonal=1.0)  # type: ignore[call-arg]
+    grid = pairs.grid(5)
+    assert grid[0] == 0
+    assert grid[-1] == 1
+    t, _ = pairs.sample(NUM, generator=torch.Generator().manual_seed(4))
+    found = torch.histogram(t, grid).hist / NUM
+    torch.testing.assert_close(found, torch.full((5,), 0.2), atol=TOLERANCE, rtol=0)
+    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+        pairs.grid(0)
+
+
+def test_the_grid_of_another_law_does_not() -> None:
+    t, _ = LogitNormalPairs(diagonal=1.0).sample(NUM, generator=torch.Generator().manual_seed(4))
+    found = torch.histogram(t, UniformPairs().grid(5)).hist / NUM
+    assert (found - 0.2).abs().max() > 5 * TOLERANCE

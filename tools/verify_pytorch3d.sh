@@ -40,5 +40,6 @@ names = ("torch", "easypytorch3d", "numpy", "scipy")
 print(f"Python {platform.python_version()},", ", ".join(f"{n} {version(n)}" for n in names))
 PYTHON
 python -m geoflow info | grep neighbours
-python -m pytest -q -p no:cacheprovider tests/test_neighbors.py
+# The repository runs its tests in parallel by a plugin that is not needed here.
+python -m pytest -q -p no:cacheprovider -o addopts= tests/test_neighbors.py
 echo "verify_pytorch3d: passed"

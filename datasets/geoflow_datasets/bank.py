@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +18,7 @@ import torch
 from jaxtyping import Float16, Int
 
 from geoflow.typing import ShapeBatch
+from geoflow_datasets.array_folder import write_arrays
 
 _ARRAYS = ("surface", "normals", "queries", "sdf", "categories")
 _FORMAT = 1
@@ -33,6 +32,22 @@ BOUND = 1.05
 def cache_folder() -> Path:
     """Where banks are kept: $GEOFLOW_CACHE, or ~/.cache/geoflow."""
     return Path(os.environ.get("GEOFLOW_CACHE", Path.home() / ".cache" / "geoflow"))
+
+
+def counted_by(
+    names: Sequence[str], categories: Int[np.ndarray, " N"], category_names: Sequence[str]
+) -> Int[np.ndarray, " N"]:
+    """Categories that were counted by `category_names`, counted by `names`.
+
+    Raises:
+        ValueError: if a category is not among the names.
+    """
+    missing = [name for name in category_names if name not in names]
+    if missing:
+        raise ValueError(
+            f"the model's categories are {', '.join(names)}; the data has {', '.join(missing)}"
+        )
+    return np.array([list(names).index(name) for name in category_names])[np.asarray(categories)]
 
 
 @dataclass(frozen=True)
@@ -118,35 +133,14 @@ class ShapeBank:
         Raises:
             ValueError: if a category of the bank is not among the names.
         """
-        missing = [name for name in self.category_names if name not in names]
-        if missing:
-            raise ValueError(
-                f"the model's categories are {', '.join(names)}; the data has {', '.join(missing)}"
-            )
-        index = np.array([list(names).index(name) for name in self.category_names])
-        return replace(
-            self, categories=index[np.asarray(self.categories)], category_names=tuple(names)
-        )
+        categories = counted_by(names, self.categories, self.category_names)
+        return replace(self, categories=categories, category_names=tuple(names))
 
     def save(self, folder: Path, notes: Mapping[str, str] | None = None) -> None:
         """Write the bank, and texts by file name; the folder appears whole or not at all."""
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            for name in _ARRAYS:
-                np.save(draft / f"{name}.npy", getattr(self, name))
-            card = {
-                "format": _FORMAT,
-                "names": self.names,
-                "category_names": self.category_names,
-            }
-            for name, text in {"bank.json": json.dumps(card), **(notes or {})}.items():
-                (draft / name).write_text(text, encoding="utf-8")
-            if folder.exists():
-                shutil.rmtree(folder)
-            draft.replace(folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+        card = {"format": _FORMAT, "names": self.names, "category_names": self.category_names}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        write_arrays(folder, arrays, {"bank.json": json.dumps(card), **(notes or {})})
 
     @staticmethod
     def load(folder: Path) -> ShapeBank:

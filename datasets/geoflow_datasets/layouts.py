@@ -1,8 +1,9 @@
-"""How folders of meshes tell category and split.
+"""How folders of meshes and of clouds tell category and split.
 
 - plain: `folder/mesh.obj`, or `folder/CATEGORY/.../mesh.obj`
 - ModelNet: `folder/CATEGORY/train|test/mesh.off`, whose split is kept
 - ShapeNetCore: `folder/SYNSET/MODEL/models/model_normalized.obj`, whose synsets get their names
+- PointFlow's PC15k: `folder/SYNSET/train|val|test/cloud.npy`, both
 """
 
 from __future__ import annotations
@@ -46,42 +47,78 @@ SYNSETS = {
 }
 
 
+def category_names(text: str) -> tuple[str, ...]:
+    """The names in 'chair,airplane', in their order.
+
+    Raises:
+        ValueError: for an empty name, or one that comes twice.
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    if "" in names or len(set(names)) < len(names):
+        raise ValueError(f"categories must be different names joined by commas, got {text!r}")
+    return names
+
+
 def find_meshes(folder: Path, category: str = ALL) -> list[Path]:
     """Mesh files of a folder, sorted.
 
     Raises:
-        ValueError: if the folder is missing or has no mesh of the category.
+        ValueError: if the folder is missing or has no mesh of a category.
+    """
+    return find_files(folder, category, suffixes=SUFFIXES, kind="meshes")
+
+
+def find_files(folder: Path, category: str, *, suffixes: tuple[str, ...], kind: str) -> list[Path]:
+    """Files of the suffixes in a folder, sorted.
+
+    Args:
+        folder: flat, or with a folder for each category.
+        category: a category, several joined by commas, or "all".
+        suffixes: in lower case.
+        kind: what the files are called in a message.
+
+    Raises:
+        ValueError: if the folder is missing or has no file of a category.
     """
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
     if not files:
-        raise ValueError(f"{folder} holds no meshes; expected files {', '.join(SUFFIXES)}")
-    names = {category_of(folder, path) for path in files} - {""}
-    if names and category != ALL and category not in names:
+        raise ValueError(f"{folder} holds no {kind}; expected files {', '.join(suffixes)}")
+    found = {category_of(folder, path) for path in files} - {""}
+    if category == ALL:
+        return files
+    wanted = category_names(category)
+    if not found and len(wanted) > 1:
+        raise ValueError(f"{folder} has no category folders, expected {', '.join(wanted)}")
+    missing = [name for name in wanted if name not in found] if found else []
+    if missing:
         raise ValueError(
-            f"{folder} has no category {category!r}; it has {', '.join(sorted(names))}, or all"
+            f"{folder} has no category {missing[0]!r}; it has {', '.join(sorted(found))}, or all"
         )
-    wanted = (category, "") if category != ALL else (*names, "")
-    return [path for path in files if category_of(folder, path) in wanted]
+    # Files directly inside belong to the category that is asked for, where it is one.
+    taken = (*wanted, "") if len(wanted) == 1 else wanted
+    return [path for path in files if category_of(folder, path) in taken]
 
 
 def category_of(folder: Path, path: Path) -> str:
-    """Category of a mesh; empty directly inside the folder."""
+    """Category of a shape; empty directly inside the folder, or inside one named as a split."""
     parts = path.relative_to(folder).parts
-    return SYNSETS.get(parts[0], parts[0]) if len(parts) > 1 else ""
+    if len(parts) < 2 or parts[0] in SPLITS:
+        return ""
+    return SYNSETS.get(parts[0], parts[0])
 
 
 def split_of(name: str, num: int) -> str:
-    """Split of a mesh by its path inside the folder: its own, or by a hash of it.
+    """Split of a shape by its path inside the folder: its own, or by a hash of it.
 
-    Folders of fewer than ten meshes have "train" alone.
+    Folders of fewer than ten shapes without splits of their own have "train" alone.
     """
+    named = [part for part in Path(name).parts[:-1][:2] if part in SPLITS]
+    if named:
+        return named[-1]
     if num < _FEWEST_TO_SPLIT:
         return "train"
-    parts = Path(name).parts
-    if len(parts) > 2 and parts[1] in SPLITS:
-        return parts[1]
     share = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
     for split, (low, high) in _HELD_OUT.items():
         if low <= share < high:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from geoflow.geometry.mesh import normalise_mesh
 from geoflow_datasets.bank import BOUND, NEAR_SHARE, ShapeBank, cache_folder
 from geoflow_datasets.layouts import ALL, SPLITS, category_of, find_meshes, split_of
 from geoflow_datasets.mesh_sdf import Distance, MeshRefusedError, sign_mesh
+from geoflow_datasets.workers import map_in_processes
 
 # Bumped when the processing changes, so that no old bank is met.
 _VERSION = 3
@@ -120,7 +120,7 @@ def prepare_mesh_folder(
         return target
     work = partial(_process, folder=folder, up=up, num_surface=num_surface, num_queries=num_queries)
     workers = min(num_workers or os.cpu_count() or 1, len(files))
-    done = _map(work, files, workers)
+    done = map_in_processes(work, files, workers)
     results = list(track(done, total=len(files), description="meshes", disable=not show_progress))
     reports = [report for report, _ in results]
     kept = [(report, arrays) for report, arrays in results if arrays is not None]
@@ -157,14 +157,6 @@ def summarise_reports(reports: Sequence[Report]) -> str:
 
 
 _Result = tuple[Report, dict[str, np.ndarray] | None]
-
-
-def _map(work: Callable[[Path], _Result], files: Sequence[Path], workers: int) -> Iterator[_Result]:
-    if workers == 1:
-        yield from map(work, files)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap(work, files)
 
 
 def _process(path: Path, *, folder: Path, up: str, num_surface: int, num_queries: int) -> _Result:

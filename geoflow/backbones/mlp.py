@@ -30,6 +30,8 @@ class MLPConfig:
     """Residual blocks."""
     num_categories: int = 1
     """Classes to condition on."""
+    octaves: int = 0
+    """Sines and cosines of every number at frequencies 1, 2, 4, ... radians that are read too."""
 
 
 class _Block(nn.Module):
@@ -54,7 +56,7 @@ class MLP(nn.Module):
     def __init__(self, config: MLPConfig) -> None:
         super().__init__()
         self.config = config
-        self.read = nn.Linear(config.size, config.width)
+        self.read = nn.Linear(config.size * (1 + 2 * config.octaves), config.width)
         self.time_from = TimeEmbedding(config.width)
         self.time_to = TimeEmbedding(config.width)
         self.category = nn.Embedding(config.num_categories, config.width)
@@ -74,7 +76,12 @@ class MLP(nn.Module):
         condition = nn.functional.silu(condition)
         # Positions keep their digits under autocast.
         with torch.autocast(x.device.type, enabled=False):
-            h = self.read(x.flatten(1))
+            h = self.read(self._features(x.flatten(1)))
         for block in self.blocks:
             h = block(h, condition)
         return self.write(self.norm(h)).reshape(x.shape)
+
+    def _features(self, x: Float[Tensor, "b n"]) -> Float[Tensor, "b m"]:
+        octaves = range(self.config.octaves)
+        waves = [wave(2.0**k * x) for k in octaves for wave in (torch.sin, torch.cos)]
+        return torch.cat([x, *waves], dim=1)

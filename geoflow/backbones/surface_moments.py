@@ -59,7 +59,11 @@ def surface_moments(points: Float[Tensor, "b n 3"], num: int) -> Moments:
     Raises:
         ValueError: for fewer points than that.
     """
+    kind = points.dtype
     with torch.autocast(points.device.type, enabled=False):
+        # A narrow window's covariance is a small difference of large moments: in single precision
+        # it keeps three digits, and turned points would not give the turned moments.
+        points = points.double()
         index = farthest_points(points, num)
         places = points.gather(1, index[..., None].expand(-1, -1, 3))
         square = torch.cdist(places, points, compute_mode="donot_use_mm_for_euclid_dist").square()
@@ -88,4 +92,6 @@ def surface_moments(points: Float[Tensor, "b n 3"], num: int) -> Moments:
                 (along * places).sum(-1, keepdim=True),
                 (across * offset).sum(-1, keepdim=True),
             ]
-        return Moments(torch.cat(scalars, -1), torch.stack(vectors, -2), places)
+        return Moments(
+            torch.cat(scalars, -1).to(kind), torch.stack(vectors, -2).to(kind), places.to(kind)
+        )

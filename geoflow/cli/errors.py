@@ -22,10 +22,11 @@ def failing() -> Iterator[None]:
     """Turn the library's foreseen errors into one line for the user."""
     from geoflow.checkpoint import CheckpointError
     from geoflow.geometry.extraction import EmptySurfaceError
+    from geoflow_datasets.workers import WorkersDiedError
 
     try:
         yield
-    except (EmptySurfaceError, CheckpointError, FloatingPointError) as error:
+    except (EmptySurfaceError, CheckpointError, FloatingPointError, WorkersDiedError) as error:
         raise Failure(str(error)) from error
     except FileExistsError as error:
         raise UsageError(str(error)) from error

@@ -15,13 +15,20 @@ _OPTIONAL = {
     "torch_cluster": "neighbour search",
     "pytorch3d": "neighbour search",
 }
+_KINDS = {
+    "sdf": "meshes (sdf)",
+    "points": "clouds of points (points)",
+    "distribution": "points of one surface (distribution)",
+    "joints": "joints of a mesh (joints)",
+}
+"""What a model gives, by its --representation."""
 
 
 def info() -> None:
     """Print versions, devices, shipped models, optional packages and who finds neighbours."""
     import torch
 
-    from geoflow.latent_generator import shipped_models
+    from geoflow.pretrained import shipped
 
     print(f"geoflow {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for name in _REQUIRED:
@@ -30,7 +37,11 @@ def info() -> None:
     devices += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     devices += ["mps"] if torch.backends.mps.is_available() else []
     print(f"devices: {', '.join(devices)} ({torch.get_num_threads()} threads)")
-    print(f"shipped models: {', '.join(shipped_models()) or 'none'}")
+    print("shipped models:")
+    for name, model in shipped().items():
+        size = f"{model.path.stat().st_size / 1e6:.1f} MB"
+        categories = f", categories: {', '.join(model.categories)}" if model.categories else ""
+        print(f"  {name}: {_KINDS[model.kind]}, {size}{categories}")
     for name, use in _OPTIONAL.items():
         found = "found" if util.find_spec(name) else "not found"
         print(f"  {name}: {found} ({use})")

@@ -19,10 +19,12 @@ class Train:
     """Signed distance fields of a category; its point clouds; the surface points of one mesh, given
     as --data; or joints of figures from points of their surface."""
     shape_category: str = "chair"
-    """Procedural category, or with --data a folder: the category's name (or 'all')."""
+    """Category, or several as 'chair,airplane', or 'all': procedural ones, or those of the folder
+    given as --data. A model of several is sampled by --category."""
     data: str = "procedural"
-    """'procedural', or a folder of .obj, .ply, .stl, .off or .glb files; one such file for
-    --representation distribution; a folder in RigNet's layout for --representation joints."""
+    """'procedural', or a folder of .obj, .ply, .stl, .off or .glb files; for --representation
+    points also one of clouds, .npy, .npz, .ply or .xyz; one mesh file for --representation
+    distribution; a folder in RigNet's layout for --representation joints."""
     channels: Literal["position", "position+normal", "position+color", "all"] = "position"
     """What the points of a distribution carry; 'all' is position, normal and, if there, color."""
     data_up: Literal["y", "z"] = "y"
@@ -80,7 +82,10 @@ class Train:
     num_shapes: int = 12_000
     """Procedural training shapes."""
     sheet_every: int = 2_000
-    """Steps between contact sheets and validations; 0: none."""
+    """Steps between contact sheets and validations, which also come at the end; 0: none."""
+    log: Literal["jsonl", "tensorboard"] = "jsonl"
+    """Where reports go: the run's log.jsonl, from which its plots are drawn, and if asked for
+    TensorBoard's event files too."""
     checkpoint_every: int = 500
     """Steps between checkpoints; each stage also saves at its end."""
     seed: int = 0
@@ -235,6 +240,9 @@ class Evaluate:
     .npz."""
     model: str | None = None
     """Shipped model, or a folder of a model or a run, to sample instead."""
+    paired: bool = False
+    """Samples and references of one name belong together: CD, EMD, F-score, volume IoU and normal
+    consistency of each pair, and their means."""
     num: int = 200
     """Shapes of each set; more than that are drawn from at random."""
     points: int = 2048

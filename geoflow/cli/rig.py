@@ -22,12 +22,19 @@ def rig(options: Rig) -> None:
     _check_suffix("out", options.out, ".json")
     if options.png is not None:
         _check_suffix("png", options.png, ".png")
-    device = resolve_device(options.device)
     from geoflow.atomic import write_text
+    from geoflow.pretrained import describe_model
     from geoflow.rigger import Rigger
     from geoflow_datasets.mesh_folder import read_mesh
 
     with failing():
+        kind = describe_model(options.model).kind
+        if kind != "joints":
+            raise UsageError(
+                f"--model must find joints, {options.model} is a model of {kind}: "
+                f"geoflow sample --model {options.model}"
+            )
+        device = resolve_device(options.device)
         mesh = read_mesh(options.mesh, up="y")
         model = Rigger.from_pretrained(options.model, device=device)
         start = time.perf_counter()

@@ -16,35 +16,34 @@ from geoflow.cli.checks import (
 )
 from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Sample
-from geoflow.cli.sample_points import sample_points
+from geoflow.cli.sample_distribution import check_distribution, sample_distribution
+from geoflow.cli.sample_points import check_points, sample_points
 from geoflow.geometry.mesh import MIN_FACES, summarise, turn_up, write_mesh
 
 if TYPE_CHECKING:
     import trimesh
 
     from geoflow.generator import Generator
+    from geoflow.pretrained import ModelFile
 
 _PREVIEW_COLUMNS = 6
 
 
 def sample(options: Sample) -> None:
-    """Check, load, generate, write, and print one line per sample."""
+    """Check against what the model is, load, generate, write, and print one line per sample."""
     check_at_least("steps", options.steps, 1)
-    if _is_distribution(Path(options.model)):
-        from geoflow.cli.sample_distribution import sample_distribution
-
-        sample_distribution(options, resolve_device(options.device))
-        return
-    check_at_least("num", options.num, 1)
-    device = resolve_device(options.device)
     from geoflow.point_generator import PointGenerator
-    from geoflow.pretrained import load_generator
+    from geoflow.pretrained import describe_model, load_generator
 
     with failing():
+        model = describe_model(options.model)
+    _check(options, model)
+    device = resolve_device(options.device)
+    if model.kind == "distribution":
+        sample_distribution(options, device)
+        return
+    with failing():
         generator = load_generator(options.model, device=device)
-        names = generator.config.categories
-        if options.category is not None and options.category not in names:
-            raise UsageError(f"--category must be one of {', '.join(names)}")
         paths = [numbered(options.out, i, options.num) for i in range(options.num)]
         if isinstance(generator, PointGenerator):
             shapes = sample_points(options, generator, paths)
@@ -63,14 +62,34 @@ def sample(options: Sample) -> None:
             print(f"{picture}: picture written")
 
 
-def _sample_meshes(
-    options: Sample, generator: Generator, paths: list[Path]
-) -> Iterator[trimesh.Trimesh]:
+def _check(options: Sample, model: ModelFile) -> None:
+    """Everything that is wrong for this kind of model, before its weights are read."""
+    if model.kind == "joints":
+        raise UsageError(
+            f"{options.model} finds joints of a mesh and has no samples: "
+            f"geoflow rig --model {options.model} --mesh FIGURE --out joints.json"
+        )
+    if model.kind == "distribution":
+        check_distribution(options)
+        return
+    check_at_least("num", options.num, 1)
+    if options.category is not None and options.category not in model.categories:
+        raise UsageError(
+            f"--category must be one of {', '.join(model.categories)}, got {options.category!r}"
+        )
+    if model.kind == "points":
+        check_points(options)
+        return
     refuse_options(options, ("points",), because="a model of meshes")
     check_resolution(options.resolution)
     if options.faces is not None:
         check_at_least("faces", options.faces, MIN_FACES)
     check_output("out", options.out)
+
+
+def _sample_meshes(
+    options: Sample, generator: Generator, paths: list[Path]
+) -> Iterator[trimesh.Trimesh]:
     meshes = generator.iterate(
         num=options.num,
         steps=options.steps,
@@ -90,15 +109,6 @@ def _sample_meshes(
             f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
         )
         yield mesh
-
-
-def _is_distribution(folder: Path) -> bool:
-    """Whether a model's folder, or a run's, holds a distribution of points."""
-    if not folder.is_dir():
-        return False
-    from geoflow.distribution import WEIGHTS
-
-    return (folder / WEIGHTS).is_file() or (folder / "model" / WEIGHTS).is_file()
 
 
 def numbered(path: Path, index: int, num: int) -> Path:

@@ -12,6 +12,7 @@ from rich.progress import Progress
 from geoflow.cli.checks import check_at_least, check_folder, refuse_options
 from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Sample
+from geoflow.geometry.points import check_points_suffix, write_points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,19 +21,23 @@ NUM_POINTS = 100_000
 _FOREIGN = ("num", "resolution", "faces", "category", "up", "preview")
 
 
-def sample_distribution(options: Sample, device: str) -> None:
-    """Check, load, generate and write points in chunks, and print one line."""
+def check_distribution(options: Sample) -> None:
+    """Raise UsageError for options that are wrong, or not those of a distribution of points."""
     refuse_options(options, _FOREIGN, because="a model of points")
-    points = NUM_POINTS if options.points is None else options.points
-    check_at_least("points", points, 1)
-    from geoflow.distribution import GeometryDistribution
-    from geoflow.geometry.points import check_points_suffix, write_points
-
+    if options.points is not None:
+        check_at_least("points", options.points, 1)
     try:
         check_points_suffix(options.out)
     except ValueError as error:
         raise UsageError(f"--out: {error}") from error
     check_folder("out", options.out)
+
+
+def sample_distribution(options: Sample, device: str) -> None:
+    """Load, generate and write points in chunks, and print one line."""
+    points = NUM_POINTS if options.points is None else options.points
+    from geoflow.distribution import GeometryDistribution
+
     with failing():
         model = GeometryDistribution.from_pretrained(options.model, device=device)
         start = time.perf_counter()

@@ -22,19 +22,24 @@ NUM_POINTS = 2048
 NUM_SURFACE_POINTS = 20_000
 
 
-def sample_points(
-    options: Sample, generator: PointGenerator, paths: list[Path]
-) -> Iterator[trimesh.Trimesh | trimesh.PointCloud]:
-    """Check, generate and write clouds, or surfaces through them; one line for each."""
+def check_points(options: Sample) -> None:
+    """Raise UsageError for options that are wrong, or not those of a model of clouds."""
     refuse_options(options, ("resolution", "faces"), because="a model of points")
-    is_cloud = options.out.suffix.lower() in SUFFIXES
-    if is_cloud:
+    if _is_cloud(options.out):
         check_folder("out", options.out)
     else:
         check_output("out", options.out)
+    if options.points is not None:
+        check_at_least("points", options.points, 1)
+
+
+def sample_points(
+    options: Sample, generator: PointGenerator, paths: list[Path]
+) -> Iterator[trimesh.Trimesh | trimesh.PointCloud]:
+    """Generate and write clouds, or surfaces through them; one line for each."""
+    is_cloud = _is_cloud(options.out)
     default = NUM_POINTS if is_cloud else NUM_SURFACE_POINTS
     points = default if options.points is None else options.points
-    check_at_least("points", points, 1)
     clouds = generator.iterate(
         num=options.num,
         points=points,
@@ -61,3 +66,7 @@ def sample_points(
                 f"(Poisson, by Open3D), {said}"
             )
             yield mesh
+
+
+def _is_cloud(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES

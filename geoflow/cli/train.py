@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoflow.cli.checks import check_at_least, refuse_options, resolve_device
 from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Train
-from geoflow.cli.progress import SMOOTHING, training_bar
-from geoflow_datasets import PROCEDURAL, load
-from geoflow_datasets.mesh_folder import (
-    load_reports,
-    prepare_mesh_folder,
-    summarise_reports,
-)
-from geoflow_datasets.procedural import CATEGORIES
+from geoflow.cli.train_flow import SETTINGS, chosen_cell
+from geoflow.cli.train_report import Validate, Validation, check_reports, follow
+from geoflow_datasets import PROCEDURAL, describe_folder, load, load_clouds
+from geoflow_datasets.balance import balanced, in_turn
+from geoflow_datasets.layouts import category_names
+from geoflow_datasets.procedural import known_categories
 
 if TYPE_CHECKING:
     from geoflow.training.flow import FlowTraining
-    from geoflow.training.loop import Progress as StepProgress
+    from geoflow.training.loop import Progress
     from geoflow.training.run import DataConfig, Run, RunConfig
     from geoflow_datasets.bank import ShapeBank
+    from geoflow_datasets.cloud_folder import CloudBank
 
 _NUM_VALIDATION = 32
-# Options of the command that are those of FlowTraining.
-_FLOW_OPTIONS = (
-    "objective",
-    "derivative",
-    "times",
-    "diagonal",
-    "end",
-    "weight_space",
-    "weight_power",
-    "coupling",
-)
 
 
 def train(options: Train) -> None:
@@ -62,22 +47,24 @@ def train(options: Train) -> None:
     if options.init_from is not None and options.teacher is not None:
         raise UsageError("--teacher and --init-from exclude each other: a student starts from it")
     check_at_least("num-shapes", options.num_shapes, 2)
-    check_at_least("checkpoint-every", options.checkpoint_every, 1)
-    check_at_least("sheet-every", options.sheet_every, 0)
+    check_reports(options)
     if options.data != PROCEDURAL and not Path(options.data).is_dir():
         raise UsageError(
-            f"--data must be 'procedural' or an existing folder of meshes, got {options.data!r}"
+            f"--data must be 'procedural' or an existing folder of meshes or clouds, "
+            f"got {options.data!r}"
         )
-    if options.data == PROCEDURAL and options.shape_category not in CATEGORIES:
-        raise UsageError(
-            f"--shape-category must be one of {', '.join(CATEGORIES)}, "
-            f"got {options.shape_category!r}"
-        )
+    try:
+        named = category_names(options.shape_category)
+        if options.data == PROCEDURAL:
+            num_categories = len(known_categories(options.shape_category))
+            check_at_least("num-shapes", options.num_shapes, num_categories)
+    except ValueError as error:
+        raise UsageError(f"--shape-category: {error}") from error
     device = resolve_device(options.device)
     from geoflow.training.run import Run
     from geoflow.training.stages import check_free
 
-    folder = options.out or Path("runs") / options.shape_category
+    folder = options.out or Path("runs") / "-".join(named)
     with failing():
         if options.resume:
             run = Run.open(folder, device=device)
@@ -85,8 +72,9 @@ def train(options: Train) -> None:
         else:
             check_free(folder)
             data, flow = _data(options), _flow(options)
+        read = load_clouds if options.representation == "points" else load
         banks = {
-            split: load(
+            split: read(
                 data.source,
                 data.category,
                 split=split,
@@ -102,13 +90,16 @@ def train(options: Train) -> None:
         names = run.config.model.categories
         banks = {split: bank.with_categories(names) for split, bank in banks.items()}
         if data.source != PROCEDURAL:
-            prepared = prepare_mesh_folder(Path(data.source), category=data.category, up=data.up)
-            print(summarise_reports(load_reports(prepared)))
+            print(describe_folder(Path(data.source), data.category, up=data.up))
+        # Sheets and validations are of the first shapes.
+        validation = banks["val"].subset(in_turn(banks["val"].categories))
         card = {"train_shapes": len(banks["train"])}
-        _Reporter(options, run, banks["val"]).follow(run.train(banks["train"], card))
+        steps = run.train(balanced(banks["train"]), card)
+        follow(steps, folder, options, _validator(run, validation, banks["train"]))
         print(f"{folder / 'model'}: model written")
         out = "cloud.ply" if run.config.model.representation == "points" else "mesh.obj"
-        print(f"try: geoflow sample --model {folder} --out {out}")
+        chosen = f" --category {names[-1]}" if len(names) > 1 else ""
+        print(f"try: geoflow sample --model {folder}{chosen} --out {out}")
 
 
 def _data(options: Train) -> DataConfig:
@@ -118,16 +109,6 @@ def _data(options: Train) -> DataConfig:
     return DataConfig(source, options.shape_category, options.data_up, options.num_shapes)
 
 
-def _cell(options: Train) -> tuple[str | None, str | None]:
-    """Interpolant and prediction that are asked for, or belong to the special case."""
-    from geoflow.objectives import SPECIAL_CASES
-
-    case = SPECIAL_CASES.get(options.objective)
-    if case is None:
-        return options.interpolant, options.prediction
-    return options.interpolant or case.interpolant, options.prediction or case.prediction
-
-
 def _flow(options: Train) -> FlowTraining:
     """Options of the second stage; settings that do not go together are refused here."""
     from geoflow.pretrained import load_generator
@@ -135,7 +116,7 @@ def _flow(options: Train) -> FlowTraining:
 
     start = options.init_from or options.teacher
     flow = FlowTraining() if start is None else FlowTraining.fine_tuning()
-    named = {name: getattr(options, name) for name in _FLOW_OPTIONS}
+    named = {name: getattr(options, name) for name in ("objective", *SETTINGS)}
     flow = replace(flow, steps=options.steps or flow.steps, **named)
     objective = flow.build_objective()
     if start is not None:
@@ -146,7 +127,7 @@ def _flow(options: Train) -> FlowTraining:
                 f"{start} is a model of representation {has}, got --representation "
                 f"{options.representation}: name that of the model, or start afresh"
             )
-        for name, value in zip(("interpolant", "prediction"), _cell(options), strict=True):
+        for name, value in zip(("interpolant", "prediction"), chosen_cell(options), strict=True):
             has = getattr(generator.config, name)
             if value not in (None, has):
                 raise UsageError(
@@ -169,7 +150,7 @@ def _config(
 
     start = options.init_from or options.teacher
     if start is None:
-        interpolant, prediction = _cell(options)
+        interpolant, prediction = chosen_cell(options)
         model = ModelConfig.build(
             representation="points" if options.representation == "points" else "sdf",
             symmetry=options.symmetry,
@@ -198,62 +179,36 @@ def _config(
     )
 
 
-class _Reporter:
-    """Progress bar, log file, validation and contact sheets of a run."""
+def _validator(
+    run: Run, validation: ShapeBank | CloudBank, data: ShapeBank | CloudBank
+) -> Validate:
+    """Contact sheets of both stages, with what each is measured by."""
 
-    def __init__(self, options: Train, run: Run, validation: ShapeBank) -> None:
-        self.options, self.run, self.validation = options, run, validation
-        self.log = run.folder / "log.jsonl"
-        self.start = time.perf_counter()
-        self.loss: dict[str, float] = {}
-
-    def follow(self, steps: Iterator[StepProgress]) -> None:
-        with training_bar(show=self.options.progress) as bar:
-            tasks = {}
-            for progress in steps:
-                smooth = self.loss.get(progress.stage, progress.loss)
-                smooth = SMOOTHING * smooth + (1 - SMOOTHING) * progress.loss
-                self.loss[progress.stage] = smooth
-                if progress.stage not in tasks:
-                    tasks[progress.stage] = bar.add_task(
-                        progress.stage, total=progress.steps, completed=progress.step - 1, loss=0.0
-                    )
-                bar.update(tasks[progress.stage], completed=progress.step, loss=smooth)
-                self._report(progress, smooth)
-
-    def _report(self, progress: StepProgress, smooth: float) -> None:
-        every, last = self.options.sheet_every, progress.step == progress.steps
-        if progress.step % 100 and not last:
-            return
-        report = {
-            "stage": progress.stage,
-            "step": progress.step,
-            "loss": smooth,
-            **progress.terms,
-            "seconds": round(time.perf_counter() - self.start, 1),
-        }
-        if every and (last or progress.step % every == 0):
-            report |= self._sheet(progress)
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(report) + "\n")
-
-    def _sheet(self, progress: StepProgress) -> dict[str, float]:
+    def validate(progress: Progress) -> Validation:
         from geoflow.point_generator import PointGenerator
+        from geoflow_datasets.bank import ShapeBank
         from geoflow_tools.point_validation import write_point_reconstructions
+        from geoflow_tools.step_quality import shape_quality
         from geoflow_tools.validation import write_reconstruction_sheet, write_sample_sheet
 
-        path = self.run.folder / "sheets" / f"{progress.stage}-{progress.step:06d}.png"
-        generator = self.run.averaged()
-        generator.to(self.run.device)
+        path = run.folder / "sheets" / f"{progress.stage}-{progress.step:06d}.png"
+        generator = run.averaged()
+        generator.to(run.device)
         if progress.stage == "flow":
             write_sample_sheet(generator, path)
-            return {}
+            quality = shape_quality(generator, validation, data)
+            return Validation({"quality": asdict(quality)}, path)
         if isinstance(generator, PointGenerator):
-            points = write_point_reconstructions(generator, self.validation, path)
+            points = write_point_reconstructions(generator, validation, path)
             report = {f"validation_chamfer_{k}": value for k, value in points.chamfer.items()}
             report["validation_chamfer_floor"] = points.floor
         else:
-            fields = write_reconstruction_sheet(generator, self.validation, path)
-            report = {"validation_iou": fields.iou, "validation_chamfer": fields.chamfer}
+            # Clouds train models of points alone.
+            assert isinstance(validation, ShapeBank)
+            fields = write_reconstruction_sheet(generator, validation, path)
+            names = ("iou", "chamfer", "f_score", "normal_consistency")
+            report = {f"validation_{name}": getattr(fields, name) for name in names}
         generator.autoencoder.train()
-        return report
+        return Validation(report, path)
+
+    return validate

@@ -6,42 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geoflow.cli.checks import check_at_least, refuse_options, resolve_device
 from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Train
-from geoflow.cli.progress import follow
+from geoflow.cli.train_single_stage import check_options, common_config, train_run
 from geoflow_datasets.mesh_surface import MeshSurface
 
 if TYPE_CHECKING:
     from geoflow.training.distribution_run import DistributionRunConfig
 
-# Options of fields, which points do not have.
-_FOREIGN = (
-    "shape_category",
-    "init_from",
-    "teacher",
-    "autoencoder_steps",
-    "derivative",
-    "times",
-    "diagonal",
-    "end",
-    "weight_space",
-    "weight_power",
-    "coupling",
-    "symmetry",
-    "num_shapes",
-)
-
 
 def train_distribution(options: Train) -> None:
     """Check, read the mesh, train with reports, and say where the model is."""
-    refuse_options(options, _FOREIGN, because="--representation distribution")
-    if options.steps is not None:
-        check_at_least("steps", options.steps, 1)
-    check_at_least("checkpoint-every", options.checkpoint_every, 1)
-    device = resolve_device(options.device)
+    device = check_options(options, ("num_shapes",))
     from geoflow.training.distribution_run import DistributionRun
     from geoflow.training.stages import check_free
+    from geoflow_tools.step_quality import distribution_quality
 
     path = Path(options.data)
     folder = options.out or Path("runs") / path.stem
@@ -56,37 +35,26 @@ def train_distribution(options: Train) -> None:
             surface = MeshSurface.read(path, up=options.data_up)
             run = DistributionRun.create(folder, _config(options, surface), device=device)
         channels = run.config.model.channels
-        steps = run.train(lambda num, generator: surface.draw(num, generator, channels))
-        follow(steps, folder / "log.jsonl", show=options.progress)
-        print(f"{folder / 'model'}: model written")
+        train_run(
+            run,
+            lambda num, generator: surface.draw(num, generator, channels),
+            options,
+            lambda model: distribution_quality(model, surface.draw),
+        )
         print(f"try: geoflow sample --model {folder} --points 100000 --out cloud.ply")
 
 
 def _config(options: Train, surface: MeshSurface) -> DistributionRunConfig:
     from geoflow.distribution import DistributionConfig, GeometryDistribution
-    from geoflow.objectives import SPECIAL_CASES, build_objective
     from geoflow.training.distribution import DistributionTraining
     from geoflow.training.distribution_run import DistributionRunConfig
 
     channels = surface.channels if options.channels == "all" else tuple(options.channels.split("+"))
     if "color" in channels and surface.colors is None:
         raise UsageError(f"--channels {options.channels}: the mesh has no colours")
-    case = SPECIAL_CASES.get(options.objective)
-    build_objective(options.objective)
-    model = DistributionConfig(
-        channels=channels,
-        interpolant=options.interpolant or (case and case.interpolant) or "ve",
-        prediction=options.prediction or (case and case.prediction) or "x1",
-    )
-    GeometryDistribution.build(model)
-    training = DistributionTraining(objective=options.objective)
-    if options.steps is not None:
-        training = replace(training, steps=options.steps)
+    common = common_config(options, DistributionConfig, DistributionTraining, interpolant="ve")
+    common["model"] = replace(common["model"], channels=channels)
+    GeometryDistribution.build(common["model"])
     return DistributionRunConfig(
-        data=str(Path(options.data).resolve()),
-        up=options.data_up,
-        model=model,
-        training=training,
-        seed=options.seed,
-        checkpoint_every=options.checkpoint_every,
+        data=str(Path(options.data).resolve()), up=options.data_up, **common
     )

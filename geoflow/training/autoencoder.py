@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from geoflow.backbones.field import FieldAutoencoder
 from geoflow.seeds import step_generator
 from geoflow.symmetry import Symmetry, upright_frame
-from geoflow.training.loop import Progress
+from geoflow.training.loop import Progress, descend
 from geoflow.training.optimisation import Optimiser, Schedule
 from geoflow.typing import ShapeDataset
 
@@ -119,13 +119,13 @@ def train_autoencoder(
             noise = torch.randn(tokens.shape, generator=generator).to(device)
             predicted = model.decode(tokens + model.config.noise * noise, queries, frame)
             distance, sign = field_loss(predicted.float(), batch.sdf.to(device), options)
-        loss = distance + options.sign_weight * sign
-        if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"autoencoder loss is {loss.item()} at step {step}: "
-                "lower the learning rate or look at the data's distances"
-            )
-        loss.backward()
-        optimiser.step(step, options.steps)
-        terms = {"distance": distance.item(), "sign": sign.item()}
-        yield Progress(STAGE, step + 1, options.steps, loss.item(), terms)
+        yield descend(
+            distance + options.sign_weight * sign,
+            {"distance": distance, "sign": sign},
+            model,
+            optimiser,
+            stage=STAGE,
+            step=step,
+            steps=options.steps,
+            advice="lower the learning rate or look at the data's distances",
+        )

@@ -14,10 +14,13 @@ from geoflow.distribution import GeometryDistribution
 from geoflow.objectives import FlowMatching, build_objective
 from geoflow.seeds import step_generator
 from geoflow.training.ema import Ema
-from geoflow.training.loop import Progress
+from geoflow.training.loop import Progress, descend
 from geoflow.training.optimisation import Optimiser, Schedule
 
 STAGE = "distribution"
+
+# Objectives without published shares of their own.
+_AVERAGING = ("cumulative", "shortcut")
 
 Draw = Callable[[int, torch.Generator], Float[Tensor, "n c"]]
 """Points of the surface, of every channel, fresh in every call."""
@@ -27,15 +30,20 @@ Draw = Callable[[int, torch.Generator], Float[Tensor, "n c"]]
 class DistributionTraining:
     """Options of the training."""
 
-    steps: int = 6_000
+    steps: int = 5_000
     """Optimiser steps."""
     batch: int = 2_048
     """Points of a step."""
     objective: str = "cumulative"
     """Key of OBJECTIVES or SPECIAL_CASES."""
-    diagonal_first: float = 0.3
+    diagonal_first: float = 0.25
     """Share of the run, at its start, that is flow matching alone."""
-    ema: float = 0.998
+    diagonal: float = 0.25
+    """Share of pairs with r = t, for objectives of the averaging law: the diagonal is learnt long
+    before the jumps are."""
+    end: float = 0.5
+    """Share of the other pairs with r = 1, likewise."""
+    ema: float = 0.99
     """Decay of the moving average of the weights, which is what is kept."""
     bf16: bool = True
     """Run the network under bfloat16 autocast."""
@@ -64,7 +72,12 @@ def train_distribution(
     space = "edm" if model.config.prediction == "x1" else "field"
     objective: Any = build_objective(options.objective)
     weight = replace(objective.weight, space=space, data_std=1.0, limit=1e6)
-    objective, warm_up = replace(objective, weight=weight), FlowMatching(weight=weight)
+    shares = {"diagonal": objective.times.diagonal, "end": objective.times.end}
+    if options.objective in _AVERAGING:
+        shares = {"diagonal": options.diagonal, "end": options.end}
+    times = replace(model.config.times, **shares)
+    objective = replace(objective, weight=weight, times=times)
+    warm_up = FlowMatching(weight=weight, times=times)
     for step in range(start, options.steps):
         generator = step_generator(seed, STAGE, step)
         x1 = model.scale.normalise(draw(options.batch, generator).to(device))
@@ -72,11 +85,13 @@ def train_distribution(
         current = warm_up if step < options.diagonal_first * options.steps else objective
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.bf16):
             losses = current(flow_map, x0, x1, generator=generator, teacher=teacher.module)
-        loss = losses.total.float().mean()
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"loss is {loss.item()} at step {step}")
-        loss.backward()
-        optimiser.step(step, options.steps)
-        teacher.update(flow_map, step)
-        terms = {name: value.float().mean().item() for name, value in losses.terms.items()}
-        yield Progress(STAGE, step + 1, options.steps, loss.item(), terms)
+        yield descend(
+            losses.total,
+            losses.terms,
+            flow_map,
+            optimiser,
+            teacher,
+            stage=STAGE,
+            step=step,
+            steps=options.steps,
+        )

@@ -25,7 +25,7 @@ from geoflow.symmetry import Symmetry, upright_frame
 from geoflow.times import TIME_PAIRS
 from geoflow.training.autoencoder import mirror_batch
 from geoflow.training.ema import Ema
-from geoflow.training.loop import Progress
+from geoflow.training.loop import Progress, descend
 from geoflow.training.optimisation import Optimiser, Schedule
 from geoflow.typing import Condition, ShapeDataset
 
@@ -201,14 +201,14 @@ def train_flow(
             losses = current(
                 flow_map, x0, x1, condition, generator=generator, teacher=teacher.module
             )
-        loss = losses.total.float().mean()
-        if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"flow loss is {loss.item()} at step {step}: lower the learning rate, "
-                "or use --derivative average"
-            )
-        loss.backward()
-        optimiser.step(step, options.steps)
-        teacher.update(flow_map, step)
-        terms = {name: value.float().mean().item() for name, value in losses.terms.items()}
-        yield Progress(STAGE, step + 1, options.steps, loss.item(), terms)
+        yield descend(
+            losses.total,
+            losses.terms,
+            flow_map,
+            optimiser,
+            teacher,
+            stage=STAGE,
+            step=step,
+            steps=options.steps,
+            advice="lower the learning rate, or use --derivative average",
+        )

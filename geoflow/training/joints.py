@@ -16,7 +16,7 @@ from geoflow.objectives import FlowMatching, build_objective
 from geoflow.rigger import Rigger, standardise
 from geoflow.seeds import step_generator
 from geoflow.training.ema import Ema
-from geoflow.training.loop import Progress
+from geoflow.training.loop import Progress, descend
 from geoflow.training.optimisation import Optimiser, Schedule
 from geoflow.typing import Condition
 
@@ -113,11 +113,13 @@ def train_joints(
         losses = current(
             flow_map, x0, x1.to(device), cond, generator=generator, teacher=teacher.module
         )
-        loss = losses.total.mean()
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"loss is {loss.item()} at step {step}")
-        loss.backward()
-        optimiser.step(step, options.steps)
-        teacher.update(flow_map, step)
-        terms = {name: value.mean().item() for name, value in losses.terms.items()}
-        yield Progress(STAGE, step + 1, options.steps, loss.item(), terms)
+        yield descend(
+            losses.total,
+            losses.terms,
+            flow_map,
+            optimiser,
+            teacher,
+            stage=STAGE,
+            step=step,
+            steps=options.steps,
+        )

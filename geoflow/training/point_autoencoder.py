@@ -23,7 +23,7 @@ from geoflow.seeds import step_generator
 from geoflow.symmetry import Symmetry, upright_frame
 from geoflow.training.autoencoder import STAGE, mirror_batch
 from geoflow.training.ema import Ema
-from geoflow.training.loop import Progress
+from geoflow.training.loop import Progress, descend
 from geoflow.training.optimisation import Optimiser, Schedule
 from geoflow.typing import Condition, ShapeDataset
 
@@ -109,16 +109,16 @@ def train_point_autoencoder(
             losses = current(
                 model.law, x0, x1, condition, generator=generator, teacher=teacher.module.law
             )
-        loss = losses.total.float().mean()
-        if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"autoencoder loss is {loss.item()} at step {step}: lower the learning rate"
-            )
-        loss.backward()
-        optimiser.step(step, options.steps)
-        teacher.update(model, step)
-        terms = {name: value.float().mean().item() for name, value in losses.terms.items()}
-        yield Progress(STAGE, step + 1, options.steps, loss.item(), terms)
+        yield descend(
+            losses.total,
+            losses.terms,
+            model,
+            optimiser,
+            teacher,
+            stage=STAGE,
+            step=step,
+            steps=options.steps,
+        )
 
 
 def _repeat(frame: Tensor | None, tokens: Tensor, groups: int) -> Condition:

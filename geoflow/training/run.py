@@ -8,8 +8,9 @@ resumed ends with the bits of one that was not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from geoflow.checkpoint import load_checkpoint, save_checkpoint
 from geoflow.config import ModelConfig
 from geoflow.flow_map import FlowMap
 from geoflow.generator import Generator
-from geoflow.point_generator import PointGenerator
+from geoflow.point_generator import PointAutoencoder, PointGenerator
 from geoflow.pretrained import GENERATORS, load_generator
 from geoflow.symmetry import upright_frame
 from geoflow.training import autoencoder, flow
@@ -41,7 +42,7 @@ class DataConfig:
     source: str = "procedural"
     """The word procedural, or a folder of meshes."""
     category: str = "chair"
-    """Category to keep."""
+    """Category to keep, several joined by commas, or all."""
     up: str = "y"
     """Axis that points up in a folder's files."""
     num_shapes: int = 12_000
@@ -125,29 +126,28 @@ class Run:
     def _train_autoencoder(self, data: ShapeDataset) -> Iterator[Progress]:
         generator, config = self.generator, self.config
         path = self.folder / f"{autoencoder.STAGE}.safetensors"
-        teacher = None
+        teacher: Ema[PointAutoencoder] | None = None
+        stage: Callable[..., Iterator[Progress]]
         if isinstance(generator, PointGenerator):
             optimiser = Optimiser(generator.autoencoder, config.points.schedule)
             teacher = Ema(generator.autoencoder, config.points.ema)
+            stage = partial(
+                train_point_autoencoder,
+                generator.autoencoder,
+                teacher,
+                data,
+                optimiser,
+                config.points,
+            )
         else:
             optimiser = Optimiser(generator.autoencoder, config.autoencoder.schedule)
+            stage = partial(
+                train_autoencoder, generator.autoencoder, data, optimiser, config.autoencoder
+            )
         start = load_stage(path, generator.autoencoder, optimiser, teacher)
-        place: Any = {
-            "symmetry": config.model.symmetry,
-            "seed": config.seed,
-            "start": start,
-            "device": self.device,
-        }
-        if isinstance(generator, PointGenerator):
-            assert teacher is not None
-            steps = train_point_autoencoder(
-                generator.autoencoder, teacher, data, optimiser, config.points, **place
-            )
-        else:
-            steps = train_autoencoder(
-                generator.autoencoder, data, optimiser, config.autoencoder, **place
-            )
-        for progress in steps:
+        for progress in stage(
+            symmetry=config.model.symmetry, seed=config.seed, start=start, device=self.device
+        ):
             if self._is_due(progress):
                 save_stage(path, generator.autoencoder, optimiser, progress.step, teacher)
             yield progress

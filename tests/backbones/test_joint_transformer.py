@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from geoflow.backbones import JointTransformer, JointTransformerConfig
+from geoflow.backbones.surface_moments import surface_moments
 from geoflow.testing import (
     assert_equivariant,
     random_rotations,
@@ -43,6 +44,26 @@ def network():
         if not name.endswith(".sharpness"):
             torch.nn.init.normal_(parameter, std=0.2)
     return made
+
+
+def test_moments_in_single_precision_are_those_in_double():
+    """The covariance in a narrow window is a small difference of large moments."""
+    sheet = draw(400, 3) * torch.tensor([1.0, 1.0, 0.02], dtype=torch.float64)
+    single = surface_moments(sheet.float(), 12)
+    double = surface_moments(sheet.float().double(), 12)
+    for name in ("scalars", "vectors", "places"):
+        found, exact = getattr(single, name), getattr(double, name)
+        assert found.dtype == torch.float32
+        assert relative_error(found.double(), exact) < 1e-6
+    # The twin: the same difference, taken in single precision.
+    place = double.places[:, :1].float()
+    window = torch.exp(-0.5 * ((sheet.float() - place) / 0.1).square().sum(-1))
+    weights = window / window.sum(-1, keepdim=True)
+    mean = torch.einsum("bn,bni->bi", weights, sheet.float())
+    square = torch.einsum("bn,bni->bi", weights, sheet.float().square())
+    variance = ((square - mean.square()) / 0.1**2).sum(-1)
+    exact = double.scalars[:, 0, 2 + 6 * 3 + 1]
+    assert relative_error(variance.double(), exact) > 3e-6
 
 
 @pytest.mark.parametrize("mirror", [1.0, -1.0])

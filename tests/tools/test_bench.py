@@ -57,7 +57,6 @@ def test_every_objective_stands_on_the_ladder():
 
 
 def test_a_short_climb_is_scored_and_drawn(tmp_path):
-    pytest.importorskip("matplotlib")
     benchmark = ObjectivesBenchmark(
         laws=("mixture",),
         rungs=("flow-matching linear",),

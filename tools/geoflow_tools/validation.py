@@ -151,6 +151,17 @@ def write_reconstruction_sheet(
 
 
 def write_sample_sheet(generator: Generator | PointGenerator, path: Path, *, num: int = 8) -> None:
-    """1-, 2- and 4-step samples of the same noise as a picture."""
-    rows, labels = sample_rows(generator, num=num, resolution=64)
+    """1-, 2- and 4-step samples of the same noise as a picture; of several categories, each's."""
+    names = generator.config.categories
+    rows, labels = [], []
+    for name in names:
+        made, said = sample_rows(
+            generator,
+            num=num,
+            steps=SHEET_STEPS if len(names) == 1 else (2,),
+            resolution=64,
+            category=name,
+        )
+        rows += made
+        labels += said if len(names) == 1 else [f"{name}, {text}" for text in said]
     contact_sheet(rows, labels, path, size=120)

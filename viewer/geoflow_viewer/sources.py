@@ -114,10 +114,9 @@ class CloudSource:
         """Points of a latent's shape."""
         assert latent is not None
         noise = _between(state, lambda seed: self.model.point_noise(1, rung.points, seed=seed))
-        way = self.model.point_trajectory(
-            latent[None], noise, ode=state.ode, times=_grid(state.steps, state.time)
-        )
-        points = _state_at(state.time, state.steps, way, ticket)[0].cpu().numpy()
+        stops = _stops(state.steps, state.time)
+        way = self.model.point_trajectory(latent[None], noise, ode=state.ode, times=stops)
+        points = _state_at(state.time, stops, way, ticket)[0].cpu().numpy()
         return Item(
             label, state, latent=_vectors(self.model, latent), cloud=points,
             measures=measure_cloud(points),
@@ -159,8 +158,10 @@ class DistributionSource:
     ) -> Item:
         """Points with all their channels."""
         noise = _between(state, lambda seed: self.model.noise(rung.points, seed=seed))
-        way = self.model.trajectory(noise, ode=state.ode, times=_grid(state.steps, state.time))
-        points = _state_at(state.time, state.steps, way, ticket).numpy()
+        grid = None if state.ode else self.model.config.times.grid(state.steps)
+        stops = _stops(state.steps, state.time, grid)
+        way = self.model.trajectory(noise, ode=state.ode, times=stops)
+        points = _state_at(state.time, stops, way, ticket).numpy()
         return Item(
             label, state, cloud=points, channels=self.model.config.channels,
             measures=measure_cloud(points[:, :3]),
@@ -181,13 +182,10 @@ def noise_of(state: State, generator: LatentGenerator[Any]) -> Float[Tensor, "1 
 
 
 def _tokens(generator: LatentGenerator[Any], state: State, time: float) -> Float[Tensor, "k c"]:
-    way = generator.trajectory(
-        noise_of(state, generator),
-        category=state.category,
-        ode=state.ode,
-        times=_grid(state.steps, time),
-    )
-    return _state_at(time, state.steps, way)[0]
+    stops = _stops(state.steps, time)
+    noise = noise_of(state, generator)
+    way = generator.trajectory(noise, category=state.category, ode=state.ode, times=stops)
+    return _state_at(time, stops, way)[0]
 
 
 def _between(state: State, noise: Callable[[int], Tensor]) -> Tensor:
@@ -196,16 +194,17 @@ def _between(state: State, noise: Callable[[int], Tensor]) -> Tensor:
     return great_circle(noise(state.seed), noise(state.to_seed), state.blend)
 
 
-def _grid(steps: int, time: float) -> Float[Tensor, " t"]:
-    """Equal steps, and a stop at a time between: one map leads there, the flow map's gift."""
-    grid = torch.linspace(0, 1, steps + 1, dtype=torch.float64).tolist()
-    return torch.tensor(sorted({*grid, time}), dtype=torch.float64)
+def _stops(steps: int, time: float, grid: Float[Tensor, " t"] | None = None) -> Float[Tensor, " s"]:
+    """A grid, by default of equal steps, and a stop at a time: one map leads there."""
+    if grid is None:
+        grid = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+    return torch.tensor(sorted({*grid.tolist(), time}), dtype=torch.float64)
 
 
 def _state_at(
-    time: float, steps: int, way: Iterator[Tensor], ticket: Ticket | None = None
+    time: float, stops: Tensor, way: Iterator[Tensor], ticket: Ticket | None = None
 ) -> Tensor:
-    for at, state in zip(_grid(steps, time).tolist(), way, strict=False):
+    for at, state in zip(stops.tolist(), way, strict=False):
         if ticket is not None:
             ticket.check()
         if at == time:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ import geoflow_datasets.figures as figures
 from geoflow.geometry import sdf
 from geoflow_datasets.bank import cache_folder
 from geoflow_datasets.figure_bank import FigureBank
+from geoflow_datasets.workers import map_in_processes
 
 _CHUNK = 16
 
@@ -31,6 +31,7 @@ def load_procedural_figures(
 
     Raises:
         ValueError: for an unknown split, or num < 1.
+        WorkersDiedError: in a script that has no main guard.
     """
     if num < 1:
         raise ValueError(f"num must be at least 1, got {num}")
@@ -44,12 +45,8 @@ def load_procedural_figures(
     jobs = [(kinds[i % len(kinds)], i // len(kinds)) for i in range(num)]
     make = partial(_make, split=split, num=num_surface)
     workers = min(os.cpu_count() or 1, max(num // _CHUNK, 1))
-    bar = partial(track, total=num, description="figures", disable=not show_progress)
-    if workers == 1:
-        made = list(bar(map(make, jobs)))
-    else:
-        with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            made = list(bar(pool.imap(make, jobs, chunksize=_CHUNK)))
+    results = map_in_processes(make, jobs, workers, chunk=_CHUNK)
+    made = list(track(results, total=num, description="figures", disable=not show_progress))
     names = [f"{kind}-{split}-{index}" for kind, index in jobs]
     bank = FigureBank.of(
         [s for s, _, _ in made], [j for _, j, _ in made], [p for *_, p in made], names

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from geoflow.geometry.sdf import Solid, normalise, sample_surface, union_distance
 from geoflow_datasets.bank import BOUND, NEAR_SHARE
+from geoflow_datasets.layouts import ALL, SPLITS, category_names
 from geoflow_datasets.procedural.chair import chair
 from geoflow_datasets.procedural.lamp import lamp
 from geoflow_datasets.procedural.sofa import sofa
@@ -32,7 +33,6 @@ CATEGORIES: dict[str, Callable[[np.random.Generator], list[Solid]]] = {
     "car": car,
     "sofa": sofa,
 }
-SPLITS = ("train", "val", "test")
 
 # Queries near the surface stray from it by one of these standard deviations.
 NEAR_SCALES = (0.012, 0.05)
@@ -46,6 +46,21 @@ class Samples:
     normals: Float[np.ndarray, "s 3"]
     queries: Float[np.ndarray, "q 3"]
     sdf: Float[np.ndarray, " q"]
+
+
+def known_categories(text: str) -> tuple[str, ...]:
+    """The categories in 'chair', in 'chair,airplane', or in 'all'.
+
+    Raises:
+        ValueError: for a category that is not there, or comes twice.
+    """
+    if text == ALL:
+        return tuple(CATEGORIES)
+    names = category_names(text)
+    unknown = [name for name in names if name not in CATEGORIES]
+    if unknown:
+        raise ValueError(f"category must be of {', '.join(CATEGORIES)}, or all; got {unknown[0]!r}")
+    return names
 
 
 def make_solids(category: str, index: int, *, split: str = "train") -> list[Solid]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ import numpy as np
 
 import geoflow_datasets.procedural as procedural
 from geoflow_datasets.bank import ShapeBank, cache_folder
+from geoflow_datasets.workers import map_in_processes
 
 T = TypeVar("T")
 _CHUNK = 16
@@ -33,6 +33,7 @@ def load_procedural(
 
     Raises:
         ValueError: for an unknown category or split, or num < 1.
+        WorkersDiedError: in a script that has no main guard.
     """
     if num < 1:
         raise ValueError(f"num must be at least 1, got {num}")
@@ -47,12 +48,8 @@ def load_procedural(
     jobs = [(names[i % len(names)], i // len(names)) for i in range(num)]
     make = partial(_make, split=split, num_surface=num_surface, num_queries=num_queries)
     workers = min(os.cpu_count() or 1, max(num // _CHUNK, 1))
-    if workers == 1:
-        samples = [make(job) for job in _track(jobs, len(jobs), show_progress)]
-    else:
-        with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            results = pool.imap(make, jobs, chunksize=_CHUNK)
-            samples = list(_track(results, len(jobs), show_progress))
+    made = map_in_processes(make, jobs, workers, chunk=_CHUNK)
+    samples = list(_track(made, len(jobs), show_progress))
     bank = ShapeBank(
         surface=np.stack([s.surface for s in samples]),
         normals=np.stack([s.normals for s in samples]),

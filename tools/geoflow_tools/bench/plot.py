@@ -6,20 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 # Markers tell apart what few colours cannot.
 _MARKERS = "os^vD<>Pp*"
 
 
 def plot_ladder(laws: Mapping[str, Any], path: Path) -> None:
-    """Distance of samples to data against evaluations, a panel for each law.
-
-    Raises:
-        ImportError: without matplotlib.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'geoflow[examples]'") from error
+    """Distance of samples to data against evaluations, a panel for each law."""
     figure = Figure(figsize=(5 * len(laws), 5.5), layout="constrained")
     axes = figure.subplots(1, len(laws), squeeze=False)[0]
     for axis, (law, report) in zip(axes, laws.items(), strict=True):

@@ -7,7 +7,6 @@ compared, and blocks of distances.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from geoflow import __version__
-from geoflow.atomic import write_text
 from geoflow.geometry.metrics.emd import import_pot
 from geoflow.geometry.metrics.normalise import NORMALISATIONS
 from geoflow_datasets.bank import ShapeBank
@@ -31,8 +29,8 @@ from geoflow_tools.evaluation.point_set import (
 )
 from geoflow_tools.evaluation.report import score
 from geoflow_tools.evaluation.shapes import Shape, choose_shapes, fingerprint
+from geoflow_tools.evaluation.work_folder import open_work_folder
 
-_OPTIONS = "options.json"
 # Streams of the points drawn on the two sides.
 _SIDES = {"samples": 0, "reference": 1}
 
@@ -138,7 +136,7 @@ class Evaluation:
             prints["reference"] = self._list("reference", settings.reference)
         if settings.emd_points:
             import_pot()
-        self._open({"geoflow": __version__, **asdict(settings), "content": prints})
+        open_work_folder(folder, {"geoflow": __version__, **asdict(settings), "content": prints})
 
     def run(self) -> Iterator[Progress]:
         """Do what the folder does not hold yet, in stages; then `report` answers.
@@ -217,26 +215,6 @@ class Evaluation:
             Path(folder), self.settings.num, seed=self.settings.seed + _SIDES[side]
         )
         return fingerprint(self._files[side])
-
-    def _open(self, options: dict[str, Any]) -> None:
-        """Write the folder's options, or compare them with those that are there."""
-        path = self.folder / _OPTIONS
-        if not path.is_file():
-            if self.folder.is_dir() and any(self.folder.iterdir()):
-                raise ValueError(f"{self.folder} is in the way: it holds no evaluation")
-            self.folder.mkdir(exist_ok=True)
-            write_text(path, json.dumps(options, indent=2) + "\n")
-            return
-        before = json.loads(path.read_text(encoding="utf-8"))
-        differing = [name for name, value in options.items() if before.get(name) != value]
-        if differing:
-            told = "; ".join(
-                f"{name}: {before.get(name)!r}, now {options[name]!r}" for name in differing
-            )
-            raise ValueError(
-                f"{self.folder} was started with other options ({told}): "
-                "repeat them, delete the folder, or choose another --out"
-            )
 
     def _read(self, side: str) -> Iterator[Progress]:
         path = self.folder / f"{side}.npz"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import zipfile
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,13 +10,12 @@ import numpy as np
 import trimesh
 
 from geoflow.geometry.mesh import SUFFIXES as MESH_SUFFIXES
-from geoflow.geometry.points import SUFFIXES as POINTS_SUFFIXES
+from geoflow_datasets.cloud_files import SUFFIXES as POINTS_SUFFIXES
+from geoflow_datasets.cloud_files import is_cloud, read_cloud
 from geoflow_datasets.mesh_folder import read_mesh
 
 SUFFIXES = tuple(dict.fromkeys(MESH_SUFFIXES + POINTS_SUFFIXES))
 Shape: TypeAlias = trimesh.Trimesh | np.ndarray
-# A header's end is sought in so many bytes.
-_PLY_HEADER = 65_536
 
 
 def list_shapes(folder: Path) -> list[Path]:
@@ -66,19 +63,16 @@ def read_shape(path: Path) -> Shape:
         ValueError: naming the file, if it cannot be read, is empty or not finite.
     """
     try:
-        shape = _read(path)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        if is_cloud(path):
+            return read_cloud(path)
+        mesh = read_mesh(path)
+    except (ValueError, OSError) as error:
         raise ValueError(f"{path}: {error}") from error
-    points = shape.vertices if isinstance(shape, trimesh.Trimesh) else shape
-    if points.ndim != 2 or points.shape[1] < 3 or len(points) == 0:
-        raise ValueError(f"{path}: expected points of shape (n, 3), n > 0, got {points.shape}")
-    if not np.isfinite(points[:, :3]).all():
-        raise ValueError(f"{path}: its points must be finite, some are NaN or infinite")
-    if isinstance(shape, trimesh.Trimesh):
-        if not shape.area > 0:
-            raise ValueError(f"{path}: the mesh has no area")
-        return shape
-    return np.asarray(shape[:, :3], dtype=np.float64)
+    if not np.isfinite(mesh.vertices).all():
+        raise ValueError(f"{path}: its vertices must be finite, some are NaN or infinite")
+    if not mesh.area > 0:
+        raise ValueError(f"{path}: the mesh has no area")
+    return mesh
 
 
 def draw_points(shape: Shape, num: int, *, seed: int, source: str) -> np.ndarray:
@@ -93,27 +87,3 @@ def draw_points(shape: Shape, num: int, *, seed: int, source: str) -> np.ndarray
     if len(shape) < num:
         raise ValueError(f"{source}: expected at least {num} points (--points), got {len(shape)}")
     return shape[np.random.default_rng(seed).permutation(len(shape))[:num]]
-
-
-def _read(path: Path) -> Shape:
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        return np.asarray(np.load(path))
-    if suffix == ".npz":
-        with np.load(path) as arrays:
-            names = list(arrays)
-            if "points" not in names and len(names) != 1:
-                raise ValueError(f"expected an array 'points', got {', '.join(names) or 'none'}")
-            return np.asarray(arrays["points" if "points" in names else names[0]])
-    if suffix == ".xyz":
-        return np.loadtxt(path, dtype=np.float64, ndmin=2)
-    if suffix == ".ply" and not _has_faces(path):
-        return np.asarray(trimesh.load(path).vertices)
-    return read_mesh(path)
-
-
-def _has_faces(path: Path) -> bool:
-    with path.open("rb") as file:
-        header = file.read(_PLY_HEADER).partition(b"end_header")[0]
-    count = re.search(rb"element face (\d+)", header)
-    return count is not None and int(count.group(1)) > 0

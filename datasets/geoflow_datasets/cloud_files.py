@@ -1,0 +1,65 @@
+"""Files of point clouds, read by suffix."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from jaxtyping import Float
+
+from geoflow.geometry.points import SUFFIXES
+
+__all__ = ["SUFFIXES", "is_cloud", "read_cloud"]
+
+# A header's end is sought in so many bytes.
+_PLY_HEADER = 65_536
+
+
+def read_cloud(path: Path) -> Float[np.ndarray, "n 3"]:
+    """Points of a .ply, .xyz, .npy or .npz file; channels after the third are left out.
+
+    .npz holds its points under the name `points`, or nothing else.
+
+    Raises:
+        ValueError: if the file cannot be read, is empty, has another shape or is not finite.
+    """
+    try:
+        points = _read(path)
+    except Exception as error:  # Readers of many formats fail in as many ways.
+        raise ValueError(f"it cannot be read: {error}") from error
+    if points.ndim != 2 or points.shape[1] < 3 or len(points) == 0:
+        raise ValueError(f"expected points of shape (n, 3), n > 0, got {points.shape}")
+    if points.dtype.kind not in "fiu":
+        raise ValueError(f"expected numbers, got {points.dtype}")
+    found = np.asarray(points[:, :3], dtype=np.float64)
+    if not np.isfinite(found).all():
+        raise ValueError("its points must be finite, some are NaN or infinite")
+    return found
+
+
+def is_cloud(path: Path) -> bool:
+    """Whether a file is one of points by its suffix, or a .ply file without faces by its header."""
+    suffix = path.suffix.lower()
+    if suffix != ".ply":
+        return suffix in SUFFIXES
+    with path.open("rb") as file:
+        header = file.read(_PLY_HEADER).partition(b"end_header")[0]
+    count = re.search(rb"element face (\d+)", header)
+    return header.startswith(b"ply") and (count is None or int(count.group(1)) == 0)
+
+
+def _read(path: Path) -> np.ndarray:
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return np.asarray(np.load(path))
+    if suffix == ".npz":
+        with np.load(path) as arrays:
+            names = list(arrays)
+            if "points" not in names and len(names) != 1:
+                raise ValueError(f"expected an array 'points', got {', '.join(names) or 'none'}")
+            return np.asarray(arrays["points" if "points" in names else names[0]])
+    if suffix == ".xyz":
+        return np.loadtxt(path, dtype=np.float64, ndmin=2)
+    return np.asarray(trimesh.load(path).vertices)

@@ -1,0 +1,83 @@
+"""What is wrong for a kind of model is said by exit code 2 before any weights are read."""
+
+import pytest
+import torch
+from test_cli_points import geoflow
+
+from geoflow import pretrained
+from geoflow.checkpoint import CheckpointError, load_card, load_checkpoint, save_checkpoint
+from geoflow.distribution import DistributionConfig, GeometryDistribution
+from geoflow.pretrained import describe_model, shipped
+
+
+class WeightsReadError(Exception):
+    """The networks were built."""
+
+
+@pytest.fixture
+def unread(monkeypatch, tmp_path):
+    """Models whose weights must stay unread, and one of a distribution among them."""
+    GeometryDistribution.build(DistributionConfig()).save_pretrained(tmp_path / "law")
+
+    def fail(*arguments, **options):
+        raise WeightsReadError
+
+    monkeypatch.setattr(pretrained, "load_generator", fail)
+    monkeypatch.setattr(GeometryDistribution, "from_pretrained", fail)
+    return {"fields": "chair", "clouds": "airplane", "law": tmp_path / "law", "rigger": "rig"}
+
+
+@pytest.mark.parametrize(
+    ("model", "flags", "message"),
+    [
+        ("fields", ("--points", 10), "--points does not go with a model of meshes"),
+        ("fields", ("--category", "boat"), "--category must be one of chair, got 'boat'"),
+        ("fields", ("--faces", 2), "--faces must be at least 16"),
+        ("clouds", ("--resolution", 64), "--resolution does not go with a model of points"),
+        ("clouds", ("--faces", 100), "--faces does not go with a model of points"),
+        ("clouds", ("--points", 0), "--points must be at least 1"),
+        ("clouds", ("--num", 0), "--num must be at least 1"),
+        ("law", ("--num", 2), "--num does not go with a model of points"),
+        ("law", ("--category", "a"), "--category does not go with a model of points"),
+        ("rigger", (), "geoflow rig --model rig --mesh FIGURE"),
+    ],
+)
+def test_wrong_usage_reads_no_weights(tmp_path, unread, model, flags, message):
+    out = tmp_path / "a.ply"
+    code, said, errors = geoflow("sample", "--model", unread[model], "--out", out, *flags)
+    assert code == 2, said + errors
+    (line,) = errors.splitlines()
+    assert message in line
+
+
+@pytest.mark.parametrize("model", ["fields", "clouds", "law"])
+def test_right_usage_reads_them(tmp_path, unread, model):
+    with pytest.raises(WeightsReadError):
+        geoflow("sample", "--model", unread[model], "--out", tmp_path / "a.ply")
+
+
+@pytest.mark.parametrize(("model", "kind"), [("fields", "sdf"), ("clouds", "points")])
+def test_rigging_by_another_model_is_wrong_usage(tmp_path, unread, model, kind):
+    (tmp_path / "figure.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    rig = ("rig", "--mesh", tmp_path / "figure.obj", "--out", tmp_path / "joints.json")
+    code, said, errors = geoflow(*rig, "--model", unread[model])
+    assert code == 2, said + errors
+    assert f"is a model of {kind}: geoflow sample --model {unread[model]}" in errors
+
+
+def test_models_of_every_kind_are_described(tmp_path, unread):
+    kinds = {name: describe_model(model).kind for name, model in unread.items()}
+    assert kinds == {"fields": "sdf", "clouds": "points", "law": "distribution", "rigger": "joints"}
+    assert shipped()["airplane"].categories == ("airplane",)
+    assert shipped()["rig"].categories == ()
+    with pytest.raises(CheckpointError, match="shipped models: airplane, chair, rig"):
+        describe_model(tmp_path / "none")
+
+
+def test_a_card_is_read_without_its_tensors(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, {"w": torch.ones(3)}, {"model": 1})
+    assert load_card(path) == load_checkpoint(path)[1] == {"model": 1}
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
+        load_card(path)
