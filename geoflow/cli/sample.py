@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from geoflow.pretrained import ModelFile
 
 _PREVIEW_COLUMNS = 6
+_PREVIEW_SIZE = 240
+_AZIMUTH = 35.0
 
 
 def sample(options: Sample) -> None:
@@ -54,11 +57,15 @@ def sample(options: Sample) -> None:
             for path, shape in zip(paths, shapes, strict=True)
         ]
         if options.preview:
-            from geoflow_viewer.picture import png_bytes, tile_grid
+            from geoflow_viewer.picture import labelled_grid, png_bytes
+            from geoflow_viewer.renderers import renderer_of
 
             picture = options.out.with_suffix(".png")
+            labels, made = zip(*drawn, strict=True)
+            renderer = renderer_of("auto", lambda said: print(f"geoflow: {said}", file=sys.stderr))
+            (pictures,) = renderer.views(made, [_AZIMUTH], size=_PREVIEW_SIZE)
             columns = min(len(drawn), _PREVIEW_COLUMNS)
-            write_bytes(picture, png_bytes(tile_grid(drawn, columns=columns)))
+            write_bytes(picture, png_bytes(labelled_grid(labels, pictures, columns=columns)))
             print(f"{picture}: picture written")
 
 

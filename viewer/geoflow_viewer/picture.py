@@ -127,21 +127,6 @@ def write_picture(mesh: Mesh, path: Path, *, size: int = 480) -> None:
     write_bytes(path, png_bytes(np.concatenate(views, axis=1)))
 
 
-def tile_grid(
-    tiles: Sequence[tuple[str, Shape | None]],
-    *,
-    columns: int,
-    size: int = 240,
-    azimuth: float = 35.0,
-    elevation: float = ELEVATION,
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Labelled pictures of shapes in rows of `columns`, all seen from the same side."""
-    pictures = [
-        render(shape, size=size, azimuth=azimuth, elevation=elevation) for _, shape in tiles
-    ]
-    return labelled_grid([label for label, _ in tiles], pictures, columns=columns)
-
-
 def labelled_grid(
     labels: Sequence[str], pictures: Sequence[UInt8[np.ndarray, "t t 3"]], *, columns: int
 ) -> UInt8[np.ndarray, "h w 3"]:
