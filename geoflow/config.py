@@ -38,7 +38,7 @@ class ModelConfig:
     """Category names; the index is the class condition."""
     interpolant: str = "linear"
     """Key of INTERPOLANTS."""
-    prediction: str = "x1"
+    prediction: str = "u"
     """Key of PREDICTIONS."""
     autoencoder: ShapeConfig = field(default_factory=ShapeConfig)
     """Sizes of the autoencoder."""
@@ -53,7 +53,7 @@ class ModelConfig:
         symmetry: Symmetry,
         categories: tuple[str, ...],
         interpolant: str = "linear",
-        prediction: str = "x1",
+        prediction: str = "u",
         representation: Representation = "sdf",
     ) -> ModelConfig:
         """A configuration whose two networks agree on tokens, frame and categories."""

@@ -42,23 +42,27 @@ class Train:
     12,000 for the flow, or a tenth of that with --init-from or --teacher."""
     autoencoder_steps: int | None = None
     """Optimiser steps of the autoencoder alone; 0 keeps that of --init-from as it is."""
-    objective: Literal[
-        "cumulative",
-        "flow-matching",
-        "lagrangian",
-        "eulerian",
-        "progressive",
-        "flow-map-matching",
-        "consistency",
-        "consistency-trajectory",
-        "neural-operator",
-        "mean-flow",
-        "euler-mean-flow",
-        "shortcut",
-        "progressive-distillation",
-        "trigflow",
-    ] = "cumulative"
-    """Objective of the flow map; docs/choosing.md compares them."""
+    objective: (
+        Literal[
+            "cumulative",
+            "flow-matching",
+            "lagrangian",
+            "eulerian",
+            "progressive",
+            "flow-map-matching",
+            "consistency",
+            "consistency-trajectory",
+            "neural-operator",
+            "mean-flow",
+            "euler-mean-flow",
+            "shortcut",
+            "progressive-distillation",
+            "trigflow",
+        ]
+        | None
+    ) = None
+    """Objective of the flow map; docs/choosing.md compares them. Default: for shapes and clouds the
+    winner there, shortcut, on the linear path of u; elsewhere cumulative."""
     derivative: Literal["average", "jvp", "difference"] | None = None
     """How a cumulative objective uses its identity. Default: average, or as the special case."""
     times: Literal["uniform", "logit-normal"] | None = None
@@ -76,7 +80,8 @@ class Train:
     interpolant: Literal["linear", "vp", "ve", "trigonometric"] | None = None
     """Path between noise and data. Default: linear, or as the special case."""
     prediction: Literal["x1", "u", "x0", "v"] | None = None
-    """What the network predicts. Default: x1, or as the special case."""
+    """What the network predicts. Default: u for shapes and clouds, x1 for joints and points of
+    one mesh, or as the special case."""
     symmetry: Literal["frame", "so2", "so3"] = "frame"
     """Upright samples in a frame; symmetric about the up axis; or in any pose."""
     num_shapes: int = 12_000

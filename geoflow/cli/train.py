@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from geoflow.cli.checks import check_at_least, refuse_options, resolve_device
 from geoflow.cli.errors import UsageError, failing
 from geoflow.cli.options import Train
-from geoflow.cli.train_flow import SETTINGS, chosen_cell
+from geoflow.cli.train_flow import CELL, SETTINGS, chosen_cell, chosen_objective
 from geoflow.cli.train_report import Validate, Validation, check_reports, follow
 from geoflow_datasets import PROCEDURAL, describe_folder, load, load_clouds
 from geoflow_datasets.balance import balanced, in_turn
@@ -116,11 +116,18 @@ def _flow(options: Train) -> FlowTraining:
 
     start = options.init_from or options.teacher
     flow = FlowTraining() if start is None else FlowTraining.fine_tuning()
-    named = {name: getattr(options, name) for name in ("objective", *SETTINGS)}
-    flow = replace(flow, steps=options.steps or flow.steps, **named)
+    generator = None if start is None else load_generator(start)
+    cell: tuple[str | None, str | None] = (None, None)
+    if generator is not None:
+        cell = (generator.config.interpolant, generator.config.prediction)
+    flow = replace(
+        flow,
+        steps=options.steps or flow.steps,
+        objective=chosen_objective(options, cell),
+        **{name: getattr(options, name) for name in SETTINGS},
+    )
     objective = flow.build_objective()
-    if start is not None:
-        generator = load_generator(start)
+    if generator is not None:
         has = generator.config.representation
         if options.representation != has:
             raise UsageError(
@@ -155,8 +162,8 @@ def _config(
             representation="points" if options.representation == "points" else "sdf",
             symmetry=options.symmetry,
             categories=categories,
-            interpolant=interpolant or "linear",
-            prediction=prediction or "x1",
+            interpolant=interpolant or CELL[0],
+            prediction=prediction or CELL[1],
         )
         autoencoder, points = AutoencoderTraining(), PointTraining()
     else:

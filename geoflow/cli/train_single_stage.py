@@ -49,9 +49,10 @@ def common_config(
     """
     from geoflow.objectives import build_objective
 
-    build_objective(options.objective)
+    objective = options.objective or "cumulative"
+    build_objective(objective)
     asked = chosen_cell(options)
-    chosen = training(objective=options.objective)
+    chosen = training(objective=objective)
     return {
         "model": model(interpolant=asked[0] or interpolant, prediction=asked[1] or "x1"),
         "training": chosen if options.steps is None else replace(chosen, steps=options.steps),

@@ -40,7 +40,7 @@ class FlowTraining:
     """Optimiser steps."""
     batch: int = 128
     """Latents of a step."""
-    objective: str = "cumulative"
+    objective: str = "shortcut"
     """Key of OBJECTIVES or SPECIAL_CASES."""
     derivative: str | None = None
     """How the cumulative identity is used: average, jvp or difference; None: as the objective."""
