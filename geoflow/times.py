@@ -38,15 +38,15 @@ class TimePairs(ABC):
     ) -> tuple[Times, Times]:
         """Pairs (t, r) with t <= r, on the CPU."""
 
-    @abstractmethod
     def grid(self, steps: int) -> Float[Tensor, " n"]:
         """Times 0 to 1 that cut the law of single times into `steps` equal parts.
 
-        A sampler that jumps along it lands where training has been.
+        A sampler that jumps along it lands where training has been. Here the law is uniform.
 
         Raises:
             ValueError: for fewer than one step.
         """
+        return _levels(steps)
 
     def draw(
         self, x: Float[Tensor, "b *s"], generator: torch.Generator | None = None
@@ -85,10 +85,6 @@ class UniformPairs(TimePairs):
         """Pairs (t, r) with t <= r, on the CPU."""
         draws = torch.rand(4, num, generator=generator, dtype=dtype)
         return _pair(draws[:2], draws[2] < self.diagonal, draws[3] < self.end, self.latest)
-
-    def grid(self, steps: int) -> Float[Tensor, " n"]:
-        """Equal intervals."""
-        return _levels(steps)
 
 
 @dataclass(frozen=True)
