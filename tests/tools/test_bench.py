@@ -133,6 +133,10 @@ def test_the_table_of_distributions_has_every_row(tmp_path):
         training=DistributionTraining(steps=2, batch=16),
     )
     for rows in benchmark.measure()["chamfer"].values():
-        assert list(rows) == ["floor", "EDM", "EDM, cumulative", "u, cumulative"]
+        jumps = "EDM, levels of the jumps"
+        assert list(rows) == ["floor", "EDM", jumps, "EDM, cumulative", "u, cumulative"]
+        # One step is from the first level to the last on any grid; three are not.
+        assert rows["EDM"]["1"] == rows[jumps]["1"]
+        assert rows["EDM"]["3"] != rows[jumps]["3"]
         # Two steps of training have not reached the surface.
         assert all(value > 2 * rows["floor"] for value in rows["EDM"].values())

@@ -137,3 +137,12 @@ def test_exact_joints_score_nothing_and_untrained_ones_much(monkeypatch, evaluat
     monkeypatch.setattr(step_quality, "predict_clouds", lambda *_, **__: clouds)
     sharp = replace(rigger, config=replace(JOINTS, merge=1e-6))
     assert max(joint_quality(sharp, figures).evaluations.values()) < 1e-3
+
+
+def test_a_map_that_overflows_ends_no_run():
+    model = GeometryDistribution.build(DistributionConfig(width=16, blocks=1)).to("cpu")
+    model.flow_map.backbone.backbone.write.bias.data.fill_(float("inf"))
+    surface = torch.ones(5000, 3)
+    found = distribution_quality(model, lambda num, generator: surface[:num])
+    assert found.ode == pytest.approx(3**0.5)
+    assert found.floor == 0

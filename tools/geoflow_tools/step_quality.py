@@ -105,8 +105,8 @@ def shape_quality(
 ) -> StepQuality:
     """Samples of the categories of held-out shapes against these shapes.
 
-    A sample without a surface counts as a point at the origin. Samples of a symmetry without a
-    frame come in any pose, so held-out shapes are turned likewise.
+    A sample without a surface, or not finite, counts as a point at the origin. Samples of a
+    symmetry without a frame come in any pose, so held-out shapes are turned likewise.
     """
     rows = _evenly(np.arange(len(held_out)), num)
     symmetry, categories = generator.config.symmetry, held_out.categories[rows]
@@ -153,7 +153,7 @@ def distribution_quality(
 
     def measure(steps: int, ode: bool) -> Estimate:
         points = model.sample(_SURFACE_POINTS, steps=steps, ode=ode)[:, :3]
-        return Estimate(chamfer_distance(points.double().numpy(), reference))
+        return Estimate(chamfer_distance(_finite(points.double().numpy()), reference))
 
     label = f"Chamfer distance of {_SURFACE_POINTS:,} points to the surface"
     return _climb(label, measure, Estimate(chamfer_distance(other, reference)))
@@ -179,12 +179,17 @@ def _decode(
 ) -> list[Float[np.ndarray, "n 3"]]:
     if isinstance(generator, PointGenerator):
         points = generator.decode(tokens, _NUM_POINTS, steps=steps, ode=ode)
-        return list(points.double().cpu().numpy())
+        return [_finite(cloud) for cloud in points.double().cpu().numpy()]
     meshes = [try_decode(generator, latent, _RESOLUTION) for latent in tokens]
     return [
         np.zeros((1, 3)) if mesh is None else surface_points(mesh, seed=i, num=_NUM_POINTS)
         for i, mesh in enumerate(meshes)
     ]
+
+
+def _finite(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "m 3"]:
+    """The points, or the origin: a map that is hardly trained may overflow, which ends no run."""
+    return points if np.isfinite(points).all() else np.zeros((1, 3))
 
 
 def _clouds(

@@ -71,10 +71,9 @@ class Browser:
         self._server.initial_camera.position = tuple(eye(_FIRST_DISTANCE))
         self._server.initial_camera.fov = np.radians(FIELD_OF_VIEW)
         self._server.initial_camera.look_at = (0.0, 0.0, 0.0)
+        self._server.gui.configure_theme(show_share_button=False, show_logo=False)
         # The panel stands beside the picture, not before it.
-        self._server.gui.configure_theme(
-            control_layout="collapsible", show_share_button=False, show_logo=False
-        )
+        self._server.gui.main_panel.dock_right()
         self._server.on_client_connect(self._welcome)
         self._server.on_client_disconnect(self._part)
         self._ticker = threading.Thread(target=self._tick, name="geoflow ticks", daemon=True)
