@@ -22,7 +22,6 @@ from rich.progress import track
 from geoflow import __version__
 from geoflow.distribution import DistributionConfig, GeometryDistribution
 from geoflow.geometry.metrics import chamfer_distance
-from geoflow.samplers import sample_ode
 from geoflow.training.distribution import DistributionTraining, train_distribution
 from geoflow.training.ema import Ema
 from geoflow.training.optimisation import Optimiser
@@ -104,12 +103,10 @@ class DistributionBenchmark:
                 }
         return rows
 
-    @torch.no_grad()
     def _between_jumps(self, model: GeometryDistribution, steps: int) -> Float[np.ndarray, "n 3"]:
-        noise = torch.randn(self.points, 3, generator=torch.Generator().manual_seed(0))
         grid = model.config.times.grid(steps)
-        *_, end = sample_ode(model.flow_map, noise, times=grid)
-        points: Float[np.ndarray, "n 3"] = model.scale.denormalise(end).numpy()
+        *_, end = model.trajectory(model.noise(self.points), ode=True, times=grid)
+        points: Float[np.ndarray, "n 3"] = end.numpy()
         return points
 
     def _train(self, surface: MeshSurface, variant: Variant, label: str) -> GeometryDistribution:
