@@ -21,7 +21,8 @@ from geoflow_viewer.picture import ELEVATION, Shape
 from geoflow_viewer.projection import COLOUR, view_rotation
 
 _PROGRAM = "geoflow_viewer.offscreen_program"
-_START_SECONDS, _PICTURE_SECONDS = 300.0, 60.0
+# A driver that stalls must not keep a person waiting for the software.
+_START_SECONDS, _PICTURE_SECONDS = 30.0, 10.0
 
 
 class OffscreenUnavailableError(RuntimeError):
