@@ -14,7 +14,7 @@ from geoflow_viewer.desktop import Window
 from geoflow_viewer.items import Rung
 from geoflow_viewer.models import Models
 from geoflow_viewer.session import Session
-from geoflow_viewer.state import State
+from geoflow_viewer.state import SHOWS, State
 
 RUNGS = (Rung(16, 64), Rung(24, 128))
 PATIENCE = 60.0
@@ -57,6 +57,12 @@ def main(folder, display, screenshot):
     found["clicked"] = [session.state.layout, session.state.steps]
     window.click(area.x + 0.9 * area.width, area.y + 0.9 * area.height)
     spin(lambda: not session.is_busy and window.num_drawn == 1)
+    # Every way to draw a shape, on top of each other.
+    for show in SHOWS[1:]:
+        before = look()
+        session.toggle(show)
+        spin(lambda before=before: not session.is_busy and look() != before)
+    found["shown"] = list(session.shown)
     window.close()
     window.run()
     found["closed"] = session.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from geoflow_viewer.display import DisplayUnavailableError, check_display
+from geoflow_viewer.state import SHOWS
 
 SCENE = Path(__file__).with_name("desktop_scene.py")
 
@@ -42,7 +43,7 @@ def test_the_window_opens_draws_follows_and_closes(generator, tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     found = json.loads(result.stdout.splitlines()[-1])
     expected = {"first": 2, "steps": 8, "resolution": 24, "compared": 4, "clicked": ["single", 1]}
-    assert found == expected | {"closed": True}
+    assert found == expected | {"shown": list(SHOWS), "closed": True}
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

@@ -8,6 +8,7 @@ from geoflow_viewer.export import turntable
 from geoflow_viewer.items import Item, Result, Rung
 from geoflow_viewer.offscreen import OffscreenUnavailableError, Open3DRenderer
 from geoflow_viewer.offscreen_program import on_white
+from geoflow_viewer.open3d_meshes import mesh
 from geoflow_viewer.picture import render
 from geoflow_viewer.renderers import SoftwareRenderer, renderer_of
 from geoflow_viewer.scene import tiles
@@ -85,6 +86,21 @@ def test_the_engine_s_white_becomes_white_and_shapes_keep_their_shade():
     np.testing.assert_allclose(drawn[:2, :2], 127.5, atol=1)
 
 
+def test_a_mesh_leaves_nothing_of_its_vertices_to_chance():
+    """Texture coordinates that are not given are what lies in memory, and can take for ever."""
+    open3d = pytest.importorskip("open3d", reason="needs the extra geoflow[viewer]")
+    shape = bent()
+    colours = np.random.default_rng(0).random((len(shape.vertices), 3))
+    made = mesh(open3d, shape.vertices, shape.faces, colours)
+    assert set(made.vertex) == {"positions", "colors", "normals", "texture_uvs"}
+    np.testing.assert_array_equal(made.vertex.texture_uvs.numpy(), np.zeros((len(colours), 2)))
+    np.testing.assert_allclose(made.vertex.positions.numpy(), shape.vertices, rtol=1e-6)
+    np.testing.assert_allclose(made.vertex.colors.numpy(), colours, rtol=1e-6)
+    np.testing.assert_array_equal(made.triangle.indices.numpy(), shape.faces)
+    outwards = np.einsum("ij,ij->i", made.vertex.normals.numpy(), shape.vertex_normals)
+    assert outwards.min() > 0.5
+
+
 @pytest.mark.screen
 def test_both_renderers_draw_the_same_shape_from_the_same_side():
     shapes = [bent(), None, trimesh.PointCloud(0.9 * np.eye(3), colors=np.full((3, 4), 60))]
@@ -99,8 +115,8 @@ def test_both_renderers_draw_the_same_shape_from_the_same_side():
         return picture.min(-1) < 240
 
     for by_engine, by_software in zip(drawn, plain, strict=True):
-        mesh, nothing, points = by_engine
-        assert (outline(mesh) != outline(by_software[0])).mean() < 0.01
+        solid, nothing, points = by_engine
+        assert (outline(solid) != outline(by_software[0])).mean() < 0.01
         assert not outline(nothing).any()
         # A point is a few pixels: the same ones, but for their size.
         ours, theirs = (np.argwhere(outline(p)) for p in (by_software[2], points))

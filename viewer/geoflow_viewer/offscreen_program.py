@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from geoflow_viewer.open3d_meshes import mesh
 from geoflow_viewer.projection import EXTENT, MARGIN
 
 _DISTANCE = 5.0
@@ -61,22 +62,18 @@ def draw(scene: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "v s h w 3"]:
 def _geometry(
     open3d: Any, rendering: Any, scene: Mapping[str, np.ndarray], index: int, pixels_per_unit: float
 ) -> tuple[Any, Any]:
-    vector, material = open3d.utility.Vector3dVector, rendering.MaterialRecord()
-    vertices = vector(scene[f"vertices{index}"])
+    vertices, material = scene[f"vertices{index}"], rendering.MaterialRecord()
     # The engine computes in linear light.
-    colours = vector(np.ascontiguousarray(scene[f"colours{index}"]) ** 2.2)
+    colours = np.ascontiguousarray(scene[f"colours{index}"]) ** 2.2
     if f"faces{index}" not in scene:
-        cloud = open3d.geometry.PointCloud(vertices)
-        cloud.colors = colours
+        vector = open3d.utility.Vector3dVector
+        cloud = open3d.geometry.PointCloud(vector(vertices))
+        cloud.colors = vector(colours)
         material.shader = "defaultUnlit"
         material.point_size = max(_POINT_SIZE * pixels_per_unit, _LEAST_POINT)
         return cloud, material
-    faces = open3d.utility.Vector3iVector(scene[f"faces{index}"])
-    mesh = open3d.geometry.TriangleMesh(vertices, faces)
-    mesh.vertex_colors = colours
-    mesh.compute_vertex_normals()
     material.shader, material.base_roughness = "defaultLit", 0.8
-    return mesh, material
+    return mesh(open3d, vertices, scene[f"faces{index}"], colours), material
 
 
 def on_white(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from geoflow_viewer.open3d_meshes import mesh
 from geoflow_viewer.scene import Layer, MeshLayer, PointsLayer, SegmentsLayer
 
 _LINE_WIDTH = 2.0
@@ -22,12 +23,7 @@ def geometry(open3d: Any, layer: Layer) -> Any:
         faces = layer.faces
         if layer.is_flat:
             faces = np.concatenate([faces, faces[:, ::-1]])
-        mesh = open3d.geometry.TriangleMesh(
-            vector(layer.vertices), utility.Vector3iVector(np.ascontiguousarray(faces, np.int32))
-        )
-        mesh.vertex_colors = vector(colours)
-        mesh.compute_vertex_normals()
-        return mesh
+        return mesh(open3d, layer.vertices, faces, colours)
     if isinstance(layer, PointsLayer):
         cloud = open3d.geometry.PointCloud(vector(layer.points))
         cloud.colors = vector(colours)
