@@ -22,7 +22,7 @@ from geoflow.geometry.mesh import remove_crumbs, simplify_mesh
 from geoflow.latent_generator import LatentGenerator
 
 # Queries of one decoder call: its activations stay in a core's cache.
-_CHUNK = 8192
+_CHUNK = 4096
 _NUM_SURFACE = 4096
 
 

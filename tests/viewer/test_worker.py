@@ -86,6 +86,56 @@ def test_nothing_of_an_old_request_is_heard_after_a_newer_one_was_submitted(work
             assert old.heard == ["late"]
 
 
+def test_a_patient_request_waits_for_one_stage_and_only_the_newest_is_made(worker):
+    """Twin: an impatient one throws the stage away."""
+    for patient, heard in ((True, ["first"]), (False, [])):
+        old, middle, new = Hearer(), Hearer(), Hearer()
+        begun, go = threading.Event(), threading.Event()
+
+        def slow(ticket, begun=begun, go=go):
+            begun.set()
+            go.wait(10)
+            yield "first"
+            yield "second"
+
+        worker.submit(old.request(slow))
+        assert begun.wait(10)
+        worker.submit(middle.request(lambda ticket: iter(["middle"])), patient=patient)
+        worker.submit(new.request(lambda ticket: iter(["new"])), patient=patient)
+        go.set()
+        assert new.ended.wait(10)
+        assert (old.heard, middle.heard, new.heard) == (heard, [], ["new"])
+        assert not old.ended.is_set()
+
+
+def test_patience_ends_with_the_first_stage_and_failures_on_the_way_are_not_told(worker):
+    old, failed, new = Hearer(), Hearer(), Hearer()
+    resting = threading.Event()
+
+    def one_and_rest(ticket):
+        yield 1
+        resting.set()
+        ticket.rest(600.0)
+        yield 2
+
+    worker.submit(old.request(one_and_rest))
+    assert resting.wait(10)
+    begun, go = threading.Event(), threading.Event()
+
+    def failing(ticket):
+        begun.set()
+        go.wait(10)
+        raise ZeroDivisionError
+        yield
+
+    worker.submit(failed.request(failing), patient=True)
+    assert begun.wait(10)
+    worker.submit(new.request(lambda ticket: iter([3])), patient=True)
+    go.set()
+    assert new.ended.wait(10)
+    assert (old.heard, failed.heard, new.heard) == ([1], [], [3])
+
+
 def test_a_failure_is_told_once_and_the_thread_lives_on(worker):
     bad, good = Hearer(), Hearer()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import trimesh
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from geoflow.geometry.extraction import EmptySurfaceError
 from geoflow_viewer.items import RUNGS, Item, Result, Rung
 from geoflow_viewer.measure import measure
 from geoflow_viewer.models import Models
+from geoflow_viewer.sources import FieldSource
 from geoflow_viewer.state import State, parts
 from geoflow_viewer.worker import Ticket
 
@@ -28,6 +30,7 @@ def generate(
     *,
     rungs: Sequence[Rung] = RUNGS,
     rest: float = _REST,
+    shown: Result | None = None,
 ) -> Iterator[Result]:
     """Yield the shapes of a state, from the coarsest rung to the finest.
 
@@ -38,6 +41,7 @@ def generate(
         ticket: ends the work between chunks of queries, or between evaluations.
         rungs: the ladder.
         rest: seconds to wait before each finer rung.
+        shown: shapes that need not be made again.
 
     Raises:
         EmptySurfaceError: if no shape has a surface.
@@ -45,27 +49,37 @@ def generate(
     """
     start = time.perf_counter()
     planned = parts(state)
-    latents = []
-    for _, part in planned:
+    latents: dict[int, Float[Tensor, "k c"] | None] = {}
+
+    def item(index: int, rung: Rung) -> Item:
+        """A shape, with its slice where one is wanted; its latent is made when it is needed."""
+        label, part = planned[index]
+        if _is_as_opened(part):
+            opened = _opened(part, meshes)
+            return Item(label, part, opened, measures=measure(opened))
+        source = models[part.model]
+        made = None if shown is None or shown.rung != rung else shown.item_of(part)
+        is_cut = "slice" in part.show
+        if (made is None or is_cut) and index not in latents:
+            latents[index] = latent_of(part, models, meshes)
         ticket.check()
-        latents.append(latent_of(part, models, meshes))
+        if made is None:
+            made = source.item(label, part, latents[index], rung, ticket)
+        cut = None
+        if is_cut and isinstance(source, FieldSource):
+            cut = source.slice(latents[index], part.slice, ticket)
+        return replace(made, label=label, state=part, slice=cut)
+
     wanted = list(rungs)
     if len(planned) > 1 and len(wanted) > 1:
         wanted = wanted[:-1]
-    for index, rung in enumerate(wanted):
-        if index:
+    for stage, rung in enumerate(wanted):
+        if stage:
             ticket.rest(rest)
-        items = []
-        for (label, part), latent in zip(planned, latents, strict=True):
-            ticket.check()
-            if _is_as_opened(part):
-                opened = _opened(part, meshes)
-                items.append(Item(label, part, opened, measures=measure(opened)))
-            else:
-                items.append(models[part.model].item(label, part, latent, rung, ticket))
+        items = tuple(item(index, rung) for index in range(len(planned)))
         if all(item.is_empty for item in items):
             raise EmptySurfaceError(items[0].message)
-        yield Result(state, rung, tuple(items), time.perf_counter() - start)
+        yield Result(state, rung, items, time.perf_counter() - start)
         if all(_is_as_opened(part) for _, part in planned):
             return
 

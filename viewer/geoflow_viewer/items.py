@@ -78,3 +78,10 @@ class Result:
         if any(item.cloud is not None for item in self.items):
             return f"{self.rung.points} points"
         return f"{self.rung.resolution}³"
+
+    def item_of(self, part: State) -> Item | None:
+        """The shape of a single state, however it is drawn; None where it is not among these."""
+        for item in self.items:
+            if not item.is_empty and item.state.undrawn == part.undrawn:
+                return item
+        return None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import trimesh
 
 from geoflow.geometry.mesh import normalise_mesh
@@ -134,12 +135,14 @@ class Session:
             wanted = replace(self.state, **values)
             if wanted == self.state:
                 return
-            name = next(iter(values)) if len(values) == 1 else None
-            if name is None or name not in _SLIDERS or name != self._dragged:
+            name = _slider(values)
+            goes_on = name is not None and name == self._dragged
+            if not goes_on:
                 self._past = [*self._past, self.state][-_UNDO_DEPTH:]
             self._dragged = name
             self._future.clear()
-            self._move_to(wanted)
+            # A layout takes so long that its drag rather waits for the end.
+            self._move_to(wanted, patient=goes_on and wanted.layout == "single")
         self._tell()
 
     def undo(self) -> bool:
@@ -193,8 +196,14 @@ class Session:
         """
         placed = normalise_mesh(mesh)
         with self.lock:
+            is_other = name in self._meshes and not _are_equal(self._meshes[name], placed)
             self._meshes[name] = placed
-        self.change(mesh=name, reconstruct=reconstruct, layout="single")
+            if is_other:
+                # What is on the screen by this name is not this mesh.
+                self.result = None
+            self.change(mesh=name, reconstruct=reconstruct, layout="single")
+            if is_other:
+                self._request(self._rungs)
 
     def turn(self, on: bool) -> None:
         """Start or stop the turntable."""
@@ -243,7 +252,7 @@ class Session:
     def _is_shown(self) -> bool:
         if self.result is None or not self.is_busy:
             return not self.is_busy
-        return self.state.generates_like(self.result.state)
+        return self.state.needs_nothing_of(self.result.state)
 
     def _travel(self, source: list[State], target: list[State]) -> bool:
         with self.lock:
@@ -255,24 +264,28 @@ class Session:
         self._tell()
         return True
 
-    def _move_to(self, wanted: State) -> None:
+    def _move_to(self, wanted: State, *, patient: bool = False) -> None:
         before, self.state = self.state, wanted
         shown = self.result
-        if shown is None or not wanted.generates_like(shown.state):
-            self._request(self._rungs)
-        elif wanted.needs_field_of(shown.state) or not wanted.generates_like(before):
-            # The shown shapes are the wanted ones: they need not become coarse again.
+        if shown is None or not all(shown.item_of(part) for _, part in parts(wanted)):
+            self._request(self._rungs, patient=patient)
+        elif not (wanted.needs_nothing_of(shown.state) and wanted.needs_nothing_of(before)):
+            # The wanted shapes are shown: they need not become coarse again.
             finer = tuple(rung for rung in self._rungs if rung >= shown.rung)
-            self._request(finer or self._rungs[-1:])
+            self._request(finer or self._rungs[-1:], patient=patient)
 
-    def _request(self, rungs: tuple[Rung, ...]) -> None:
+    def _request(self, rungs: tuple[Rung, ...], *, patient: bool = False) -> None:
         state, meshes = self.state, dict(self._meshes)
 
         def stages(ticket: Ticket) -> Iterator[Result]:
-            return generate(state, self.models, meshes, ticket, rungs=rungs, rest=self._rest)
+            return generate(
+                state, self.models, meshes, ticket,
+                rungs=rungs, rest=self._rest, shown=self.result,
+            )  # fmt: skip
 
         self.is_busy = True
-        self._worker.submit(Request(stages, self._deliver, self._fail, self._finish))
+        request = Request(stages, self._deliver, self._fail, self._finish)
+        self._worker.submit(request, patient=patient)
 
     def _deliver(self, result: Result) -> None:
         self.result = result
@@ -292,3 +305,13 @@ class Session:
         with self.lock:
             for listener in list(self._listeners):
                 listener()
+
+
+def _slider(values: Mapping[str, Any]) -> str | None:
+    """The slider that a change moves; that of the steps leaves the ODE too."""
+    names = [name for name in values if name in _SLIDERS]
+    return names[0] if len(names) == 1 and {*values} <= {*names, "ode"} else None
+
+
+def _are_equal(a: trimesh.Trimesh, b: trimesh.Trimesh) -> bool:
+    return np.array_equal(a.vertices, b.vertices) and np.array_equal(a.faces, b.faces)

@@ -77,14 +77,16 @@ class FieldSource:
         """The zero set of a latent's field; a message where it has none."""
         assert latent is not None
         item = Item(label, state, latent=_vectors(self.model, latent))
-        if "slice" in state.show:
-            field = self.model.field(latent, check=ticket.check)
-            item = replace(item, slice=_on_plane(field, state.slice))
         try:
             mesh = self.model.decode(latent, resolution=rung.resolution, check=ticket.check)
         except EmptySurfaceError as error:
             return replace(item, message=str(error))
         return replace(item, mesh=mesh, measures=measure(mesh))
+
+    def slice(self, latent: Tensor | None, x: float, ticket: Ticket) -> Float32[np.ndarray, "n n"]:
+        """Signed distance of a latent's field on the plane of that x, at (y, z)."""
+        assert latent is not None
+        return _on_plane(self.model.field(latent, check=ticket.check), x)
 
 
 @dataclass(frozen=True)

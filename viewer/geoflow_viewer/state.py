@@ -15,8 +15,6 @@ NUM_VARIATIONS = 9
 MAX_STEPS = 8
 """End of the steps slider; more may be asked for by command."""
 MAX_SEED = 2**31 - 1
-# What is drawn, not what is generated.
-_DRAWING = ("show", "locked")
 
 
 @dataclass(frozen=True)
@@ -70,16 +68,16 @@ class State:
         # One spelling of a set: equal screens are equal states.
         object.__setattr__(self, "show", tuple(s for s in SHOWS if s in self.show))
 
-    def generates_like(self, other: State) -> bool:
-        """Whether both have the same shapes, however they are drawn."""
-        same = {name: getattr(other, name) for name in _DRAWING}
-        if "slice" not in self.show:
-            same["slice"] = other.slice
-        return replace(self, **same) == other
+    @property
+    def undrawn(self) -> State:
+        """The shapes alone, however they are drawn and cut."""
+        return replace(self, show=SHOWS[:1], locked=False, slice=0.0)
 
-    def needs_field_of(self, other: State) -> bool:
-        """Whether a slice is wanted that the other did not have."""
-        return "slice" in self.show and "slice" not in other.show
+    def needs_nothing_of(self, other: State) -> bool:
+        """Whether the other's shapes, and its slices where one is wanted, do for this."""
+        if self.undrawn != other.undrawn:
+            return False
+        return "slice" not in self.show or ("slice" in other.show and self.slice == other.slice)
 
 
 def to_json(state: State) -> str:

@@ -53,7 +53,9 @@ class Request(Generic[T]):
 class Worker(Generic[T]):
     """Makes requests one after another; a submitted one ends the one in progress.
 
-    Nothing of a withdrawn request is delivered after `submit` has returned.
+    Nothing of a withdrawn request is delivered after `submit` has returned. A patient request lets
+    the first stage of the one in progress be delivered: without that, a drag whose events come
+    faster than stages are made would show nothing before its end.
 
     Args:
         lock: held while a request's functions are told of something, and never while it is
@@ -65,14 +67,16 @@ class Worker(Generic[T]):
         self._changed = threading.Condition(lock)
         self._next: tuple[Ticket, Request[T]] | None = None
         self._current: Ticket | None = None
+        self._has_delivered = False
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="geoflow viewer", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Request[T]) -> None:
-        """Withdraw whatever is under way, and make this."""
+    def submit(self, request: Request[T], *, patient: bool = False) -> None:
+        """Make this in place of all that waits, and of what is under way, at once or patiently."""
         with self._lock:
-            self.cancel()
+            if not patient or self._has_delivered:
+                self.cancel()
             if self._closed:
                 return
             self._next = (Ticket(), request)
@@ -98,12 +102,12 @@ class Worker(Generic[T]):
     def _run(self) -> None:
         while True:
             with self._lock:
-                self._current = None
+                self._current, self._has_delivered = None, False
                 self._changed.wait_for(lambda: self._closed or self._next is not None)
                 if self._next is None:
                     return
                 (ticket, request), self._next = self._next, None
-                self._current = ticket
+                self._current, self._has_delivered = ticket, False
             self._make(ticket, request)
 
     def _make(self, ticket: Ticket, request: Request[T]) -> None:
@@ -111,15 +115,18 @@ class Worker(Generic[T]):
             for stage in request.stages(ticket):
                 with self._lock:
                     ticket.check()
+                    self._has_delivered = True
                     request.deliver(stage)
+                    if self._next is not None:
+                        raise Cancelled
         except Cancelled:
             return
         except Exception as error:
             # Whatever goes wrong is the screen's to say; the thread lives on.
             with self._lock:
-                if ticket.is_valid:
+                if ticket.is_valid and self._next is None:
                     request.fail(error)
             return
         with self._lock:
-            if ticket.is_valid:
+            if ticket.is_valid and self._next is None:
                 request.finish()
