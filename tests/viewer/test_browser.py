@@ -1,11 +1,13 @@
 """The browser face as people meet it, in headless Chromium: its page, its events, its files."""
 
+import io
 import shutil
 import socket
 
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 
 from geoflow_viewer.browser import Browser, BrowserUnavailableError
 from geoflow_viewer.items import Rung
@@ -88,6 +90,22 @@ def picture(page):
     raise AssertionError("the picture never came to rest")
 
 
+def difference(a, b):
+    """Mean difference of two screenshots, of 1."""
+    a, b = (np.asarray(Image.open(io.BytesIO(shot)).convert("L"), float) for shot in (a, b))
+    return np.abs(a - b).mean() / 255
+
+
+def await_picture(page, holds):
+    """Wait until the canvas is as it should be: the page draws some time after its session."""
+    for _ in range(100):
+        shot = page.screenshot(clip=CANVAS, timeout=PATIENCE)
+        if holds(shot):
+            return
+        page.wait_for_timeout(150)
+    raise AssertionError("the page never showed it")
+
+
 def await_state(page, session, holds):
     for _ in range(PATIENCE // 50):
         if holds(session.state):
@@ -104,11 +122,25 @@ def test_two_people_at_their_browsers(chromium, face, generator, tmp_path):
     other_page, other = visit(chromium, face)
     before, seen = picture(page), picture(other_page)
 
+    # After a layout, the single shape stands where it stood.
+    page.mouse.click(150, 400)
+    page.keyboard.press("c")
+    await_state(page, session, lambda state: state.layout == "compare")
+    await_picture(page, lambda shot: difference(shot, before) > 0.01)
+    page.keyboard.press("g")
+    await_state(page, session, lambda state: state.layout == "single")
+    await_picture(page, lambda shot: difference(shot, before) < 0.001)
+    # In a page of another form, the camera steps back until all is seen, and comes again.
+    page.set_viewport_size({"width": 500, "height": 480})
+    await_picture(page, lambda shot: difference(shot, before) > 0.01)
+    page.set_viewport_size({"width": 640, "height": 480})
+    await_picture(page, lambda shot: difference(shot, before) < 0.001)
+
     drag(page, "Steps", 1.0)
     await_state(page, session, lambda state: state.steps == 8)
     (mesh,) = generator.sample(seed=3, steps=8, resolution=24)
     np.testing.assert_array_equal(session.result.items[0].mesh.vertices, mesh.vertices)
-    assert picture(page) != before
+    await_picture(page, lambda shot: shot != before)
 
     # The other visitor sees nothing of it, and takes only an own session away.
     assert other.state == START

@@ -154,12 +154,15 @@ class Visitor:
         self._client = client
         self._panel = Panel(client, session)
         self._drawn: list[Tile] = []
+        # Every drawing has names of its own: the page keeps the pose of a name that comes again.
+        self._num_drawings = 0
         self._frames: list[Any] = []
+        self._turns: list[Any] = []
         self._labels: list[Any] = []
         self._seen: tuple[int, float] | None = None
         self._key: tuple[Any, ...] | None = None
         self._angle = 0.0
-        client.camera.on_update(lambda _: self._place())
+        client.camera.on_update(lambda _: self._follow())
         session.subscribe(self.draw)
 
     def draw(self) -> None:
@@ -177,7 +180,8 @@ class Visitor:
         with self._client.atomic():
             for frame in self._frames:
                 frame.remove()
-            self._frames, self._labels = [], []
+            self._frames, self._turns, self._labels = [], [], []
+            self._num_drawings += 1
             for i, tile in enumerate(self._drawn):
                 self._add(i, tile)
             self._look()
@@ -189,10 +193,15 @@ class Visitor:
             if self._angle == self.session.angle:
                 return
             self._angle = self.session.angle
-            for i in range(len(self._frames)):
-                self._client.scene.get_handle_by_name(f"/tile{i}/turn").wxyz = _about_up(
-                    self._angle
-                )
+            for turn in self._turns:
+                turn.wxyz = _about_up(self._angle)
+
+    def _follow(self) -> None:
+        """Bring the tiles before the camera that a person turned, or in a page of another form."""
+        with self.session.lock:
+            if self._drawn:
+                self._look()
+            self._place()
 
     def _place(self) -> None:
         """Lay the tiles along the axes of the camera's picture: all are seen from one side."""
@@ -212,17 +221,18 @@ class Visitor:
         seen = (len(self._drawn), round(camera.aspect, 2))
         if seen == self._seen:
             return
-        self._seen = seen
-        away = np.asarray(camera.position) - np.asarray(camera.look_at)
+        is_first, self._seen = self._seen is None, seen
         distance = fit_distance(self._drawn, aspect=camera.aspect)
+        # A page may say where its camera stood before it was told where to stand.
+        away = eye(1.0) if is_first else np.asarray(camera.position) - np.asarray(camera.look_at)
         camera.position = away * distance / max(float(np.linalg.norm(away)), 1e-6)
         # A new position takes the point that is looked at along; so this comes after it.
         camera.look_at = (0.0, 0.0, 0.0)
 
     def _add(self, index: int, tile: Tile) -> None:
-        scene, name = self._client.scene, f"/tile{index}"
+        scene, name = self._client.scene, f"/drawing{self._num_drawings}tile{index}"
         frame = scene.add_frame(name, show_axes=False)
-        scene.add_frame(f"{name}/turn", show_axes=False, wxyz=_about_up(self.session.angle))
+        turn = scene.add_frame(f"{name}/turn", show_axes=False, wxyz=_about_up(self.session.angle))
         self._angle = self.session.angle
         if len(self._drawn) > 1:
             self._labels.append(
@@ -234,6 +244,7 @@ class Visitor:
             if is_body and self.session.state.layout != "single":
                 handle.on_click(lambda _, i=index: self._choose(i))
         self._frames.append(frame)
+        self._turns.append(turn)
 
     def _choose(self, index: int) -> None:
         """Go on with a shape; a click on one that is no longer there does nothing."""
