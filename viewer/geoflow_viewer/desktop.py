@@ -241,6 +241,8 @@ class Window:
         self.session.tick(now - self._last_tick)
         self._last_tick = now
         if self._drawn:
+            # The window may have another form than at the last drawing.
+            self._look()
             self._place()
         return self.session.is_turning or self.session.is_playing
 
