@@ -23,7 +23,7 @@ from geoflow_viewer.state import State
 _VIEWS = (35.0, 0.0, 125.0)
 _TURN_FRAMES, _FRAMES_PER_SECOND = 36, 18
 _TILE, _TURN_TILE = 320, 240
-_PAGE_LIGHT = np.array([0.75, 0.75, 0.75, 1.0])
+_PAGE_LIGHT, _PAGE_GLOW = np.array([0.42, 0.42, 0.42, 1.0]), 0.42
 
 Write: TypeAlias = Callable[[Result, State, Renderer], bytes]
 
@@ -75,18 +75,20 @@ def page(shown: Sequence[Tile]) -> bytes:
     from trimesh.viewer.notebook import scene_to_html
 
     whole = assembled(shown)
-    # The page's lamp at the eye is strong.
-    colours = (_PAGE_LIGHT * np.asarray(whole.visual.vertex_colors)).round().astype(np.uint8)
+    own = np.asarray(whole.visual.vertex_colors)
+    # The page's lamp at the eye is strong, and leaves dark what it grazes.
+    colours = (_PAGE_LIGHT * own).round().astype(np.uint8)
+    glow = _PAGE_GLOW * own[:, :3].mean(0) / 255.0
     # Without a material of its own a surface is taken for metal, which is dark.
     matt = trimesh.visual.material.PBRMaterial(
-        metallicFactor=0.0, roughnessFactor=0.9, doubleSided=True
+        metallicFactor=0.0, roughnessFactor=0.9, doubleSided=True, emissiveFactor=glow
     )
     whole.visual = trimesh.visual.TextureVisuals(material=matt)
     whole.visual.vertex_attributes["color"] = colours
     scene = trimesh.Scene(whole)
     spread = SPACING * max(_columns(shown) - 1, 1)
     turned = trimesh.transformations.rotation_matrix(np.radians(25), [0, 1, 0]) @ (
-        trimesh.transformations.rotation_matrix(np.radians(-20), [1, 0, 0])
+        trimesh.transformations.rotation_matrix(np.radians(-25), [1, 0, 0])
     )
     back = trimesh.transformations.translation_matrix([0, 0, 2.2 + spread])
     scene.camera_transform = turned @ back
