@@ -37,6 +37,19 @@ def made(monkeypatch):
     return counts
 
 
+def held(monkeypatch):
+    """Events: a mesh has been begun, and meshes may be finished."""
+    begun, go, item = threading.Event(), threading.Event(), FieldSource.item
+
+    def slow(self, *args):
+        begun.set()
+        assert go.wait(30)
+        return item(self, *args)
+
+    monkeypatch.setattr(FieldSource, "item", slow)
+    return begun, go
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [("blend", (0.1, 0.2, 0.3, 0.4)), ("time", (0.9, 0.8, 0.7, 0.6)), ("steps", (3, 4, 5, 6))],
@@ -47,22 +60,11 @@ def test_a_drag_faster_than_its_shapes_shows_some_and_ends_with_the_last(
     """Every event in turn would end the one before: nothing would be seen before the end."""
     session.change(to_seed=9)
     assert session.wait()
-    seen, begun, go = [], threading.Event(), threading.Event()
-    item = FieldSource.item
-
-    def slow(self, *args):
-        begun.set()
-        assert go.wait(30)
-        return item(self, *args)
-
-    def drag():
-        session.change(**{name: values[0]})
-        assert begun.wait(30)
-        for value in values[1:]:
-            session.change(**{name: value})
-
-    monkeypatch.setattr(FieldSource, "item", slow)
-    drag()
+    seen, (begun, go) = [], held(monkeypatch)
+    session.change(**{name: values[0]})
+    assert begun.wait(30)
+    for value in values[1:]:
+        session.change(**{name: value})
     session.subscribe(lambda: seen.append(getattr(session.result.state, name)))
     go.set()
     assert session.wait()
@@ -74,15 +76,7 @@ def test_a_drag_faster_than_its_shapes_shows_some_and_ends_with_the_last(
 
 
 def test_another_choice_ends_a_drag_at_once(session, monkeypatch):
-    seen, begun, go = [], threading.Event(), threading.Event()
-    item = FieldSource.item
-
-    def slow(self, *args):
-        begun.set()
-        assert go.wait(30)
-        return item(self, *args)
-
-    monkeypatch.setattr(FieldSource, "item", slow)
+    seen, (begun, go) = [], held(monkeypatch)
     session.change(steps=3)
     assert begun.wait(30)
     session.change(steps=4)
