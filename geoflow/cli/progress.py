@@ -3,7 +3,24 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class _RateColumn(ProgressColumn):
+    """Steps per second, blank before the first two are known."""
+
+    def render(self, task: Task) -> Text:
+        """The rate of a task."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.2f} steps/s")
 
 
 def training_bar(*, show: bool) -> Progress:
@@ -13,7 +30,7 @@ def training_bar(*, show: bool) -> Progress:
         BarColumn(),
         TextColumn("{task.completed}/{task.total}"),
         TextColumn("loss {task.fields[loss]:.4f}"),
-        TextColumn("{task.speed:.2f} steps/s"),
+        _RateColumn(),
         TimeRemainingColumn(),
         disable=not show,
     )

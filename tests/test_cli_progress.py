@@ -1,0 +1,58 @@
+"""The bar that people see when they type the command, with nothing turned off."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import trimesh
+
+pty = pytest.importorskip("pty", reason="needs a system with terminals")
+
+
+@pytest.fixture
+def command(tmp_path):
+    trimesh.creation.box().export(tmp_path / "box.obj")
+    return [sys.executable, "-W", "ignore", "-m", "geoflow", "train",
+            "--representation", "distribution", "--data", str(tmp_path / "box.obj"),
+            "--out", str(tmp_path / "run"), "--steps", "40", "--sheet-every", "0",
+            "--device", "cpu"]  # fmt: skip
+
+
+def in_a_terminal(command):
+    """Exit code and everything that a terminal is sent."""
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, close_fds=True
+    )
+    os.close(theirs)
+    said = b""
+    try:
+        while part := os.read(ours, 65_536):
+            said += part
+    except OSError:
+        # Linux ends a terminal that nobody holds by an error.
+        pass
+    finally:
+        os.close(ours)
+    return process.wait(60), said.decode(errors="replace")
+
+
+def through_a_pipe(command):
+    """Exit code and everything that a log file is sent."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("road", [in_a_terminal, through_a_pipe])
+def test_training_shows_stage_steps_loss_and_rate(command, road):
+    code, said = road(command)
+    assert code == 0, said
+    assert "Traceback" not in said
+    for word in ("distribution", "40/40", "loss", "steps/s"):
+        assert word in said
+    # Twin: the bar can be turned off.
+    code, said = road([*command, "--resume", "--no-progress"])
+    assert code == 0, said
+    assert "steps/s" not in said
