@@ -1,8 +1,10 @@
 """The bar that people see when they type the command, with nothing turned off."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import trimesh
@@ -56,3 +58,21 @@ def test_training_shows_stage_steps_loss_and_rate(command, road):
     code, said = road([*command, "--resume", "--no-progress"])
     assert code == 0, said
     assert "steps/s" not in said
+
+
+def test_an_interrupted_training_says_how_it_goes_on(command, tmp_path):
+    command[command.index("--steps") + 1] = "100000"
+    process = subprocess.Popen(
+        [*command, "--checkpoint-every", "5"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "distribution.safetensors").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    (line,) = errors.splitlines()
+    assert line.startswith(f"geoflow: interrupted; geoflow train --resume --out {tmp_path / 'run'}")

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Failure as error:
         print(f"geoflow: failed: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("geoflow: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print("; ".join(["geoflow: interrupted", *map(str, stop.args)]), file=sys.stderr)
         return 130
     return 0

@@ -62,15 +62,20 @@ def follow(steps: Iterator[Progress], folder: Path, options: Train, validate: Va
     Plots are drawn anew after each validation, and at the end of each stage.
     """
     report = _Reporter(folder, options, validate)
-    with training_bar(show=options.progress) as bar:
-        tasks = {}
-        for progress in steps:
-            smooth = report.step(progress)
-            if progress.stage not in tasks:
-                tasks[progress.stage] = bar.add_task(
-                    progress.stage, total=progress.steps, completed=progress.step - 1, loss=0.0
-                )
-            bar.update(tasks[progress.stage], completed=progress.step, loss=smooth)
+    try:
+        with training_bar(show=options.progress) as bar:
+            tasks = {}
+            for progress in steps:
+                smooth = report.step(progress)
+                if progress.stage not in tasks:
+                    tasks[progress.stage] = bar.add_task(
+                        progress.stage, total=progress.steps, completed=progress.step - 1, loss=0.0
+                    )
+                bar.update(tasks[progress.stage], completed=progress.step, loss=smooth)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(
+            f"geoflow train --resume --out {folder} goes on from its last checkpoint"
+        ) from stop
     report.close()
 
 
