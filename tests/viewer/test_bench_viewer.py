@@ -20,3 +20,9 @@ def test_every_move_is_answered_on_every_rung_and_a_drag_on_its_way(generator, t
 def test_a_model_that_shows_nothing_ends_the_benchmark(tmp_path):
     with pytest.raises(RuntimeError, match="shows nothing"):
         ViewerBenchmark(model=str(tmp_path)).measure()
+
+
+@pytest.mark.parametrize("options", [{"seeds": 0}, {"rungs": 0}, {"rungs": 4}, {"drag_seconds": 0}])
+def test_nothing_to_measure_is_refused(options):
+    with pytest.raises(ValueError, match=r"expected seeds|a drag needs"):
+        ViewerBenchmark(**options)

@@ -25,6 +25,9 @@ def mesh(
         vertices: their places.
         faces: corners, anticlockwise from outside.
         colours: in linear light, from 0 to 1.
+
+    Returns:
+        An `open3d.t.geometry.TriangleMesh` in single precision.
     """
     core = open3d.core
     made = open3d.t.geometry.TriangleMesh(

@@ -201,9 +201,11 @@ class Session:
             if is_other:
                 # What is on the screen by this name is not this mesh.
                 self.result = None
+            before = self.state
             self.change(mesh=name, reconstruct=reconstruct, layout="single")
-            if is_other:
+            if is_other and self.state == before:
                 self._request(self._rungs)
+                self._tell()
 
     def turn(self, on: bool) -> None:
         """Start or stop the turntable."""

@@ -107,7 +107,7 @@ class Worker(Generic[T]):
                 if self._next is None:
                     return
                 (ticket, request), self._next = self._next, None
-                self._current, self._has_delivered = ticket, False
+                self._current = ticket
             self._make(ticket, request)
 
     def _make(self, ticket: Ticket, request: Request[T]) -> None:

@@ -39,6 +39,15 @@ class ViewerBenchmark:
     out: Path | None = None
     """JSON file to write; it is printed in any case."""
 
+    def __post_init__(self) -> None:
+        if self.seeds < 1 or not 1 <= self.rungs <= len(RUNGS):
+            raise ValueError(
+                f"expected seeds >= 1 and rungs from 1 to {len(RUNGS)}, got {self.seeds} and "
+                f"{self.rungs}"
+            )
+        if self.drag_seconds * self.events_per_second < 1:
+            raise ValueError("a drag needs one event at least: drag longer, or more often")
+
     def measure(self) -> dict[str, object]:
         """Seconds until shapes are delivered, by rung, and shapes per second of a drag."""
         moves = self._moves()
