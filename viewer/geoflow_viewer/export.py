@@ -23,7 +23,8 @@ from geoflow_viewer.state import State
 _VIEWS = (35.0, 0.0, 125.0)
 _TURN_FRAMES, _FRAMES_PER_SECOND = 36, 18
 _TILE, _TURN_TILE = 320, 240
-_PAGE_LIGHT, _PAGE_GLOW = np.array([0.42, 0.42, 0.42, 1.0]), 0.42
+# Shares of a colour in a page: in the lamp's light, beside it, and without a glow.
+_LIT, _GLOW, _LIT_ALONE = 0.42, 0.42, 0.75
 
 Write: TypeAlias = Callable[[Result, State, Renderer], bytes]
 
@@ -76,13 +77,15 @@ def page(shown: Sequence[Tile]) -> bytes:
 
     whole = assembled(shown)
     own = np.asarray(whole.visual.vertex_colors)
-    # The page's lamp at the eye is strong, and leaves dark what it grazes.
-    colours = (_PAGE_LIGHT * own).round().astype(np.uint8)
-    glow = _PAGE_GLOW * own[:, :3].mean(0) / 255.0
+    # The page's lamp at the eye is strong, and leaves dark what it grazes; a surface of one colour
+    # glows in it, while a glow over several colours would mix them.
+    light, glow = (_LIT, _GLOW) if (own == own[0]).all() else (_LIT_ALONE, 0.0)
+    colours = (own * [light, light, light, 1.0]).round().astype(np.uint8)
     # Without a material of its own a surface is taken for metal, which is dark.
     matt = trimesh.visual.material.PBRMaterial(
-        metallicFactor=0.0, roughnessFactor=0.9, doubleSided=True, emissiveFactor=glow
-    )
+        metallicFactor=0.0, roughnessFactor=0.9, doubleSided=True,
+        emissiveFactor=glow * own[0, :3] / 255.0,
+    )  # fmt: skip
     whole.visual = trimesh.visual.TextureVisuals(material=matt)
     whole.visual.vertex_attributes["color"] = colours
     scene = trimesh.Scene(whole)
