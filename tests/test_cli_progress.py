@@ -9,6 +9,9 @@ import time
 import pytest
 import trimesh
 
+from geoflow.checkpoint import load_checkpoint
+from geoflow.cli import main
+
 pty = pytest.importorskip("pty", reason="needs a system with terminals")
 
 
@@ -76,3 +79,27 @@ def test_an_interrupted_training_says_how_it_goes_on(command, tmp_path):
     assert process.returncode == 130, errors
     (line,) = errors.splitlines()
     assert line.startswith(f"geoflow: interrupted; geoflow train --resume --out {tmp_path / 'run'}")
+    # What it says is enough, whatever the run is of.
+    hint = line.split("; geoflow ")[1].split(" goes on")[0].split()
+    again = subprocess.Popen(
+        [*command[:5], *hint, "--no-progress", "--sheet-every", "0"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    stage = tmp_path / "run" / "distribution.safetensors"
+    before = load_checkpoint(stage)[1]["step"]
+    while load_checkpoint(stage)[1]["step"] == before:
+        assert again.poll() is None, again.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    again.send_signal(signal.SIGINT)
+    assert again.communicate(timeout=60)[1] == errors
+
+
+@pytest.mark.parametrize(
+    ("file", "asked", "holds"),
+    [("distribution.json", "points", "distribution"), ("joints.json", "distribution", "joints")],
+)
+def test_another_representation_than_the_run_s_is_refused(tmp_path, capsys, file, asked, holds):
+    (tmp_path / file).write_text("{}")
+    assert main(["train", "--resume", "--out", str(tmp_path), "--representation", asked]) == 2
+    assert f"holds a run of --representation {holds}, got {asked}" in capsys.readouterr().err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from geoflow.cli.checks import check_at_least, refuse_options, resolve_device
 from geoflow.cli.errors import UsageError, failing
@@ -28,6 +28,7 @@ _NUM_VALIDATION = 32
 
 def train(options: Train) -> None:
     """Check, prepare the data, train both stages with reports, and say where the model is."""
+    options = replace(options, representation=_representation(options))
     if options.representation == "distribution":
         from geoflow.cli.train_distribution import train_distribution
 
@@ -107,6 +108,28 @@ def _data(options: Train) -> DataConfig:
 
     source = options.data if options.data == PROCEDURAL else str(Path(options.data).resolve())
     return DataConfig(source, options.shape_category, options.data_up, options.num_shapes)
+
+
+def _representation(options: Train) -> Literal["sdf", "points", "distribution", "joints"]:
+    """That of the run to resume, which its folder says; else the one asked for."""
+    if not options.resume or options.out is None:
+        return options.representation
+    from geoflow.training.run import RunConfig
+    from geoflow.training.stages import JOINTS, POINTS, SHAPES, read_options
+
+    has = options.representation
+    if (options.out / POINTS).is_file():
+        has = "distribution"
+    elif (options.out / JOINTS).is_file():
+        has = "joints"
+    elif (options.out / SHAPES).is_file():
+        with failing():
+            has = read_options(options.out, SHAPES, RunConfig).model.representation
+    if options.representation not in ("sdf", has):
+        raise UsageError(
+            f"{options.out} holds a run of --representation {has}, got {options.representation}"
+        )
+    return has
 
 
 def _flow(options: Train) -> FlowTraining:
