@@ -9,30 +9,30 @@ __version__ = "0.1.0"
 
 # Imported on first use: torch costs seconds, which `geoflow --help` must not pay.
 _LAZY = {
-    "Condition": "geoflow.typing",
+    "Condition": "geoflow.condition",
     "Cumulative": "geoflow.objectives",
     "FieldAutoencoder": "geoflow.backbones",
     "FlowMap": "geoflow.flow_map",
     "FlowMatching": "geoflow.objectives",
-    "Generator": "geoflow.generator",
-    "PointGenerator": "geoflow.point_generator",
+    "Generator": "geoflow.models.fields",
+    "PointGenerator": "geoflow.models.clouds",
     "TokenTransformer": "geoflow.backbones",
     "extract_mesh": "geoflow.geometry.extraction",
-    "load_generator": "geoflow.pretrained",
+    "load_generator": "geoflow.models.kinds",
     "sample_flow_map": "geoflow.samplers",
     "sample_ode": "geoflow.samplers",
 }
 
 if TYPE_CHECKING:
     from geoflow.backbones import FieldAutoencoder, TokenTransformer
+    from geoflow.condition import Condition
     from geoflow.flow_map import FlowMap
-    from geoflow.generator import Generator
     from geoflow.geometry.extraction import extract_mesh
+    from geoflow.models.clouds import PointGenerator
+    from geoflow.models.fields import Generator
+    from geoflow.models.kinds import load_generator
     from geoflow.objectives import Cumulative, FlowMatching
-    from geoflow.point_generator import PointGenerator
-    from geoflow.pretrained import load_generator
     from geoflow.samplers import sample_flow_map, sample_ode
-    from geoflow.typing import Condition
 
 __all__ = [
     "Condition",

@@ -1,7 +1,6 @@
-"""`python -m geoflow`."""
+"""`python -m geoflow`: the command line, which is a package of its own above this one."""
 
-from geoflow.cli import main
+import runpy
 
-# Guarded, since the processes that prepare data import this module again.
 if __name__ == "__main__":
-    raise SystemExit(main())
+    runpy.run_module("geoflow_cli", run_name="__main__")

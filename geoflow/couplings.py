@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from geoflow.typing import Condition
+from geoflow.condition import Condition
 
 
 class Coupling(ABC):

@@ -14,38 +14,43 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from geoflow.condition import Condition
 from geoflow.interpolant import INTERPOLANTS, Interpolant
 from geoflow.prediction import PREDICTIONS, Prediction
 from geoflow.times import expand_time
-from geoflow.typing import Condition, Times
+from geoflow.typing import Times
 
 
 class FlowMap(nn.Module):
-    """A backbone read as a flow map: `prediction` is a key of PREDICTIONS."""
+    """A backbone read as a flow map.
 
-    def __init__(self, backbone: nn.Module, interpolant: Interpolant, prediction: str) -> None:
+    Args:
+        backbone: network of (x, t, r, cond), its output shaped as x.
+        interpolant: the path, or a key of INTERPOLANTS.
+        prediction: key of PREDICTIONS, what the network's output means.
+
+    Raises:
+        ValueError: for an unknown key.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, interpolant: Interpolant | str, prediction: str
+    ) -> None:
         super().__init__()
         if prediction not in PREDICTIONS:
             raise ValueError(
                 f"prediction must be one of {', '.join(PREDICTIONS)}, got {prediction!r}"
             )
+        if isinstance(interpolant, str):
+            if interpolant not in INTERPOLANTS:
+                raise ValueError(
+                    f"interpolant must be one of {', '.join(INTERPOLANTS)}, got {interpolant!r}"
+                )
+            interpolant = INTERPOLANTS[interpolant]()
         self.backbone = backbone
         self.interpolant = interpolant
         self.prediction_key = prediction
         self.prediction: Prediction = PREDICTIONS[prediction](interpolant)
-
-    @staticmethod
-    def build(backbone: nn.Module, interpolant: str, prediction: str) -> FlowMap:
-        """From the keys of INTERPOLANTS and PREDICTIONS.
-
-        Raises:
-            ValueError: for an unknown key.
-        """
-        if interpolant not in INTERPOLANTS:
-            raise ValueError(
-                f"interpolant must be one of {', '.join(INTERPOLANTS)}, got {interpolant!r}"
-            )
-        return FlowMap(backbone, INTERPOLANTS[interpolant](), prediction)
 
     def forward(
         self, x: Float[Tensor, "b *s"], t: Times, r: Times, cond: Condition | None = None

@@ -19,9 +19,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.times import expand_time
-from geoflow.typing import Condition
 
 Method = Literal["euler", "heun"]
 

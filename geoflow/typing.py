@@ -6,8 +6,7 @@ points, q query points, m frame vectors, 3 space.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -15,37 +14,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from geoflow.condition import Condition
+
 Times = Float[Tensor, " b"]
 """Times in [0, 1], 0 = noise, 1 = data, one per example."""
-
-
-@dataclass(frozen=True)
-class Condition:
-    """What a sample is conditioned on; each part is one per example, or absent."""
-
-    frame: Float[Tensor, "b m 3"] | None = None
-    """Frame that the sample turns with."""
-    category: Int[Tensor, " b"] | None = None
-    """Index of its category."""
-    tokens: Float[Tensor, "b k c"] | None = None
-    """Latent of the shape whose points the sample consists of."""
-
-    points: Float[Tensor, "b n 3"] | None = None
-    """Points of a surface that the sample belongs to."""
-
-    def __getitem__(self, index: Tensor | slice) -> Condition:
-        """The condition of some examples of the batch."""
-        return self._map(lambda part: part[index])
-
-    def to(self, device: torch.device | str) -> Condition:
-        """The condition on a device."""
-        return self._map(lambda part: part.to(device))
-
-    def _map(self, change: Callable[[Tensor], Tensor]) -> Condition:
-        parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Condition(
-            **{name: None if part is None else change(part) for name, part in parts.items()}
-        )
 
 
 class Backbone(Protocol):

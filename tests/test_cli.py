@@ -12,8 +12,8 @@ import torch
 import trimesh
 
 from geoflow import Generator
-from geoflow.checkpoint import load_checkpoint
-from geoflow.cli import main
+from geoflow.models.checkpoint import load_checkpoint
+from geoflow_cli import main
 
 TRAIN = ("train", "--shape-category", "bottle", "--num-shapes", "6", "--sheet-every", "0",
          "--no-progress", "--device", "cpu")  # fmt: skip
@@ -262,7 +262,7 @@ def test_killed_run_resumes_to_the_same_model(tmp_path):
 
 
 def test_help_comes_without_torch():
-    code = "import sys; from geoflow.cli import main\ntry: main(['sample', '--help'])\n"
+    code = "import sys; from geoflow_cli import main\ntry: main(['sample', '--help'])\n"
     code += "except SystemExit: pass\nprint([m for m in ('torch', 'trimesh') if m in sys.modules])"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from test_cli_points import geoflow
 
-from geoflow.checkpoint import load_checkpoint
-from geoflow.latent_generator import find_model, read_config
+from geoflow.models.checkpoint import load_checkpoint
+from geoflow.models.latent import find_model, read_config
 
 TRAIN = ("train", "--num-shapes", 6, "--sheet-every", 0, "--no-progress", "--steps", 3)
 

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 from test_cli import geoflow
 
-from geoflow.cli import main
+from geoflow_cli import main
 
 FAST = ("--num", 8, "--points", 64, "--emd-points", 16, "--no-progress")
 

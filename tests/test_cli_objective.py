@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from geoflow.cli.options import Train
-from geoflow.cli.train_flow import CELL, chosen_cell, chosen_objective
-from geoflow.config import ModelConfig
+from geoflow.models.config import ModelConfig
 from geoflow.objectives import SPECIAL_CASES
-from geoflow.training.flow import FlowTraining
+from geoflow.training.stages.latent_flow import FlowTraining
+from geoflow_cli.options import Train
+from geoflow_cli.train_flow import CELL, chosen_cell, chosen_objective
 
 
 def test_commands_and_programs_have_one_default():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from geoflow.cli import main
+from geoflow_cli import main
 
 TRAIN = ("train", "--representation", "points", "--shape-category", "bottle", "--num-shapes", 6,
          "--sheet-every", 0, "--no-progress", "--steps", 3)  # fmt: skip

@@ -9,8 +9,8 @@ import time
 import pytest
 import trimesh
 
-from geoflow.checkpoint import load_checkpoint
-from geoflow.cli import main
+from geoflow.models.checkpoint import load_checkpoint
+from geoflow_cli import main
 
 pty = pytest.importorskip("pty", reason="needs a system with terminals")
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from test_cli_points import geoflow
 
-from geoflow import pretrained
-from geoflow.checkpoint import CheckpointError, load_card, load_checkpoint, save_checkpoint
-from geoflow.distribution import DistributionConfig, GeometryDistribution
-from geoflow.pretrained import describe_model, shipped
+from geoflow.models import kinds as pretrained
+from geoflow.models.checkpoint import CheckpointError, load_card, load_checkpoint, save_checkpoint
+from geoflow.models.distribution import DistributionConfig, GeometryDistribution
+from geoflow.models.kinds import describe_model, shipped
 
 
 class WeightsReadError(Exception):

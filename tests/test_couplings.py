@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from geoflow.condition import Condition
 from geoflow.couplings import COUPLINGS, assign, match_superset, take_pairs
 from geoflow.testing import random_rotations
-from geoflow.typing import Condition
 
 every = pytest.mark.parametrize("name", COUPLINGS)
 moving = pytest.mark.parametrize("name", [name for name in COUPLINGS if name != "independent"])

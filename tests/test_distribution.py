@@ -7,15 +7,15 @@ import pytest
 import torch
 import trimesh
 
-from geoflow.checkpoint import CheckpointError, load_checkpoint
-from geoflow.distribution import DistributionConfig, GeometryDistribution
 from geoflow.flow_map import FlowMap
-from geoflow.gaussian import GaussianField
 from geoflow.geometry.metrics import chamfer_distance
 from geoflow.geometry.points import write_points
 from geoflow.interpolant import INTERPOLANTS
-from geoflow.training.distribution import DistributionTraining
+from geoflow.models.checkpoint import CheckpointError, load_checkpoint
+from geoflow.models.distribution import DistributionConfig, GeometryDistribution
+from geoflow.oracles.gaussian import GaussianField
 from geoflow.training.distribution_run import DistributionRun, DistributionRunConfig
+from geoflow.training.stages.distribution import DistributionTraining
 from geoflow_datasets.mesh_surface import MeshSurface
 
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap, Preconditioned
 from geoflow.interpolant import INTERPOLANTS, VarianceExploding
 from geoflow.prediction import PREDICTIONS
-from geoflow.typing import Condition, Times
+from geoflow.typing import Times
 
 both = pytest.mark.parametrize(
     ("path_key", "key"), [(i, p) for i in INTERPOLANTS for p in PREDICTIONS]
@@ -42,7 +43,7 @@ def states(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
 def test_on_the_diagonal_the_map_is_the_identity_exactly(
     path_key: str, key: str, dtype: torch.dtype
 ) -> None:
-    flow_map = FlowMap.build(Network(dtype), path_key, key)
+    flow_map = FlowMap(Network(dtype), path_key, key)
     x, t = states(dtype)
     t[0], t[1] = 0.0, 1.0
     assert torch.equal(flow_map(x, t, t), x)
@@ -52,7 +53,7 @@ def test_on_the_diagonal_the_map_is_the_identity_exactly(
 
 @both
 def test_the_map_leaves_the_diagonal_with_the_velocity(path_key: str, key: str) -> None:
-    flow_map = FlowMap.build(Network(), path_key, key)
+    flow_map = FlowMap(Network(), path_key, key)
     x, t = states()
     _, tangent = torch.func.jvp(lambda r: flow_map(x, t, r), (t,), (torch.ones_like(t),))
     velocity = flow_map.velocity(x, t)
@@ -62,7 +63,7 @@ def test_the_map_leaves_the_diagonal_with_the_velocity(path_key: str, key: str) 
 
 @pytest.mark.parametrize("path_key", INTERPOLANTS)
 def test_data_prediction_lands_on_its_output_exactly(path_key: str) -> None:
-    flow_map = FlowMap.build(Network(), path_key, "x1")
+    flow_map = FlowMap(Network(), path_key, "x1")
     x, t = states()
     one = torch.ones_like(t)
     assert torch.equal(flow_map(x, t, one), flow_map.field(x, t, one))
@@ -70,9 +71,9 @@ def test_data_prediction_lands_on_its_output_exactly(path_key: str) -> None:
 
 def test_an_unknown_key_is_refused() -> None:
     with pytest.raises(ValueError, match=r"prediction must be one of u, x1, x0, v, got 'y'"):
-        FlowMap.build(Network(), "linear", "y")
+        FlowMap(Network(), "linear", "y")
     with pytest.raises(ValueError, match=r"interpolant must be one of linear, .*, got 'curved'"):
-        FlowMap.build(Network(), "curved", "u")
+        FlowMap(Network(), "curved", "u")
 
 
 class Zero(nn.Module):

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from geoflow.flow_map import FlowMap
-from geoflow.gaussian import GaussianField
 from geoflow.interpolant import INTERPOLANTS
+from geoflow.oracles.gaussian import GaussianField
 from geoflow.prediction import PREDICTIONS
 
 MEAN = torch.tensor([0.7, -0.4, 0.0], dtype=torch.float64)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from geoflow.interpolant import INTERPOLANTS
-from geoflow.mixture import MixtureField
+from geoflow.oracles.mixture import MixtureField
 from geoflow.prediction import PREDICTIONS
 from geoflow.samplers import sample_ode
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from geoflow import neighbors
-from geoflow.cli import main
+from geoflow.geometry import neighbors
 from geoflow.geometry.metrics import chamfer_distance
-from geoflow.neighbors import BACKENDS, ENVIRONMENT, chamfer, fps, knn, radius
-from geoflow.neighbors.plain import Plain
+from geoflow.geometry.neighbors import BACKENDS, ENVIRONMENT, chamfer, fps, knn, radius
+from geoflow.geometry.neighbors.plain import Plain
 from geoflow.testing import random_rotations, rotate_points
+from geoflow_cli import main
 
 DTYPES = (torch.float32, torch.float64)
 
@@ -287,7 +287,8 @@ def test_what_a_backend_lacks_the_next_one_answers(monkeypatch):
 
 def test_importing_the_interface_imports_no_backend():
     program = (
-        "import sys, geoflow.neighbors; print({'torch_cluster', 'pytorch3d'} & {*sys.modules})"
+        "import sys, geoflow.geometry.neighbors\n"
+        "print({'torch_cluster', 'pytorch3d'} & {*sys.modules})"
     )
     command = [sys.executable, "-W", "ignore", "-c", program]
     result = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -9,21 +9,21 @@ import trimesh
 
 import geoflow
 from geoflow.backbones import ShapeConfig, TransformerConfig
-from geoflow.checkpoint import CheckpointError
-from geoflow.config import ModelConfig
-from geoflow.generator import Generator
 from geoflow.geometry.metrics import chamfer_distance
 from geoflow.geometry.reconstruction import reconstruct_surface
-from geoflow.latent_generator import shipped_models
-from geoflow.point_generator import PointAutoencoder, PointGenerator
-from geoflow.pretrained import GENERATORS, load_generator
+from geoflow.models.checkpoint import CheckpointError
+from geoflow.models.clouds import PointAutoencoder, PointGenerator
+from geoflow.models.config import ModelConfig
+from geoflow.models.fields import Generator
+from geoflow.models.kinds import GENERATORS, load_generator
+from geoflow.models.latent import shipped_models
 from geoflow.symmetry import FRAME_SIZES, upright_frame
 from geoflow.testing import assert_equivariant, rotate_points, rotate_tokens
 from geoflow.training.ema import Ema
 from geoflow.training.optimisation import Optimiser, Schedule
-from geoflow.training.point_autoencoder import PointTraining, train_point_autoencoder
+from geoflow.training.stages.point_autoencoder import PointTraining, train_point_autoencoder
 from geoflow_datasets import load
-from geoflow_tools.point_validation import reconstruct_points
+from geoflow_tools.validation.clouds import reconstruct_points
 
 SMALL = {"num_tokens": 4, "scalars": 4, "vectors": 1}
 WIDTHS = {"encoder_width": 32, "decoder_width": 48, "decoder_layers": 2, "heads": 4}

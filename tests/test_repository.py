@@ -10,7 +10,6 @@ import pytest
 
 import geoflow
 from geoflow.backbones import BACKBONES
-from geoflow.cli.options import Evaluate, Train
 from geoflow.geometry.metrics import METRICS
 from geoflow.geometry.metrics.normalise import NORMALISATIONS
 from geoflow.interpolant import INTERPOLANTS
@@ -19,6 +18,7 @@ from geoflow.objectives.cumulative import Derivative
 from geoflow.prediction import PREDICTIONS
 from geoflow.symmetry import FRAME_SIZES
 from geoflow.times import TIME_PAIRS
+from geoflow_cli.options import Evaluate, Train
 from geoflow_datasets.procedural import CATEGORIES
 
 ROOT = Path(__file__).parents[1]

@@ -8,13 +8,13 @@ import torch
 import trimesh
 
 from geoflow.backbones import JointTransformerConfig
-from geoflow.checkpoint import CheckpointError, load_checkpoint
-from geoflow.cli import main
 from geoflow.geometry.sdf import union_distance
-from geoflow.rigger import Rigger, RiggerConfig, standardise, surface_noise
+from geoflow.models.checkpoint import CheckpointError, load_checkpoint
+from geoflow.models.joints import Rigger, RiggerConfig, standardise, surface_noise
 from geoflow.testing import random_rotations, relative_error, rotate_points
-from geoflow.training.joints import JointTraining, repeat_joints
 from geoflow.training.joints_run import JointRun, JointRunConfig
+from geoflow.training.stages.joints import JointTraining, repeat_joints
+from geoflow_cli import main
 from geoflow_datasets import load_figures
 from geoflow_datasets.figures import make_figure
 

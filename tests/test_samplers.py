@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.gaussian import GaussianField
 from geoflow.interpolant import INTERPOLANTS
+from geoflow.oracles.gaussian import GaussianField
 from geoflow.samplers import (
     Method,
     count_evaluations,
@@ -19,7 +20,7 @@ from geoflow.samplers import (
     sample_ode,
     start_state,
 )
-from geoflow.typing import Condition, Times
+from geoflow.typing import Times
 
 MEAN = torch.tensor([0.7, -0.4], dtype=torch.float64)
 STD = torch.tensor([0.3, 1.5], dtype=torch.float64)

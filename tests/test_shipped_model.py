@@ -4,9 +4,9 @@ import numpy as np
 import point_cloud_utils as pcu
 import pytest
 
-from geoflow.generator import Generator
 from geoflow.geometry.metrics import volume_iou
-from geoflow.latent_generator import WEIGHTS, shipped_models
+from geoflow.models.fields import Generator
+from geoflow.models.latent import WEIGHTS, shipped_models
 
 LARGEST = 12_000_000
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from geoflow.rigger import WEIGHTS, Rigger, surface_noise
+from geoflow.models.joints import WEIGHTS, Rigger, surface_noise
 from geoflow.testing import random_rotations, relative_error, rotate_points
 from geoflow_datasets import load_figures
-from geoflow_tools.rig_scores import predict_clouds, score_clouds
+from geoflow_tools.validation.joints import predict_clouds, score_clouds
 
 LARGEST = 4_000_000
 
@@ -34,7 +34,7 @@ def scores(rigger, bank, steps):
 
 
 def test_model_is_small_and_has_a_card():
-    folder = Path(str(resources.files("geoflow") / "models" / "rig"))
+    folder = Path(str(resources.files("geoflow") / "shipped" / "rig"))
     assert (folder / WEIGHTS).stat().st_size <= LARGEST
     card = (folder / "README.md").read_text(encoding="utf-8")
     for word in ("geoflow train", "seed", "CD-J2J", "IoU", "Licence"):

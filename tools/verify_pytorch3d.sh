@@ -31,7 +31,7 @@ python - <<'PYTHON'
 import platform
 from importlib.metadata import version
 
-from geoflow.neighbors import OPERATIONS, backend_for, missing
+from geoflow.geometry.neighbors import OPERATIONS, backend_for, missing
 
 assert missing("pytorch3d") is None, missing("pytorch3d")
 answers = {operation: backend_for(operation) for operation in OPERATIONS}

@@ -22,12 +22,12 @@ from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
 from geoflow.backbones.mlp import MLP, MLPConfig
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.interpolant import Linear
 from geoflow.objectives import FlowMatching, build_objective
 from geoflow.samplers import sample_flow_map, sample_ode
 from geoflow.training.ema import Ema
-from geoflow.typing import Condition
 
 ODE_STEPS = 50
 

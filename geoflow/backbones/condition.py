@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from geoflow.backbones.times import TimeEmbedding
-from geoflow.typing import Condition, Times
+from geoflow.condition import Condition
+from geoflow.typing import Times
 
 
 class ConditionEmbedding(nn.Module):

@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from geoflow.backbones.layers import Invariants, VectorLinear, VectorNorm, attend
 from geoflow.backbones.surface_moments import NUM_SCALARS, NUM_VECTORS, surface_moments
 from geoflow.backbones.times import TimeEmbedding
-from geoflow.typing import Condition, Times
+from geoflow.condition import Condition
+from geoflow.typing import Times
 
 # Sharpness gamma of the untrained heads, from the widest to the narrowest.
 _SHARPNESS = (0.3, 30.0)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from geoflow.backbones.condition import ConditionEmbedding
 from geoflow.backbones.layers import fourier
-from geoflow.typing import Condition, Times
+from geoflow.condition import Condition
+from geoflow.typing import Times
 
 
 @dataclass(frozen=True)

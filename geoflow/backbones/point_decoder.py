@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from geoflow.backbones.modulated import Modulated
 from geoflow.backbones.shape_encoder import ShapeConfig
 from geoflow.backbones.times import TimeEmbedding
-from geoflow.typing import Condition, Times
+from geoflow.condition import Condition
+from geoflow.typing import Times
 
 # Vectors of the latent's that an answer is made of.
 _ANSWERS = 32

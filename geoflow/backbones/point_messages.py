@@ -2,7 +2,7 @@
 
 m(R x_pi + tau, t, r | R frame) = R m(x, t, r | frame)_pi, exactly: points know each other by
 differences alone. The graph joins every point of the state x to its nearest; it is found anew in
-every call, by `geoflow.neighbors`, and held fixed under derivatives.
+every call, by `geoflow.geometry.neighbors`, and held fixed under derivatives.
 
 Reference: Schuett et al., "Equivariant message passing for the prediction of tensorial properties
 and molecular spectra" (PaiNN), 2021, arXiv:2102.03150.
@@ -24,8 +24,9 @@ from geoflow.backbones.layers import (
     frame_coordinates,
     safe_norm,
 )
-from geoflow.neighbors import knn
-from geoflow.typing import Condition, Times
+from geoflow.condition import Condition
+from geoflow.geometry.neighbors import knn
+from geoflow.typing import Times
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ from geoflow.backbones.layers import (
     frame_coordinates,
     safe_norm,
 )
-from geoflow.typing import Condition, Times
+from geoflow.condition import Condition
+from geoflow.typing import Times
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from geoflow.backbones.layers import Invariants, ScalarVectorBlock, VectorLinear, expand_frame
 from geoflow.backbones.times import TimeEmbedding
-from geoflow.typing import Condition, Times
+from geoflow.condition import Condition
+from geoflow.typing import Times
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.typing import Condition, Times
+from geoflow.typing import Times
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.objectives.base import Losses, Objective, Weight, scatter_terms
 from geoflow.times import TimePairs, UniformPairs, expand_time
-from geoflow.typing import Condition, Times
+from geoflow.typing import Times
 
 
 @dataclass(frozen=True)

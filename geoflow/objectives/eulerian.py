@@ -23,11 +23,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.objectives.base import Losses, Objective, Weight
 from geoflow.objectives.cumulative import cumulative_residual, derivative_jvp
 from geoflow.times import TimePairs, UniformPairs
-from geoflow.typing import Condition
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.objectives.base import Losses, Objective, Weight, scatter_terms
 from geoflow.times import TimePairs, UniformPairs, expand_time
-from geoflow.typing import Condition, Times
+from geoflow.typing import Times
 
 
 def derivative_end(

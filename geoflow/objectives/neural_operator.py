@@ -20,11 +20,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.objectives.base import Losses, Objective, Weight, scatter_terms
 from geoflow.samplers import Method, sample_ode
 from geoflow.times import TimePairs, UniformPairs
-from geoflow.typing import Condition
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from geoflow.distribution import DistributionConfig, GeometryDistribution
+from geoflow.models.distribution import DistributionConfig, GeometryDistribution
 from geoflow.seeds import step_generator
-from geoflow.training.distribution import STAGE, DistributionTraining, Draw, train_distribution
+from geoflow.training.folder import POINTS
 from geoflow.training.single_stage import SingleStageRun
-from geoflow.training.stages import POINTS
+from geoflow.training.stages.distribution import (
+    STAGE,
+    DistributionTraining,
+    Draw,
+    train_distribution,
+)
 
 _NUM_FIT = 65_536
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from geoflow.rigger import Rigger, RiggerConfig
-from geoflow.training.joints import STAGE, FigureDataset, JointTraining, train_joints
+from geoflow.models.joints import Rigger, RiggerConfig
+from geoflow.training.folder import JOINTS
 from geoflow.training.single_stage import SingleStageRun
-from geoflow.training.stages import JOINTS
+from geoflow.training.stages.joints import STAGE, FigureDataset, JointTraining, train_joints
 
 
 @dataclass(frozen=True)

@@ -17,21 +17,21 @@ from typing import Any
 import torch
 
 from geoflow import __version__
-from geoflow.checkpoint import load_checkpoint, save_checkpoint
-from geoflow.config import ModelConfig
 from geoflow.flow_map import FlowMap
-from geoflow.generator import Generator
-from geoflow.point_generator import PointAutoencoder, PointGenerator
-from geoflow.pretrained import GENERATORS, load_generator
+from geoflow.models.checkpoint import load_checkpoint, save_checkpoint
+from geoflow.models.clouds import PointAutoencoder, PointGenerator
+from geoflow.models.config import ModelConfig
+from geoflow.models.fields import Generator
+from geoflow.models.kinds import GENERATORS, load_generator
 from geoflow.symmetry import upright_frame
 from geoflow.training import autoencoder, flow
-from geoflow.training.autoencoder import AutoencoderTraining, train_autoencoder
 from geoflow.training.ema import Ema
-from geoflow.training.flow import FlowTraining, Latents, encode_shapes, train_flow
+from geoflow.training.folder import SHAPES, load_stage, read_options, save_stage, write_options
 from geoflow.training.loop import Progress
 from geoflow.training.optimisation import Optimiser
-from geoflow.training.point_autoencoder import PointTraining, train_point_autoencoder
-from geoflow.training.stages import SHAPES, load_stage, read_options, save_stage, write_options
+from geoflow.training.stages.field_autoencoder import AutoencoderTraining, train_autoencoder
+from geoflow.training.stages.latent_flow import FlowTraining, Latents, encode_shapes, train_flow
+from geoflow.training.stages.point_autoencoder import PointTraining, train_point_autoencoder
 from geoflow.typing import ShapeDataset
 
 

@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 
 from geoflow import __version__
-from geoflow.distribution import GeometryDistribution
 from geoflow.flow_map import FlowMap
-from geoflow.rigger import Rigger
+from geoflow.models.distribution import GeometryDistribution
+from geoflow.models.joints import Rigger
 from geoflow.training.ema import Ema
+from geoflow.training.folder import load_stage, read_options, save_stage, write_options
 from geoflow.training.loop import Progress
 from geoflow.training.optimisation import Optimiser
-from geoflow.training.stages import load_stage, read_options, save_stage, write_options
 
 C = TypeVar("C")
 D = TypeVar("D")

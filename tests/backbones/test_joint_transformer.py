@@ -5,13 +5,13 @@ import torch
 
 from geoflow.backbones import JointTransformer, JointTransformerConfig
 from geoflow.backbones.surface_moments import surface_moments
+from geoflow.condition import Condition
 from geoflow.testing import (
     assert_equivariant,
     random_rotations,
     relative_error,
     rotate_points,
 )
-from geoflow.typing import Condition
 
 BATCH, CLOUD, SURFACE = 3, 10, 60
 SMALL = JointTransformerConfig(

@@ -14,11 +14,11 @@ from geoflow.backbones import (
     PointTransformerConfig,
     ShapeConfig,
 )
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.objectives import FlowMatching
 from geoflow.symmetry import FRAME_SIZES, upright_frame
 from geoflow.testing import assert_equivariant, relative_error, rotate_points, rotate_tokens
-from geoflow.typing import Condition
 
 BATCH, NUM = 3, 24
 NARROW = {"width": 16, "condition_width": 16, "blocks": 2, "num_categories": 2}
@@ -58,7 +58,7 @@ def build(name, symmetry="frame", dtype=torch.float64, *, trained=False):
     if trained:
         x0, x1 = (cloud(dtype, seed) for seed in (5, 6))
         optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
-        flow_map = FlowMap.build(network, "linear", "u")
+        flow_map = FlowMap(network, "linear", "u")
         losses = []
         for step in range(12):
             generator = torch.Generator().manual_seed(step % 2)

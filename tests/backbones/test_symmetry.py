@@ -5,8 +5,9 @@ import torch
 
 from geoflow.backbones import FieldAutoencoder, ShapeConfig, TokenTransformer, TransformerConfig
 from geoflow.backbones.latent_scale import LatentScale
-from geoflow.generator import Generator
-from geoflow.latent_generator import shipped_models
+from geoflow.condition import Condition
+from geoflow.models.fields import Generator
+from geoflow.models.latent import shipped_models
 from geoflow.symmetry import FRAME_SIZES, upright_frame
 from geoflow.testing import (
     EQUIVARIANCE_TOLERANCE,
@@ -16,7 +17,6 @@ from geoflow.testing import (
     rotate_points,
     rotate_tokens,
 )
-from geoflow.typing import Condition
 
 BATCH, DTYPES = 4, (torch.float64, torch.float32)
 SMALL = {"num_tokens": 3, "scalars": 4, "vectors": 2}

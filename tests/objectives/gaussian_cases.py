@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.gaussian import GaussianField
 from geoflow.interpolant import INTERPOLANTS
+from geoflow.oracles.gaussian import GaussianField
 from geoflow.prediction import PREDICTIONS
 from geoflow.times import TimePairs
-from geoflow.typing import Condition, Times
+from geoflow.typing import Times
 
 NUM = 40_000
 MEAN = torch.tensor([0.7, -0.4], dtype=torch.float64)

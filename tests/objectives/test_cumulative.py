@@ -7,6 +7,7 @@ import torch
 from gaussian_cases import FixedPairs, Network, Perturbed, both, oracle, pairs, states
 from torch import Tensor
 
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.objectives import Cumulative
 from geoflow.objectives.cumulative import (
@@ -17,7 +18,7 @@ from geoflow.objectives.cumulative import (
     derivative_jvp,
 )
 from geoflow.times import UniformPairs
-from geoflow.typing import Condition, Times
+from geoflow.typing import Times
 
 
 @both
@@ -39,7 +40,7 @@ def test_the_identity_holds_for_the_exact_field(path_key: str, key: str) -> None
 @both
 def test_the_identity_is_the_eulerian_equation_of_the_map(path_key: str, key: str) -> None:
     """For any network: p rho is minus the derivative of psi_{t->r} along the velocity."""
-    flow_map = FlowMap.build(Network(), path_key, key)
+    flow_map = FlowMap(Network(), path_key, key)
     x, t, _, r = states(oracle(path_key, key)[0])
     instantaneous = torch.sin(x)
     velocity = flow_map.prediction.velocity(instantaneous, x, t)
@@ -75,7 +76,7 @@ def test_the_averaging_law_holds_for_the_exact_field(path_key: str, key: str) ->
 
 @both
 def test_the_forward_difference_is_first_order(path_key: str, key: str) -> None:
-    flow_map = FlowMap.build(Network(), path_key, key)
+    flow_map = FlowMap(Network(), path_key, key)
     x, t, _, _ = states(oracle(path_key, key)[0])
     x, r, velocity = x.clamp(-3, 3), torch.ones_like(t), torch.cos(x)
     exact = derivative_jvp(flow_map, x, velocity, t, r)
@@ -98,9 +99,7 @@ def test_the_forward_difference_never_passes_the_end() -> None:
     t = torch.tensor([0.2, 0.5], dtype=torch.float64)
     r = torch.tensor([0.9, 0.5001], dtype=torch.float64)
     x = torch.ones(2, 2, dtype=torch.float64)
-    difference = derivative_difference(
-        FlowMap.build(Recording(), "linear", "x1"), x, x, t, r, step=0.1
-    )
+    difference = derivative_difference(FlowMap(Recording(), "linear", "x1"), x, x, t, r, step=0.1)
     assert difference.isfinite().all()
     torch.testing.assert_close(torch.stack(seen).amax(0), torch.tensor([0.3, 0.5001]).double())
 
@@ -108,7 +107,7 @@ def test_the_forward_difference_never_passes_the_end() -> None:
 @both
 @pytest.mark.parametrize("derivative", ["jvp", "average"])
 def test_the_loss_is_regular_at_the_data(path_key: str, key: str, derivative: Derivative) -> None:
-    flow_map = FlowMap.build(Network(torch.float32), path_key, key)
+    flow_map = FlowMap(Network(torch.float32), path_key, key)
     x0, x1 = (end.float() for end in pairs(64))
 
     def total(r: float) -> Tensor:
@@ -124,7 +123,7 @@ def test_targets_cost_two_rows_for_each_example_off_the_diagonal(derivative: Der
     network = Network()
     objective = Cumulative(derivative=derivative, times=UniformPairs(diagonal=0.75))
     losses = objective(
-        FlowMap.build(network, "linear", "x1"),
+        FlowMap(network, "linear", "x1"),
         *pairs(400),
         generator=torch.Generator().manual_seed(4),
     )
@@ -137,7 +136,7 @@ def test_targets_cost_two_rows_for_each_example_off_the_diagonal(derivative: Der
 def test_on_the_diagonal_it_is_flow_matching_and_costs_as_much() -> None:
     network = Network()
     objective = Cumulative(times=UniformPairs(diagonal=1.0))
-    losses = objective(FlowMap.build(network, "linear", "x1"), *pairs(40))
+    losses = objective(FlowMap(network, "linear", "x1"), *pairs(40))
     assert network.rows == [40]
     assert torch.equal(losses.terms["diagonal"], losses.total)
 
@@ -148,7 +147,7 @@ def test_derivatives_are_taken_without_autocast(derivative: Derivative) -> None:
     x0, x1 = (end.float() for end in pairs(8))
     objective = Cumulative(derivative=derivative, times=FixedPairs(0.3, 0.9))
     with torch.autocast("cpu", torch.bfloat16):
-        total = objective(FlowMap.build(network, "linear", "x1"), x0, x1).total
+        total = objective(FlowMap(network, "linear", "x1"), x0, x1).total
     assert network.autocast[0]
     assert not any(network.autocast[1:])
     assert total.dtype == torch.float32

@@ -9,11 +9,12 @@ import torch
 from gaussian_cases import NUM, STD, FixedPairs, Perturbed, both, oracle, pairs
 from torch import Tensor, nn
 
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.interpolant import INTERPOLANTS
 from geoflow.objectives import Cumulative
 from geoflow.prediction import PREDICTIONS
-from geoflow.typing import Condition, Times
+from geoflow.typing import Times
 
 
 def variance(path_key: str, key: str, t: float, r: float) -> float:
@@ -106,7 +107,7 @@ def stationary_slope(loss: Callable[[FlowMap, Tensor, Tensor], Tensor], num: int
 
     def gradient(nodes: Tensor) -> Tensor:
         nodes = nodes.clone().requires_grad_()
-        flow_map = FlowMap.build(Slope(nodes), "linear", "u")
+        flow_map = FlowMap(Slope(nodes), "linear", "u")
         return torch.autograd.grad(loss(flow_map, x0, x1).mean(), nodes)[0]
 
     zero = gradient(torch.zeros(num, dtype=torch.float64))

@@ -13,11 +13,9 @@ import torch
 from gaussian_cases import MEAN, STD, FixedPairs
 from torch import Tensor, nn
 
-from geoflow.closed_form import ExactField
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.gaussian import GaussianField
 from geoflow.interpolant import INTERPOLANTS, VarianceExploding
-from geoflow.mixture import MixtureField
 from geoflow.objectives import (
     OBJECTIVES,
     SPECIAL_CASES,
@@ -26,8 +24,11 @@ from geoflow.objectives import (
     Weight,
     build_objective,
 )
+from geoflow.oracles.exact import ExactField
+from geoflow.oracles.gaussian import GaussianField
+from geoflow.oracles.mixture import MixtureField
 from geoflow.prediction import PREDICTIONS
-from geoflow.typing import Condition, Times
+from geoflow.typing import Times
 
 NAMES = [*OBJECTIVES, *SPECIAL_CASES]
 NUM = 2_000

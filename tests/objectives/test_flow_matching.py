@@ -8,9 +8,9 @@ from gaussian_cases import MEAN, NUM, STD, FixedPairs, Perturbed, both, pairs
 from torch import Tensor
 
 from geoflow.flow_map import FlowMap
-from geoflow.gaussian import GaussianField
 from geoflow.interpolant import INTERPOLANTS
 from geoflow.objectives import FlowMatching
+from geoflow.oracles.gaussian import GaussianField
 from geoflow.prediction import PREDICTIONS
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.interpolant import Linear
 from geoflow.objectives import (
@@ -20,7 +21,7 @@ from geoflow.objectives import (
     Weight,
 )
 from geoflow.times import UniformPairs
-from geoflow.typing import Condition, Times
+from geoflow.typing import Times
 
 VARIANTS: dict[str, Callable[[], Objective]] = {
     **OBJECTIVES,

@@ -71,7 +71,7 @@ PRINTED = {
 
 def printed_and_ours(cell: tuple[str, str], formula: tuple[str, str]) -> tuple[Tensor, Tensor]:
     """The target printed in the paper for `formula`, and ours in a cell of the grid."""
-    flow_map = FlowMap.build(Network(), *cell)
+    flow_map = FlowMap(Network(), *cell)
     path = flow_map.interpolant
     _, t, _, r = states(oracle(*cell)[0])
     # The printed forms are singular at r = 1, where the first examples end.

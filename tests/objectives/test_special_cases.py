@@ -26,7 +26,7 @@ def case(name: str, r: float = R) -> tuple[Objective, FlowMap]:
     """A special case at one pair of times without weights, and a random network in its cell."""
     special = SPECIAL_CASES[name]
     plain = replace(special.build(), times=FixedPairs(T, r), weight=Weight())
-    flow_map = FlowMap.build(Network(), special.interpolant or "linear", special.prediction or "x1")
+    flow_map = FlowMap(Network(), special.interpolant or "linear", special.prediction or "x1")
     return plain, flow_map
 
 
@@ -68,7 +68,7 @@ def test_mean_flow() -> None:
 def test_euler_mean_flow(key: str) -> None:
     """m <- m_t + ((r - s) ... / d) (m_{s->r}(x_s) - sg m_{t->r}(x)), as in Li et al., 2026."""
     objective, _ = case("euler-mean-flow")
-    flow_map = FlowMap.build(Network(), "linear", key)
+    flow_map = FlowMap(Network(), "linear", key)
     objective = replace(objective, step=0.1, least_share=1e-9)
     x0, x1 = pairs(NUM)
     d, s = 0.1, T + 0.1
@@ -86,7 +86,7 @@ def test_euler_mean_flow(key: str) -> None:
 
 def test_consistency_training_is_the_two_time_loss_at_the_end() -> None:
     """|f(x_t) - sg f(x_{t+h})|^2 with f = psi_{t->1} = m (Song et al., 2023, eq. 10)."""
-    flow_map = FlowMap.build(Network(), "linear", "x1")
+    flow_map = FlowMap(Network(), "linear", "x1")
     x0, x1 = pairs(NUM)
     s = T + 0.05
     x, x_s = (1 - T) * x0 + T * x1, (1 - s) * x0 + s * x1

@@ -12,7 +12,7 @@ import torch
 import trimesh
 
 from geoflow.objectives import OBJECTIVES, SPECIAL_CASES
-from geoflow.training.distribution import DistributionTraining
+from geoflow.training.stages.distribution import DistributionTraining
 from geoflow_tools.bench import ladder, memory
 from geoflow_tools.bench.distribution import DistributionBenchmark
 from geoflow_tools.bench.laws import LAWS

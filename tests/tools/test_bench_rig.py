@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from geoflow.flow_map import FlowMap
-from geoflow.gaussian import GaussianField
 from geoflow.interpolant import VariancePreserving
-from geoflow.rigger import Rigger, RiggerConfig
-from geoflow.training.joints import JointTraining
+from geoflow.models.joints import Rigger, RiggerConfig
+from geoflow.oracles.gaussian import GaussianField
+from geoflow.training.stages.joints import JointTraining
 from geoflow_datasets import load_figures
 from geoflow_tools.bench.rig import RigBenchmark, sample_diffusion
-from geoflow_tools.rig_scores import predict_clouds, score_clouds, tune_merging
+from geoflow_tools.validation.joints import predict_clouds, score_clouds, tune_merging
 
 
 @pytest.mark.parametrize("ancestral", [True, False])

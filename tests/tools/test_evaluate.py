@@ -5,7 +5,7 @@ import trimesh
 
 from geoflow.geometry.metrics import pairwise_chamfer
 from geoflow_tools.evaluate import Options, evaluate, score_samples
-from geoflow_tools.validation import surface_points
+from geoflow_tools.validation.fields import surface_points
 
 
 def boxes(num, seed):

@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from geoflow.backbones import JointTransformerConfig, ShapeConfig, TransformerConfig
-from geoflow.config import ModelConfig
-from geoflow.distribution import DistributionConfig, GeometryDistribution
 from geoflow.flow_map import FlowMap
-from geoflow.gaussian import GaussianField
 from geoflow.geometry.metrics import Estimate
 from geoflow.interpolant import INTERPOLANTS
-from geoflow.point_generator import PointGenerator
-from geoflow.rigger import Rigger, RiggerConfig
+from geoflow.models.clouds import PointGenerator
+from geoflow.models.config import ModelConfig
+from geoflow.models.distribution import DistributionConfig, GeometryDistribution
+from geoflow.models.joints import Rigger, RiggerConfig
+from geoflow.oracles.gaussian import GaussianField
 from geoflow_datasets import load, load_figures
 from geoflow_tools import step_quality
-from geoflow_tools.step_quality import (
+from geoflow_tools.validation.step_quality import (
     distribution_quality,
     joint_quality,
     pairing_distance,

@@ -8,10 +8,10 @@ import pytest
 import torch
 import trimesh
 
-from geoflow.checkpoint import load_checkpoint
-from geoflow.cli import main
+from geoflow.models.checkpoint import load_checkpoint
 from geoflow.training.log import append_report, read_log
 from geoflow.training.plots import draw_plots, quality_figure, save_figure, training_figure
+from geoflow_cli import main
 
 QUALITY = {"measure": "distance", "evaluations": {"1": 0.4, "8": 0.2}, "ode": 0.1,
            "floor": 0.05, "errors": {"1": 0.03, "floor": 0.01}, "to_ode": {"1": 0.3, "8": 0.2},

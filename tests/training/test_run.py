@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from geoflow.backbones import ShapeConfig, TransformerConfig
-from geoflow.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from geoflow.config import ModelConfig, from_json, to_json
-from geoflow.generator import Generator
-from geoflow.training.autoencoder import AutoencoderTraining
-from geoflow.training.flow import FlowTraining
+from geoflow.condition import Condition
+from geoflow.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from geoflow.models.config import ModelConfig, from_json, to_json
+from geoflow.models.fields import Generator
 from geoflow.training.muon import Muon, orthogonalise
 from geoflow.training.optimisation import Schedule
-from geoflow.training.point_autoencoder import PointTraining
 from geoflow.training.run import Run, RunConfig, frozen_flow
-from geoflow.typing import Condition
+from geoflow.training.stages.field_autoencoder import AutoencoderTraining
+from geoflow.training.stages.latent_flow import FlowTraining
+from geoflow.training.stages.point_autoencoder import PointTraining
 from geoflow_datasets import load
 
 SMALL = {"num_tokens": 4, "scalars": 4, "vectors": 1}

@@ -5,8 +5,8 @@ import torch
 
 from geoflow.backbones.shape_encoder import ShapeConfig
 from geoflow.backbones.token_transformer import TransformerConfig
-from geoflow.config import ModelConfig
-from geoflow.generator import Generator
+from geoflow.models.config import ModelConfig
+from geoflow.models.fields import Generator
 from geoflow_viewer.models import Models
 
 LATENT = {"num_tokens": 4, "scalars": 4, "vectors": 1}

@@ -9,7 +9,7 @@ import time
 
 from PIL import ImageGrab
 
-from geoflow.generator import Generator
+from geoflow.models.fields import Generator
 from geoflow_viewer.desktop import Window
 from geoflow_viewer.items import Rung
 from geoflow_viewer.models import Models

@@ -10,9 +10,9 @@ import trimesh
 
 from geoflow.backbones.shape_encoder import ShapeConfig
 from geoflow.backbones.token_transformer import TransformerConfig
-from geoflow.config import ModelConfig
-from geoflow.distribution import DistributionConfig, GeometryDistribution
-from geoflow.point_generator import PointGenerator
+from geoflow.models.clouds import PointGenerator
+from geoflow.models.config import ModelConfig
+from geoflow.models.distribution import DistributionConfig, GeometryDistribution
 from geoflow_viewer.command import command
 from geoflow_viewer.export import export_bytes, suffixes
 from geoflow_viewer.items import Rung

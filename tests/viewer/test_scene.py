@@ -9,7 +9,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from geoflow.cli.options import View
+from geoflow_cli.options import View
 from geoflow_viewer.command import command
 from geoflow_viewer.export import export, export_bytes, suffixes, turntable
 from geoflow_viewer.items import Item, Result, Rung

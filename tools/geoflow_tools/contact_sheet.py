@@ -14,17 +14,17 @@ import torch
 import trimesh
 import tyro
 
-from geoflow.generator import Generator
 from geoflow.geometry.extraction import extract_mesh
 from geoflow.geometry.mesh import normalise_mesh
 from geoflow.geometry.sdf import union_distance
-from geoflow.point_generator import PointGenerator
-from geoflow.pretrained import load_generator
+from geoflow.models.clouds import PointGenerator
+from geoflow.models.fields import Generator
+from geoflow.models.kinds import load_generator
 from geoflow_datasets import PROCEDURAL, load
 from geoflow_datasets.mesh_folder import read_mesh
 from geoflow_datasets.procedural import make_solids
-from geoflow_tools.point_validation import clouds, reconstruct_points
-from geoflow_tools.validation import encode_shape, sample_rows, try_decode
+from geoflow_tools.validation.clouds import clouds, reconstruct_points
+from geoflow_tools.validation.fields import encode_shape, sample_rows, try_decode
 from geoflow_viewer.picture import contact_sheet
 
 

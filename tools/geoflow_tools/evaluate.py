@@ -22,7 +22,6 @@ from rich.progress import track
 
 from geoflow import __version__
 from geoflow.atomic import write_text
-from geoflow.generator import Generator
 from geoflow.geometry.metrics import (
     coverage,
     is_single_component,
@@ -31,8 +30,9 @@ from geoflow.geometry.metrics import (
     one_nn_accuracy,
     pairwise_chamfer,
 )
+from geoflow.models.fields import Generator
 from geoflow_datasets.procedural.source import load_procedural
-from geoflow_tools.validation import reconstruct, surface_points, try_decode
+from geoflow_tools.validation.fields import reconstruct, surface_points, try_decode
 
 # Rows of the report: the label of a step count of the ODE ends in "ode".
 _ODE = "ode"

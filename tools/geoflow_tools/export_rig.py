@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 import tyro
 
-from geoflow.rigger import Rigger
+from geoflow.models.joints import Rigger
 from geoflow_datasets import PROCEDURAL, load_figures
-from geoflow_tools.rig_scores import predict_clouds, score_clouds, tune_merging
+from geoflow_tools.validation.joints import predict_clouds, score_clouds, tune_merging
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from PIL import Image
 from geoflow.atomic import write_bytes
 from geoflow.geometry.extraction import extract_mesh
 from geoflow.geometry.sdf import union_distance
-from geoflow.rigger import Rigger
+from geoflow.models.joints import Rigger
 from geoflow_datasets.figures import FIGURES, make_figure
 from geoflow_datasets.figures.figure import Figure
 from geoflow_viewer.skeleton_picture import render_skeleton

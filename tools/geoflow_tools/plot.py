@@ -15,11 +15,11 @@ from pathlib import Path
 import tyro
 
 from geoflow.atomic import write_text
-from geoflow.pretrained import load_generator
+from geoflow.models.kinds import load_generator
 from geoflow.training.log import Report, read_log
 from geoflow.training.plots import quality_figure, save_figure, training_figure
 from geoflow_datasets import PROCEDURAL, load
-from geoflow_tools.step_quality import shape_quality
+from geoflow_tools.validation.step_quality import shape_quality
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from geoflow.distribution import WEIGHTS, GeometryDistribution
-from geoflow.generator import Generator
-from geoflow.latent_generator import shipped_models
-from geoflow.point_generator import PointGenerator
-from geoflow.pretrained import load_generator
+from geoflow.models.clouds import PointGenerator
+from geoflow.models.distribution import WEIGHTS, GeometryDistribution
+from geoflow.models.fields import Generator
+from geoflow.models.kinds import load_generator
+from geoflow.models.latent import shipped_models
 from geoflow_viewer.sources import SOURCES, Source
 from geoflow_viewer.state import SHOWS
 

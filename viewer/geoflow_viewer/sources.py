@@ -12,11 +12,11 @@ import trimesh
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from geoflow.distribution import GeometryDistribution
-from geoflow.generator import Generator
 from geoflow.geometry.extraction import EmptySurfaceError
-from geoflow.latent_generator import LatentGenerator
-from geoflow.point_generator import PointGenerator
+from geoflow.models.clouds import PointGenerator
+from geoflow.models.distribution import GeometryDistribution
+from geoflow.models.fields import Generator
+from geoflow.models.latent import LatentGenerator
 from geoflow.seeds import great_circle
 from geoflow_viewer.items import SLICE_BOUND, Item, Rung
 from geoflow_viewer.measure import measure, measure_cloud

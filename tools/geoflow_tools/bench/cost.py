@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.generator import Generator
 from geoflow.interpolant import INTERPOLANTS
+from geoflow.models.fields import Generator
 from geoflow.objectives import Objective
 from geoflow.training.ema import Ema
-from geoflow.typing import Condition
 from geoflow_tools.bench.ladder import Rung
 from geoflow_tools.bench.memory import peak_tensor_bytes
 from geoflow_tools.bench.timing import median_seconds

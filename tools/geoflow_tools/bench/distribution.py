@@ -20,11 +20,11 @@ from jaxtyping import Float
 from rich.progress import track
 
 from geoflow import __version__
-from geoflow.distribution import DistributionConfig, GeometryDistribution
 from geoflow.geometry.metrics import chamfer_distance
-from geoflow.training.distribution import DistributionTraining, train_distribution
+from geoflow.models.distribution import DistributionConfig, GeometryDistribution
 from geoflow.training.ema import Ema
 from geoflow.training.optimisation import Optimiser
+from geoflow.training.stages.distribution import DistributionTraining, train_distribution
 from geoflow_datasets.mesh_surface import MeshSurface
 from geoflow_datasets.procedural import CATEGORIES
 from geoflow_tools.contact_sheet import procedural_mesh

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geoflow.interpolant import Linear
-from geoflow.mixture import MixtureField
+from geoflow.oracles.mixture import MixtureField
 
 # Coordinates of a point of the mixture: three blobs, so that the plane has nine.
 _WEIGHTS = (0.5, 0.2, 0.3)
@@ -46,9 +46,9 @@ def surface(num: int, generator: torch.Generator, split: str) -> Float[Tensor, "
 
 def chair_latents(num: int, generator: torch.Generator, split: str) -> Float[Tensor, "n 256"]:
     """Latents of procedural chairs under the shipped model's encoder, as its flow sees them."""
-    from geoflow.generator import Generator
+    from geoflow.models.fields import Generator
     from geoflow.symmetry import upright_frame
-    from geoflow.training.flow import FlowTraining, encode_shapes
+    from geoflow.training.stages.latent_flow import FlowTraining, encode_shapes
     from geoflow_datasets.procedural.source import load_procedural
 
     model = Generator.from_pretrained("chair")

@@ -26,11 +26,11 @@ from geoflow.backbones import (
     PointTransformer,
     PointTransformerConfig,
 )
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
+from geoflow.models.clouds import PointGenerator
 from geoflow.objectives import FlowMatching
-from geoflow.point_generator import PointGenerator
 from geoflow.symmetry import upright_frame
-from geoflow.typing import Condition
 from geoflow_tools.bench.cost import training_step
 from geoflow_tools.bench.memory import peak_tensor_bytes
 from geoflow_tools.bench.timing import median_seconds
@@ -130,7 +130,7 @@ class PointsBenchmark:
 
 
 def _step(network: nn.Module, size: int) -> Callable[[], object]:
-    flow_map = FlowMap.build(network, "linear", "u")
+    flow_map = FlowMap(network, "linear", "u")
     x1 = 0.5 * torch.randn(_BATCH, size, 3, generator=torch.Generator().manual_seed(0))
     frame = upright_frame("frame", _BATCH)
     return training_step(flow_map, FlowMatching(), x1, Condition(frame))

@@ -20,12 +20,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geoflow import __version__
+from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.objectives import FlowMatching
 from geoflow.symmetry import FRAME_SIZES, Symmetry, upright_frame
 from geoflow.testing import random_rotations, rotate_points
 from geoflow.training.ema import Ema
-from geoflow.typing import Condition
 from geoflow_datasets import load
 from geoflow_datasets.bank import ShapeBank
 from geoflow_tools.bench.points import POINT_NETWORKS
@@ -106,7 +106,7 @@ class PoseBenchmark:
     def _train(self, contender: Contender, bank: ShapeBank) -> tuple[FlowMap, int]:
         torch.manual_seed(0)
         network = POINT_NETWORKS[contender.network](FRAME_SIZES[contender.symmetry])
-        flow_map = FlowMap.build(network, "linear", "u")
+        flow_map = FlowMap(network, "linear", "u")
         optimiser = torch.optim.AdamW(flow_map.parameters(), lr=self.learning_rate)
         ema, objective = Ema(flow_map, 0.99), FlowMatching()
         generator = torch.Generator().manual_seed(1)

@@ -22,13 +22,13 @@ from torch import Tensor
 
 from geoflow import __version__
 from geoflow.flow_map import FlowMap
-from geoflow.rigger import Rigger, RiggerConfig, standardise
+from geoflow.models.joints import Rigger, RiggerConfig, standardise
 from geoflow.times import expand_time
-from geoflow.training.joints import JointTraining
 from geoflow.training.joints_run import JointRun, JointRunConfig
+from geoflow.training.stages.joints import JointTraining
 from geoflow_datasets import PROCEDURAL, load_figures
 from geoflow_datasets.figure_bank import FigureBank
-from geoflow_tools.rig_scores import predict_clouds, score_clouds, tune_merging
+from geoflow_tools.validation.joints import predict_clouds, score_clouds, tune_merging
 
 Steps = Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 
 from geoflow import __version__
-from geoflow.generator import Generator
+from geoflow.condition import Condition
+from geoflow.models.fields import Generator
 from geoflow.objectives import Cumulative, FlowMatching
-from geoflow.typing import Condition
 from geoflow_tools.bench.cost import training_step
 from geoflow_tools.bench.timing import median_seconds
 

@@ -11,11 +11,11 @@ import trimesh
 from geoflow.atomic import write_bytes
 from geoflow.geometry.mesh import write_mesh
 from geoflow.geometry.points import write_points
-from geoflow.latent_generator import find_model
-from geoflow.point_generator import PointGenerator
-from geoflow.pretrained import load_generator
-from geoflow_tools.point_validation import clouds
-from geoflow_tools.validation import try_decode
+from geoflow.models.clouds import PointGenerator
+from geoflow.models.kinds import load_generator
+from geoflow.models.latent import find_model
+from geoflow_tools.validation.clouds import clouds
+from geoflow_tools.validation.fields import try_decode
 
 Sampler = Callable[[int], trimesh.Trimesh | trimesh.PointCloud | None]
 """Sample i of a model, the same in any run; None where its field has no surface."""

@@ -1,0 +1,1 @@
+"""Trained models of every kind; `kinds.KINDS` is the table."""

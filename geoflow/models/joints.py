@@ -1,0 +1,238 @@
+"""Joint prediction: the joints of a figure from points of its surface, in any pose.
+
+A conditional flow map carries a set of noise points to the joints, several points to each; the
+points are then merged. Nothing tells up or front: rotating or mirroring the mesh does the same to
+the joints, exactly, because the noise turns along, too (see `surface_noise`).
+
+References: the task, Xu et al., "RigNet", 2020, arXiv:2005.00559; as a transport of point sets in
+few steps, Li et al., "A Few-Step Generative Model on Cumulative Flow Maps", 2026,
+arXiv:2605.03623.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import trimesh
+from jaxtyping import Float
+from torch import Tensor
+
+from geoflow.atomic import write_text
+from geoflow.backbones import JointTransformer, JointTransformerConfig
+from geoflow.backbones.joint_transformer import Reading
+from geoflow.flow_map import FlowMap
+from geoflow.geometry.joints import merge_points, spanning_parents
+from geoflow.models.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+)
+from geoflow.models.config import from_json, to_json
+from geoflow.samplers import sample_flow_map, sample_ode
+from geoflow.seeds import step_generator
+
+WEIGHTS = "rig.safetensors"
+SHIPPED = "rig"
+
+
+@dataclass(frozen=True)
+class RiggerConfig:
+    """What is needed to build and use the network."""
+
+    network: JointTransformerConfig = field(default_factory=JointTransformerConfig)
+    """Sizes of the network."""
+    interpolant: str = "linear"
+    """Key of INTERPOLANTS."""
+    prediction: str = "x1"
+    """Key of PREDICTIONS."""
+    num_points: int = 512
+    """Surface points that the network is shown."""
+    cloud: int = 64
+    """Points that travel to the joints; at least as many as joints."""
+    merge: float = 0.3
+    """Distance under which points become one joint, for a surface of unit variance."""
+    least: int = 2
+    """Points of a joint, at least; fewer are strays."""
+
+
+@dataclass(frozen=True)
+class Rig:
+    """Joints of one mesh, in its own coordinates."""
+
+    joints: Float[np.ndarray, "j 3"]
+    parents: list[int]
+    """Joint that each hangs on, -1 for the root, by the minimum spanning tree: a guess."""
+    cloud: Float[np.ndarray, "k 3"]
+    """The points before they were merged."""
+    nfe: int
+    """Network evaluations."""
+
+
+def standardise(
+    points: Float[Tensor, "b n 3"],
+) -> tuple[Float[Tensor, "b 1 3"], Float[Tensor, "b 1 1"]]:
+    """Centre and scale that give points mean 0 and unit variance: turned points, the same scale.
+
+    Raises:
+        ValueError: if all points of a set coincide, or one is not finite.
+    """
+    centre = points.mean(1, keepdim=True)
+    scale = (points - centre).square().mean((1, 2), keepdim=True).sqrt()
+    if not bool((scale > 0).all() & scale.isfinite().all()):
+        raise ValueError("surface points must be finite, and must not coincide")
+    return centre, scale
+
+
+def surface_noise(
+    points: Float[Tensor, "b n 3"], num: int, *, seed: int = 0
+) -> Float[Tensor, "b k 3"]:
+    """Unit Gaussian noise that turns along with the points.
+
+    With P = U H the polar decomposition of the points, U has orthonormal columns and turns with
+    P; normal numbers W give W U, which has the law N(0, I) whatever the points are.
+    """
+    weights = [
+        torch.randn(num, points.shape[1], generator=step_generator(seed, "rig", i))
+        for i in range(len(points))
+    ]
+    left, _, right = torch.linalg.svd(points.double(), full_matrices=False)
+    noise = torch.stack(weights).to(left) @ (left @ right)
+    return noise.to(points.dtype)
+
+
+@dataclass
+class Rigger:
+    """A conditional flow map of points to joints."""
+
+    flow_map: FlowMap
+    config: RiggerConfig
+    card: dict[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def build(config: RiggerConfig) -> Rigger:
+        """A network with fresh weights.
+
+        Raises:
+            ValueError: for an unknown interpolant or prediction.
+        """
+        network = JointTransformer(config.network)
+        return Rigger(FlowMap(network, config.interpolant, config.prediction), config)
+
+    @staticmethod
+    def from_pretrained(name: str | Path = SHIPPED, *, device: str = "cpu") -> Rigger:
+        """A rigger by the shipped name "rig", or from a folder of a model or a run.
+
+        Raises:
+            CheckpointError: if there is none, or its file is damaged.
+        """
+        folder = Path(name)
+        if str(name) == SHIPPED and not folder.is_dir():
+            folder = Path(str(resources.files("geoflow") / "shipped" / SHIPPED))
+        path = folder / WEIGHTS
+        if not path.is_file():
+            path = folder / "model" / WEIGHTS
+        if not path.is_file():
+            raise CheckpointError(f"{name} holds no rigger ({WEIGHTS} is missing)")
+        tensors, card = load_checkpoint(path)
+        try:
+            config = from_json(RiggerConfig, card["model"])
+            made = Rigger.build(config)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path} has no usable card: {error}") from error
+        made.card = card.get("card", {})
+        load_weights(made.flow_map, tensors, source=str(path))
+        return made.to(device)
+
+    def save_pretrained(self, folder: str | Path, *, half: bool = False) -> None:
+        """Write weights, with configuration and card inside, and a readable card.
+
+        Args:
+            folder: where to; it is made.
+            half: store the weights in float16.
+        """
+        folder = Path(folder)
+        tensors = self.flow_map.state_dict()
+        if half:
+            tensors = {name: tensor.half() for name, tensor in tensors.items()}
+        card = {"model": to_json(self.config), "card": self.card}
+        save_checkpoint(folder / WEIGHTS, tensors, card)
+        write_text(folder / "config.json", json.dumps(card, indent=2) + "\n")
+
+    def to(self, device: str) -> Rigger:
+        """Move the network; returns itself."""
+        self.flow_map.to(device).eval()
+        return self
+
+    @torch.no_grad()
+    def predict(
+        self,
+        points: Float[Tensor, "b n 3"],
+        *,
+        steps: int = 5,
+        seed: int = 0,
+        ode: bool = False,
+        noise: Float[Tensor, "b k 3"] | None = None,
+    ) -> Float[Tensor, "b k 3"]:
+        """Clouds of points at the joints, in the coordinates of the surface points.
+
+        Args:
+            points: surface points, uniform by area.
+            steps: network evaluations.
+            seed: seed of the noise; figure i of a seed has the same in any batch.
+            ode: solve the ODE by Euler steps instead of jumping.
+            noise: unit noise instead of that of the seed.
+
+        Raises:
+            ValueError: for fewer than one step, or surfaces without extent or with too few points.
+        """
+        centre, scale = standardise(points)
+        surface = (points - centre) / scale
+        if noise is None:
+            noise = surface_noise(surface, self.config.cloud, seed=seed)
+        sampler = sample_ode if ode else sample_flow_map
+        for state in sampler(self.transport(surface), noise, steps=steps):
+            last = state
+        return last * scale + centre
+
+    def transport(self, surface: Float[Tensor, "b n 3"]) -> FlowMap:
+        """The flow map given surfaces of mean 0 and unit variance, which are read once."""
+        network: JointTransformer = self.flow_map.backbone  # type: ignore[assignment]
+        reading = Reading(network, network.read(surface))
+        return FlowMap(reading, self.flow_map.interpolant, self.config.prediction)
+
+    def merge(
+        self, cloud: Float[np.ndarray, "k 3"], points: Float[np.ndarray, "n 3"]
+    ) -> Float[np.ndarray, "j 3"]:
+        """Joints of one figure from its cloud; the surface points give the scale."""
+        _, scale = standardise(torch.from_numpy(points[None].astype(np.float64)))
+        distance = self.config.merge * scale.item()
+        return merge_points(cloud, distance=distance, least=self.config.least)
+
+    def rig(self, mesh: trimesh.Trimesh, *, steps: int = 5, seed: int = 0) -> Rig:
+        """Joints of a mesh.
+
+        Turning, mirroring, moving or scaling the mesh does the same to the joints.
+
+        Raises:
+            ValueError: for fewer than one step, or a mesh without area.
+        """
+        if len(mesh.faces) == 0 or not np.isfinite(mesh.vertices).all() or not mesh.area > 0:
+            raise ValueError("the mesh has no area, or vertices that are not finite")
+        points, _ = trimesh.sample.sample_surface(mesh, self.config.num_points, seed=seed)
+        points = np.asarray(points)
+        weights = next(self.flow_map.parameters())
+        # In float64 up to the network: a mesh may lie far from the origin.
+        inside = torch.from_numpy(points[None])
+        centre, scale = standardise(inside)
+        unit = ((inside - centre) / scale).to(weights)
+        cloud = self.predict(unit, steps=steps, seed=seed)[0].cpu().double()
+        placed = (cloud * scale[0] + centre[0]).numpy()
+        joints = self.merge(placed, points)
+        return Rig(joints, spanning_parents(joints), placed, steps)

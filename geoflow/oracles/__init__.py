@@ -1,0 +1,1 @@
+"""Exact flow maps: oracles of tests, benchmarks and documents."""

@@ -1,0 +1,53 @@
+"""The two ways in which a command ends early."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_FRAME = r"[\u2500-\u257f]+|\+?-{3,}\+?|^\||\|$"
+
+
+class UsageError(Exception):
+    """The arguments are wrong: exit code 2."""
+
+
+class Failure(Exception):
+    """The arguments are right, the work could not be done: exit code 1."""
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """Turn the library's foreseen errors into one line for the user."""
+    from geoflow.geometry.extraction import EmptySurfaceError
+    from geoflow.models.checkpoint import CheckpointError
+    from geoflow_datasets.workers import WorkersDiedError
+
+    try:
+        yield
+    except (EmptySurfaceError, CheckpointError, FloatingPointError, WorkersDiedError) as error:
+        raise Failure(str(error)) from error
+    except FileExistsError as error:
+        raise UsageError(str(error)) from error
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    except OSError as error:
+        raise Failure(str(error)) from error
+
+
+def one_line(message: str) -> str:
+    """A boxed message of the argument parser as one line, without its frame.
+
+    Frames are box-drawing characters (U+2500 to U+257F), or +---+ and | where the terminal has
+    none, and, in colour, escape sequences. Of the options that might have been meant, which the
+    parser lists for every command with their help, the nearest is named.
+    """
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", message)
+    parts = (re.sub(_FRAME, " ", line).strip() for line in plain.splitlines())
+    text = " ".join(part for part in parts if part)
+    # The title of the box is the first words of its text.
+    text = re.sub(r"^(\w[\w ]+) (?=\1:)", "", text)
+    said, _, meant = text.partition(" Perhaps you meant: ")
+    nearest = re.match(r"--[\w-]+", meant)
+    return f"{said}; perhaps {nearest.group()} was meant" if nearest else text

@@ -1,0 +1,75 @@
+"""`geoflow evaluate`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geoflow.atomic import write_text
+from geoflow_cli.checks import (
+    check_at_least,
+    check_folder,
+    check_resolution,
+    refuse_options,
+    resolve_device,
+)
+from geoflow_cli.errors import Failure, UsageError, failing
+from geoflow_cli.options import Evaluate
+from geoflow_cli.progress import work_bar
+
+if TYPE_CHECKING:
+    from geoflow_tools.evaluation.evaluation import Evaluation
+    from geoflow_tools.evaluation.pairs import PairedEvaluation
+
+# Options of a model, which files do not have.
+_OF_MODELS = ("steps", "resolution", "category")
+
+
+def evaluate(options: Evaluate) -> None:
+    """Check, measure or go on measuring, print one line per metric, and write the report."""
+    if options.samples is not None and options.model is None:
+        refuse_options(options, _OF_MODELS, because="--samples")
+    check_at_least("steps", options.steps, 1)
+    check_resolution(options.resolution)
+    check_folder("out", options.out)
+    if options.out.suffix.lower() != ".json":
+        raise UsageError(f"--out must end in .json, got {options.out.name!r}")
+    if options.paired and (options.model is not None or options.samples is None):
+        raise UsageError("--paired compares files with files: give --samples, not --model")
+    from geoflow_tools.evaluation.pairs import summary_of_pairs
+    from geoflow_tools.evaluation.report import summary
+
+    with failing():
+        try:
+            evaluation = _open(options, options.out.with_name(f"{options.out.name}.parts"))
+        except ImportError as error:
+            raise Failure(str(error)) from error
+        with work_bar(show=options.progress) as bar:
+            tasks = {}
+            for progress in evaluation.run():
+                if progress.stage not in tasks:
+                    tasks[progress.stage] = bar.add_task(progress.stage, total=progress.total)
+                bar.update(tasks[progress.stage], completed=progress.done)
+        report = evaluation.report()
+        write_text(options.out, json.dumps(report, indent=2) + "\n")
+        print("\n".join(summary_of_pairs(report) if options.paired else summary(report)))
+        print(f"{options.out}: report written")
+
+
+def _open(options: Evaluate, folder: Path) -> Evaluation | PairedEvaluation:
+    from geoflow_tools.evaluation.evaluation import Evaluation, Settings
+    from geoflow_tools.evaluation.pairs import PairedEvaluation, PairSettings
+
+    samples = None if options.samples is None else str(options.samples.resolve())
+    if options.paired:
+        named = {field.name: getattr(options, field.name) for field in fields(PairSettings)}
+        return PairedEvaluation(PairSettings(**named | {"samples": samples}), folder)
+    named = {field.name: getattr(options, field.name) for field in fields(Settings)}
+    return Evaluation(
+        Settings(**named | {"samples": samples}),
+        folder,
+        device=resolve_device(options.device),
+        show_progress=options.progress,
+    )

@@ -1,0 +1,287 @@
+"""The commands' options: one frozen dataclass each; a field's docstring is its help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train an autoencoder of shapes and a flow of its latents; a law of points; or a rigger."""
+
+    representation: Literal["sdf", "points", "distribution", "joints"] = "sdf"
+    """Signed distance fields of a category; its point clouds; the surface points of one mesh, given
+    as --data; or joints of figures from points of their surface."""
+    shape_category: str = "chair"
+    """Category, or several as 'chair,airplane', or 'all': procedural ones, or those of the folder
+    given as --data. A model of several is sampled by --category."""
+    data: str = "procedural"
+    """'procedural', or a folder of .obj, .ply, .stl, .off or .glb files; for --representation
+    points also one of clouds, .npy, .npz, .ply or .xyz; one mesh file for --representation
+    distribution; a folder in RigNet's layout for --representation joints."""
+    channels: Literal["position", "position+normal", "position+color", "all"] = "position"
+    """What the points of a distribution carry; 'all' is position, normal and, if there, color."""
+    data_up: Literal["y", "z"] = "y"
+    """Axis that points up in the folder's files."""
+    out: Path | None = None
+    """Run folder. Default: runs/CATEGORY."""
+    resume: bool = False
+    """Continue the run in --out, with the options that it was started with."""
+    init_from: str | None = None
+    """Start from a model, a shipped name or a folder, with its networks, path and prediction."""
+    teacher: str | None = None
+    """Distil the flow of a model: start from it, keep its autoencoder, and learn from its flow."""
+    steps: int | None = None
+    """Optimiser steps of each stage. Default: 10,000 for the autoencoder (6,000 for points) and
+    12,000 for the flow, or a tenth of that with --init-from or --teacher."""
+    autoencoder_steps: int | None = None
+    """Optimiser steps of the autoencoder alone; 0 keeps that of --init-from as it is."""
+    objective: (
+        Literal[
+            "cumulative",
+            "flow-matching",
+            "lagrangian",
+            "eulerian",
+            "progressive",
+            "flow-map-matching",
+            "consistency",
+            "consistency-trajectory",
+            "neural-operator",
+            "mean-flow",
+            "euler-mean-flow",
+            "shortcut",
+            "progressive-distillation",
+            "trigflow",
+        ]
+        | None
+    ) = None
+    """Objective of the flow map; docs/choosing.md compares them. Default: for shapes and clouds the
+    winner there, shortcut, on the linear path of u; elsewhere cumulative."""
+    derivative: Literal["average", "jvp", "difference"] | None = None
+    """How a cumulative objective uses its identity. Default: average, or as the special case."""
+    times: Literal["uniform", "logit-normal"] | None = None
+    """Law of the pairs of times. Default: as the objective."""
+    diagonal: float | None = None
+    """Share of pairs of times that are equal. Default: as the objective."""
+    end: float | None = None
+    """Share of the other pairs that end at the data. Default: as the objective."""
+    weight_space: Literal["field", "velocity", "edm"] | None = None
+    """Where errors count. Default: as the objective."""
+    weight_power: float | None = None
+    """Divide each squared error by itself to this power. Default: as the objective."""
+    coupling: Literal["independent", "batch"] = "independent"
+    """Pair noise and data at random, or by optimal transport over each batch."""
+    interpolant: Literal["linear", "vp", "ve", "trigonometric"] | None = None
+    """Path between noise and data. Default: linear, or as the special case."""
+    prediction: Literal["x1", "u", "x0", "v"] | None = None
+    """What the network predicts. Default: u for shapes and clouds, x1 for joints and points of
+    one mesh, or as the special case."""
+    symmetry: Literal["frame", "so2", "so3"] = "frame"
+    """Upright samples in a frame; symmetric about the up axis; or in any pose."""
+    num_shapes: int = 12_000
+    """Procedural training shapes."""
+    sheet_every: int = 2_000
+    """Steps between contact sheets and validations, which also come at the end; 0: none."""
+    log: Literal["jsonl", "tensorboard"] = "jsonl"
+    """Where reports go: the run's log.jsonl, from which its plots are drawn, and if asked for
+    TensorBoard's event files too."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints; each stage also saves at its end."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: Device = "auto"
+    """Where to train."""
+    progress: bool = True
+    """Show a progress bar."""
+
+    def run(self) -> None:
+        """Run the command."""
+        from geoflow_cli.train import train
+
+        train(self)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Generate meshes and write them by suffix."""
+
+    out: Path
+    """File to write: .obj, .ply, .stl, .glb or .off; for several, NAME-000.obj and on; for points
+    .ply, .xyz, .npy or .npz, and the other suffixes for a surface through a cloud."""
+    steps: int = 2
+    """Network evaluations per sample."""
+    model: str = "chair"
+    """Shipped model, or a folder of a model or a run."""
+    num: int = 1
+    """Number of samples."""
+    points: int | None = None
+    """Number of points, for a model of points. Default: 2,048 of a cloud, 20,000 of a cloud that
+    is made a mesh, 100,000 of a distribution."""
+    resolution: int = 128
+    """Cells of the extraction grid along an edge."""
+    faces: int | None = None
+    """Simplify to at most this many triangles."""
+    category: str | None = None
+    """Category, for a model of several."""
+    up: Literal["y", "z"] = "y"
+    """Axis that points up in the files."""
+    preview: bool = False
+    """Write beside --out a picture of all samples, NAME.png."""
+    seed: int = 0
+    """Seed of the noise."""
+    device: Device = "auto"
+    """Where to compute."""
+
+    def run(self) -> None:
+        """Run the command."""
+        from geoflow_cli.sample import sample
+
+        sample(self)
+
+
+@dataclass(frozen=True)
+class Rig:
+    """Find the joints of a figure from its mesh, in any pose, and write them as JSON."""
+
+    mesh: Path
+    """Mesh file of the figure."""
+    out: Path
+    """JSON file to write: joints in the mesh's coordinates, and a tree of parents."""
+    steps: int = 5
+    """Network evaluations."""
+    model: str = "rig"
+    """Shipped model, or a folder of a model or a run."""
+    png: Path | None = None
+    """Picture to write: the mesh with its joints and bones."""
+    seed: int = 0
+    """Seed of the surface points and of the noise."""
+    device: Device = "auto"
+    """Where to compute."""
+
+    def run(self) -> None:
+        """Run the command."""
+        from geoflow_cli.rig import rig
+
+        rig(self)
+
+
+@dataclass(frozen=True)
+class View:
+    """Show a mesh file, or samples of a model, in a window, a browser or a file.
+
+    Without a display, a window becomes a picture.
+    """
+
+    mesh: Annotated[Path | None, tyro.conf.Positional] = None
+    """Mesh file to show. Default: a sample of the model."""
+    model: str = "chair"
+    """Shipped model, or a folder of a model or a run."""
+    category: str | None = None
+    """Category, for a model of several."""
+    steps: int = 2
+    """Network evaluations per sample."""
+    ode: bool = False
+    """Take Euler's steps along the ODE instead of the flow map's."""
+    seed: int = 0
+    """Seed of the noise."""
+    to_seed: int | None = None
+    """Seed of the other end of an interpolation."""
+    blend: float = 0.0
+    """Share of the great circle from --seed to --to-seed."""
+    time: float = 1.0
+    """Where on the way from noise, 0, to shape, 1."""
+    layout: Literal["single", "variations", "compare"] = "single"
+    """One shape, nine seeds from --seed on, or one noise in 1, 2, 4 and 50 steps."""
+    show: tuple[Literal["mesh", "wireframe", "points", "latent", "slice"], ...] = ("mesh",)
+    """What to draw of a shape."""
+    slice: float = 0.0
+    """Where the plane x = SLICE cuts the field."""
+    reconstruct: bool = False
+    """Show beside the mesh file what the model makes of it."""
+    resolution: int = 128
+    """Cells of the extraction grid along an edge, in a picture or file."""
+    points: int = 8192
+    """Points of a cloud, for a model of points, in a picture or file; at most 65,536."""
+    png: Path | None = None
+    """Write a picture here, and open no window."""
+    out: Path | None = None
+    """Write what would be shown, by suffix, and open no window: .png, .gif or .mp4 (turntable),
+    .html (a page to orbit, without a network), or the shapes as .obj, .ply, .stl, .glb or .off,
+    and clouds as .ply, .xyz, .npy or .npz."""
+    renderer: Literal["auto", "open3d", "software"] = "auto"
+    """Who draws pictures and films: Open3D where its drivers are there, else our software."""
+    web: bool = False
+    """Serve a page for browsers; every visitor has a session."""
+    host: str = "127.0.0.1"
+    """Address that --web listens on; every other one lets other machines in."""
+    port: int = 8080
+    """Port that --web listens on."""
+    device: Device = "auto"
+    """Where to compute."""
+
+    def run(self) -> None:
+        """Run the command."""
+        from geoflow_cli.view import view
+
+        view(self)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score samples, or a model's, against a reference set: 1-NNA, coverage, MMD, JSD, meshes."""
+
+    out: Path
+    """JSON file to write; OUT.parts beside it keeps the work, so that the same command resumes."""
+    reference: str
+    """Folder of shapes, or a procedural category, whose test split is meant."""
+    samples: Path | None = None
+    """Folder of shapes: meshes as .obj, .ply, .stl, .glb, .off; points as .ply, .xyz, .npy,
+    .npz."""
+    model: str | None = None
+    """Shipped model, or a folder of a model or a run, to sample instead."""
+    paired: bool = False
+    """Samples and references of one name belong together: CD, EMD, F-score, volume IoU and normal
+    consistency of each pair, and their means."""
+    num: int = 200
+    """Shapes of each set; more than that are drawn from at random."""
+    points: int = 2048
+    """Points of each shape."""
+    emd_points: int = 512
+    """How many of them exact EMD sees, whose cost is cubic; 0 leaves EMD out."""
+    normalise: Literal["none", "box", "sphere", "global"] = "box"
+    """Longest half extent 1 per shape; farthest point at 1 per shape; one box for all; nothing."""
+    steps: int = 2
+    """Network evaluations per sample of a model."""
+    resolution: int = 128
+    """Cells of the extraction grid of a model along an edge."""
+    category: str | None = None
+    """Category, for a model of several."""
+    seed: int = 0
+    """Seed of the noise, of the points and of choices."""
+    device: Device = "auto"
+    """Where to sample the model."""
+    progress: bool = True
+    """Show a progress bar."""
+
+    def run(self) -> None:
+        """Run the command."""
+        from geoflow_cli.evaluate import evaluate
+
+        evaluate(self)
+
+
+@dataclass(frozen=True)
+class Info:
+    """Print versions, the device, and which optional packages are found."""
+
+    def run(self) -> None:
+        """Run the command."""
+        from geoflow_cli.info import info
+
+        info()

@@ -1,0 +1,80 @@
+"""What a training run of a model of points reports: distances of reconstructions, and sheets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+from torch import Tensor
+
+from geoflow.geometry.metrics import chamfer_distance
+from geoflow.models.clouds import PointGenerator
+from geoflow.typing import ShapeDataset
+from geoflow_viewer.picture import contact_sheet
+
+# Points of a cloud in comparisons and pictures.
+NUM_POINTS = 2048
+_ENCODED_POINTS = 1024
+RECONSTRUCTION_STEPS = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class PointReconstruction:
+    """Mean unsquared Chamfer distances over shapes, by evaluations of the flow of points.
+
+    `floor` is that between two clouds of the data's own points.
+    """
+
+    chamfer: dict[str, float]
+    floor: float
+
+
+def clouds(points: Tensor) -> list[trimesh.PointCloud | None]:
+    """Tensors (b, n, 3) as clouds that may be drawn and written."""
+    return [trimesh.PointCloud(cloud.double().cpu().numpy()) for cloud in points]
+
+
+def reconstruct_points(
+    generator: PointGenerator, data: ShapeDataset, *, num: int
+) -> tuple[PointReconstruction, dict[str, Tensor]]:
+    """Encode the first `num` shapes, draw their points anew; distances, and clouds by name."""
+    num = min(num, len(data))
+    batch = data.batch(
+        np.arange(num),
+        num_surface=_ENCODED_POINTS + 2 * NUM_POINTS,
+        num_queries=1,
+        generator=torch.Generator().manual_seed(0),
+    )
+    given, reference, other = batch.surface.split([_ENCODED_POINTS, NUM_POINTS, NUM_POINTS], dim=1)
+    frame = generator.frame_for(num)
+    with torch.no_grad():
+        tokens = generator.autoencoder.encode(given.to(generator.device), None, frame)
+    drawn = {"data": reference}
+    for steps in RECONSTRUCTION_STEPS:
+        drawn[str(steps)] = generator.decode(tokens, NUM_POINTS, steps=steps).cpu()
+    shaken = tokens + 0.2 * torch.randn(
+        tokens.shape, generator=torch.Generator().manual_seed(1)
+    ).to(tokens)
+    distances = {
+        name: _mean_chamfer(points, reference) for name, points in drawn.items() if name != "data"
+    }
+    drawn["latent perturbed"] = generator.decode(shaken, NUM_POINTS, steps=2).cpu()
+    return PointReconstruction(distances, _mean_chamfer(other, reference)), drawn
+
+
+def write_point_reconstructions(
+    generator: PointGenerator, data: ShapeDataset, path: Path, *, num: int = 8
+) -> PointReconstruction:
+    """Data, reconstructions and what perturbed latents give, as a picture; their distances."""
+    numbers, drawn = reconstruct_points(generator, data, num=num)
+    labels = [f"{name} steps" if name.isdigit() else name for name in drawn]
+    contact_sheet([clouds(points) for points in drawn.values()], labels, path, size=160)
+    return numbers
+
+
+def _mean_chamfer(a: Tensor, b: Tensor) -> float:
+    pairs = zip(a.double().numpy(), b.double().numpy(), strict=True)
+    return float(np.mean([chamfer_distance(x, y) for x, y in pairs]))
