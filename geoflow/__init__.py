@@ -15,10 +15,19 @@ _LAZY = {
     "FlowMap": "geoflow.flow_map",
     "FlowMatching": "geoflow.objectives",
     "Generator": "geoflow.models.fields",
+    "GeometryDistribution": "geoflow.models.distribution",
+    "INTERPOLANTS": "geoflow.interpolant",
+    "KINDS": "geoflow.models.kinds",
+    "OBJECTIVES": "geoflow.objectives",
+    "PREDICTIONS": "geoflow.prediction",
     "PointGenerator": "geoflow.models.clouds",
+    "Rigger": "geoflow.models.joints",
     "TokenTransformer": "geoflow.backbones",
+    "build_objective": "geoflow.objectives",
     "extract_mesh": "geoflow.geometry.extraction",
-    "load_generator": "geoflow.models.kinds",
+    "load": "geoflow.models.kinds",
+    "read_mesh": "geoflow.geometry.read_mesh",
+    "sample_consistency": "geoflow.samplers",
     "sample_flow_map": "geoflow.samplers",
     "sample_ode": "geoflow.samplers",
 }
@@ -28,23 +37,37 @@ if TYPE_CHECKING:
     from geoflow.condition import Condition
     from geoflow.flow_map import FlowMap
     from geoflow.geometry.extraction import extract_mesh
+    from geoflow.geometry.read_mesh import read_mesh
+    from geoflow.interpolant import INTERPOLANTS
     from geoflow.models.clouds import PointGenerator
+    from geoflow.models.distribution import GeometryDistribution
     from geoflow.models.fields import Generator
-    from geoflow.models.kinds import load_generator
-    from geoflow.objectives import Cumulative, FlowMatching
-    from geoflow.samplers import sample_flow_map, sample_ode
+    from geoflow.models.joints import Rigger
+    from geoflow.models.kinds import KINDS, load
+    from geoflow.objectives import OBJECTIVES, Cumulative, FlowMatching, build_objective
+    from geoflow.prediction import PREDICTIONS
+    from geoflow.samplers import sample_consistency, sample_flow_map, sample_ode
 
 __all__ = [
+    "INTERPOLANTS",
+    "KINDS",
+    "OBJECTIVES",
+    "PREDICTIONS",
     "Condition",
     "Cumulative",
     "FieldAutoencoder",
     "FlowMap",
     "FlowMatching",
     "Generator",
+    "GeometryDistribution",
     "PointGenerator",
+    "Rigger",
     "TokenTransformer",
+    "build_objective",
     "extract_mesh",
-    "load_generator",
+    "load",
+    "read_mesh",
+    "sample_consistency",
     "sample_flow_map",
     "sample_ode",
 ]
@@ -52,6 +75,13 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name where it lives."""
+    if name == "neighbors":
+        return importlib.import_module("geoflow.geometry.neighbors")
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'geoflow' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted([*__all__, "__version__", "neighbors"])

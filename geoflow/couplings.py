@@ -6,8 +6,7 @@ rotation, reflection or common translation changes: rotated noise and data are p
 
 References: mini-batches, Tong et al., "Improving and Generalizing Flow-Based Generative Models
 with Minibatch Optimal Transport", 2023, arXiv:2302.00482; points of a shape, Song et al.,
-"Equivariant Flow Matching", 2023, arXiv:2312.07168; supersets, Hui et al., "Not-So-Optimal
-Transport Flows for 3D Point Cloud Generation", 2025, arXiv:2502.12456.
+"Equivariant Flow Matching", 2023, arXiv:2312.07168.
 """
 
 from __future__ import annotations
@@ -53,9 +52,9 @@ class Independent(Coupling):
 
 @dataclass(frozen=True)
 class BatchTransport(Coupling):
-    """Optimal transport over the examples of a batch, within each category.
+    """Optimal transport over the examples of a batch, among those of one condition.
 
-    Across categories it would make noise tell the category, which a sampler's noise does not.
+    Across conditions it would make noise tell the condition, which a sampler's noise does not.
     """
 
     def __call__(
@@ -66,13 +65,17 @@ class BatchTransport(Coupling):
     ) -> Float[Tensor, "b *s"]:
         """Noise, permuted over the batch."""
         index = torch.arange(len(x0))
-        category = None if cond is None else cond.category
-        groups = torch.zeros(len(x0)) if category is None else category.cpu()
+        groups = (cond or Condition()).groups(len(x0))
         for group in groups.unique():
             (here,) = (groups == group).nonzero(as_tuple=True)
             members = here.to(x0.device)
-            index[here] = here[assign(x0[members].flatten(1), x1[members].flatten(1))]
+            index[here] = here[self.match(x0[members].flatten(1), x1[members].flatten(1))]
         return x0[index.to(x0.device)]
+
+    @staticmethod
+    def match(x0: Float[Tensor, "n d"], x1: Float[Tensor, "n d"]) -> Int[Tensor, " n"]:
+        """For each row of data the row of noise that it gets, on the CPU."""
+        return assign(x0, x1)
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class PointTransport(Coupling):
     """Optimal transport over the points of each example, for sets whose order says nothing."""
 
     limit: int = 512
-    """Most points that are matched exactly, in cubic time; for more, see `match_superset`."""
+    """Most points that are matched, in cubic time."""
 
     def __call__(
         self,
@@ -96,7 +99,7 @@ class PointTransport(Coupling):
         if x0.shape[1] > self.limit:
             raise ValueError(
                 f"{x0.shape[1]} points are too many to match in every step (limit {self.limit}): "
-                "match a superset of each shape once, by match_superset"
+                "take fewer points, or another coupling"
             )
         matched = [
             noise[assign(noise, points).to(noise.device)]
@@ -120,41 +123,3 @@ def assign(x0: Float[Tensor, "n d"], x1: Float[Tensor, "n d"]) -> Int[Tensor, " 
     ).square()
     _, columns = linear_sum_assignment(cost.cpu().numpy())
     return torch.from_numpy(columns.astype(np.int64))
-
-
-def match_superset(
-    points: Float[Tensor, "n d"], *, generator: torch.Generator | None = None
-) -> Float[Tensor, "n d"]:
-    """Noise for a large set of a shape's points, matched once, before training.
-
-    Every step then takes a random part of the pairs by `take_pairs`, as near to transport of the
-    part as the set is large. Time grows with the cube of n: seconds for 2,048 points.
-    """
-    noise = torch.randn(points.shape, generator=generator, dtype=points.dtype)
-    return noise[assign(noise, points.cpu())].to(points.device)
-
-
-def take_pairs(
-    noise: Float[Tensor, "n d"],
-    points: Float[Tensor, "n d"],
-    num: int,
-    *,
-    blend: float = 0.1,
-    generator: torch.Generator | None = None,
-) -> tuple[Float[Tensor, "m d"], Float[Tensor, "m d"]]:
-    """A random part of a matched superset, its noise mixed with fresh noise.
-
-    The mixture sqrt(1 - blend) noise + sqrt(blend) fresh is normal again; without it a network
-    would see one noise per point of the superset, and no other.
-
-    Raises:
-        ValueError: for more pairs than there are, or a blend outside [0, 1].
-    """
-    if num > len(points):
-        raise ValueError(f"num must be at most the {len(points)} points of the set, got {num}")
-    if not 0 <= blend <= 1:
-        raise ValueError(f"blend must be in [0, 1], got {blend}")
-    index = torch.randperm(len(points), generator=generator)[:num].to(points.device)
-    fresh = torch.randn((num, points.shape[1]), generator=generator, dtype=noise.dtype)
-    mixed = (1 - blend) ** 0.5 * noise[index] + blend**0.5 * fresh.to(noise.device)
-    return mixed, points[index]

@@ -18,14 +18,15 @@ from geoflow.condition import Condition
 from geoflow.interpolant import INTERPOLANTS, Interpolant
 from geoflow.prediction import PREDICTIONS, Prediction
 from geoflow.times import expand_time
-from geoflow.typing import Times
+from geoflow.typing import Backbone, Times
 
 
 class FlowMap(nn.Module):
     """A backbone read as a flow map.
 
     Args:
-        backbone: network of (x, t, r, cond), its output shaped as x.
+        backbone: network of (x, t, r, cond), its output shaped as x; a module, whose weights the
+            map then holds.
         interpolant: the path, or a key of INTERPOLANTS.
         prediction: key of PREDICTIONS, what the network's output means.
 
@@ -33,9 +34,7 @@ class FlowMap(nn.Module):
         ValueError: for an unknown key.
     """
 
-    def __init__(
-        self, backbone: nn.Module, interpolant: Interpolant | str, prediction: str
-    ) -> None:
+    def __init__(self, backbone: Backbone, interpolant: Interpolant | str, prediction: str) -> None:
         super().__init__()
         if prediction not in PREDICTIONS:
             raise ValueError(
@@ -61,9 +60,12 @@ class FlowMap(nn.Module):
     def field(
         self, x: Float[Tensor, "b *s"], t: Times, r: Times, cond: Condition | None = None
     ) -> Float[Tensor, "b *s"]:
-        """Cumulative field m_{t->r}(x), the network's output."""
-        field: Tensor = self.backbone(x, t, r, cond)
-        return field
+        """Cumulative field m_{t->r}(x), the network's output.
+
+        Raises:
+            ValueError: if the backbone gives another shape than it was given.
+        """
+        return _shaped(self.backbone(x, t, r, cond), like=x)
 
     def apply_field(
         self, field: Float[Tensor, "b *s"], x: Float[Tensor, "b *s"], t: Times, r: Times
@@ -93,7 +95,7 @@ class FlowMap(nn.Module):
 class Diagonal(nn.Module):
     """A backbone that is told of no end: m_{t->r} = m_{t->t}."""
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
 
@@ -101,8 +103,7 @@ class Diagonal(nn.Module):
         self, x: Float[Tensor, "b *s"], t: Times, r: Times, cond: Condition | None = None
     ) -> Float[Tensor, "b *s"]:
         """Instantaneous field at t."""
-        field: Tensor = self.backbone(x, t, t, cond)
-        return field
+        return _shaped(self.backbone(x, t, t, cond), like=x)
 
 
 class Preconditioned(nn.Module):
@@ -117,7 +118,7 @@ class Preconditioned(nn.Module):
     Models", 2022, arXiv:2206.00364, table 1 (there beta = 1).
     """
 
-    def __init__(self, backbone: nn.Module, interpolant: Interpolant, *, data_std: float) -> None:
+    def __init__(self, backbone: Backbone, interpolant: Interpolant, *, data_std: float) -> None:
         super().__init__()
         if data_std <= 0:
             raise ValueError(f"data_std must be positive, got {data_std}")
@@ -128,10 +129,24 @@ class Preconditioned(nn.Module):
     def forward(
         self, x: Float[Tensor, "b *s"], t: Times, r: Times, cond: Condition | None = None
     ) -> Float[Tensor, "b *s"]:
-        """Cumulative data field."""
+        """Cumulative data field.
+
+        Raises:
+            ValueError: if the backbone gives another shape than it was given.
+        """
         alpha, beta = self.interpolant.alpha(t), self.interpolant.beta(t)
         scale = torch.sqrt(alpha.square() + (beta * self.data_std).square())
         skip = beta * self.data_std**2 / scale.square()
         out = alpha * self.data_std / scale
-        raw: Tensor = self.backbone(x / expand_time(scale, like=x), t, r, cond)
+        raw = _shaped(self.backbone(x / expand_time(scale, like=x), t, r, cond), like=x)
         return expand_time(skip, like=x) * x + expand_time(out, like=x) * raw
+
+
+def _shaped(field: Tensor, *, like: Tensor) -> Tensor:
+    """The field, whose shape is checked: one that broadcasts would train without a word."""
+    if field.shape != like.shape:
+        raise ValueError(
+            f"the backbone must return the shape of its input, {tuple(like.shape)}, "
+            f"got {tuple(field.shape)}"
+        )
+    return field

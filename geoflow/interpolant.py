@@ -26,6 +26,12 @@ from torch import Tensor
 from geoflow.times import expand_time
 from geoflow.typing import Times
 
+# Logarithms to base 10 of the noise, in sizes of the data, that training favours.
+_LEVELS = (-2.0, 1.0)
+_NUM_LEVELS = 301
+_HALVINGS = 50
+_EARLIEST = 1e-3
+
 
 class Interpolant(ABC):
     """Coefficients of a path, their time derivatives, and the path itself."""
@@ -69,6 +75,22 @@ class Interpolant(ABC):
             + expand_time(self.beta_dot(t), like=x1) * x1
         )
 
+    def noise_times(self) -> tuple[float, float]:
+        """Mean and deviation of the logit of times that favour noise on the data's scale.
+
+        Noise alpha / beta is between 0.01 and 10 times data of unit size, evenly in its logarithm:
+        above, nothing of the data shows; below, nothing is missing.
+        """
+        levels = torch.logspace(*_LEVELS, _NUM_LEVELS, dtype=torch.float64)
+        low, high = torch.zeros_like(levels), torch.ones_like(levels)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            is_early = self.alpha(middle) > levels * self.beta(middle)
+            low, high = torch.where(is_early, middle, low), torch.where(is_early, high, middle)
+        # A path that starts with less noise than 10 has those levels at its start.
+        logit = torch.logit(low, eps=_EARLIEST)
+        return logit.mean().item(), logit.std().item()
+
 
 @dataclass(frozen=True)
 class Linear(Interpolant):
@@ -100,6 +122,10 @@ class Linear(Interpolant):
     def area_rate(self, t: Times) -> Times:
         """1."""
         return torch.ones_like(t)
+
+    def noise_times(self) -> tuple[float, float]:
+        """The logit is minus the logarithm of the noise."""
+        return 1.1, 2.0
 
 
 @dataclass(frozen=True)
@@ -133,6 +159,10 @@ class Trigonometric(Interpolant):
     def area_rate(self, t: Times) -> Times:
         """Angular speed."""
         return torch.full_like(t, math.pi / 2)
+
+    def noise_times(self) -> tuple[float, float]:
+        """Chosen by hand, near what is derived."""
+        return 1.1, 2.1
 
 
 @dataclass(frozen=True)
@@ -188,6 +218,10 @@ class VariancePreserving(Interpolant):
     def area_rate(self, t: Times) -> Times:
         """Angular speed."""
         return self.beta_dot(t) / self.alpha(t)
+
+    def noise_times(self) -> tuple[float, float]:
+        """Chosen by hand for the default rates; derived for others."""
+        return (2.3, 1.7) if self == VariancePreserving() else super().noise_times()
 
 
 @dataclass(frozen=True)
@@ -250,6 +284,10 @@ class VarianceExploding(Interpolant):
     def area_rate(self, t: Times) -> Times:
         """Rate of removing noise."""
         return -self.alpha_dot(t)
+
+    def noise_times(self) -> tuple[float, float]:
+        """Chosen by hand for the default levels; derived for others."""
+        return (0.8, 1.0) if self == VarianceExploding() else super().noise_times()
 
 
 INTERPOLANTS: dict[str, type[Interpolant]] = {

@@ -68,13 +68,6 @@ class Prediction(ABC):
         p, q = self.rates(t)
         return expand_time(p, like=x) * m + expand_time(q, like=x) * x
 
-    def derivatives(self, t: Times, r: Times) -> tuple[Times, Times]:
-        """Derivatives of P and Q in t."""
-        p, q = self.rates(t)
-        _, coefficient = self.coefficients(t, r)
-        _, _, bend = self.residual_weights(t, r)
-        return -p * coefficient, p * bend - q * coefficient
-
     def residual_weights(self, t: Times, r: Times) -> tuple[Times, Times, Times]:
         """Weights Q, C and S of the cumulative identity, for t < 1.
 

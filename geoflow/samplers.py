@@ -109,6 +109,30 @@ def sample_ode(
         yield x
 
 
+def sample_states(
+    flow_map: FlowMap,
+    x0: Float[Tensor, "b *s"],
+    *,
+    ode: bool = False,
+    steps: int = 2,
+    cond: Condition | None = None,
+    times: Float[Tensor, " n"] | None = None,
+) -> Iterator[Float[Tensor, "b *s"]]:
+    """As `sample_flow_map`, or, to compare with the ODE, as `sample_ode` by Euler's method."""
+    sampler = sample_ode if ode else sample_flow_map
+    return sampler(flow_map, x0, steps=steps, cond=cond, times=times)
+
+
+def without_gradient(states: Iterator[Float[Tensor, "..."]]) -> Iterator[Float[Tensor, "..."]]:
+    """Every state made without gradients; the caller's mode is its own between them."""
+    while True:
+        with torch.no_grad():
+            state = next(states, None)
+        if state is None:
+            return
+        yield state
+
+
 def sample_consistency(
     flow_map: FlowMap,
     x0: Float[Tensor, "b *s"],

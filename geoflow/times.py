@@ -1,4 +1,4 @@
-"""Distributions over pairs of times t <= r, and the one rule by which times meet tensors.
+"""Distributions of pairs of times t <= r, and the one rule by which times meet tensors.
 
 A pair is diagonal (r = t: flow matching) with a fixed share, ends at the data (r = 1: the jump
 of a one-step sampler) with another, and is otherwise two independent draws in order.
@@ -11,7 +11,7 @@ pairs, Geng et al., "Mean Flows for One-step Generative Modeling", 2025, arXiv:2
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -25,8 +25,27 @@ def expand_time(t: Times, *, like: Float[Tensor, "b *s"]) -> Float[Tensor, "b *o
     return t.reshape(t.shape + (1,) * (like.ndim - 1))
 
 
+@dataclass(frozen=True, kw_only=True)
 class TimePairs(ABC):
-    """A distribution over pairs (t, r) with 0 <= t <= r <= 1."""
+    """A distribution of pairs of times (t, r) with 0 <= t <= r <= 1."""
+
+    diagonal: float = 0.5
+    """Share of pairs with r = t."""
+    end: float = 0.0
+    """Share of the other pairs with r = 1 exactly."""
+    latest: float = 0.999
+    """Largest t: several fields are singular at t = 1, where nothing is left to learn."""
+
+    def __post_init__(self) -> None:
+        """Check the shares.
+
+        Raises:
+            ValueError: if a share or `latest` is outside [0, 1].
+        """
+        shares = {"diagonal": self.diagonal, "end": self.end, "latest": self.latest}
+        for name, share in shares.items():
+            if not 0.0 <= share <= 1.0:
+                raise ValueError(f"{name} must be in [0, 1], got {share}")
 
     @abstractmethod
     def sample(
@@ -39,9 +58,9 @@ class TimePairs(ABC):
         """Pairs (t, r) with t <= r, on the CPU."""
 
     def grid(self, steps: int) -> Float[Tensor, " n"]:
-        """Times 0 to 1 that cut the law of single times into `steps` equal parts.
+        """Times 0 to 1 that cut the distribution of single times into `steps` equal parts.
 
-        A sampler that jumps along it lands where training has been. Here the law is uniform.
+        A sampler that jumps along it lands where training has been. Here they are uniform.
 
         Raises:
             ValueError: for fewer than one step.
@@ -59,21 +78,6 @@ class TimePairs(ABC):
 @dataclass(frozen=True)
 class UniformPairs(TimePairs):
     """Both times uniform, put in order."""
-
-    diagonal: float = 0.5
-    """Share of pairs with r = t."""
-    end: float = 0.0
-    """Share of the other pairs with r = 1 exactly."""
-    latest: float = 0.999
-    """Largest t: several fields are singular at t = 1, where nothing is left to learn."""
-
-    def __post_init__(self) -> None:
-        """Check the shares.
-
-        Raises:
-            ValueError: if a share or `latest` is outside [0, 1].
-        """
-        _check_shares(diagonal=self.diagonal, end=self.end, latest=self.latest)
 
     def sample(
         self,
@@ -95,20 +99,8 @@ class LogitNormalPairs(TimePairs):
     """Mean of the logit; above zero favours the data end."""
     std: float = 1.0
     """Standard deviation of the logit."""
-    diagonal: float = 0.75
+    diagonal: float = field(default=0.75, kw_only=True)
     """Share of pairs with r = t."""
-    end: float = 0.0
-    """Share of the other pairs with r = 1 exactly."""
-    latest: float = 0.999
-    """Largest t, as the others are scaled to it."""
-
-    def __post_init__(self) -> None:
-        """Check the shares.
-
-        Raises:
-            ValueError: if a share or `latest` is outside [0, 1].
-        """
-        _check_shares(diagonal=self.diagonal, end=self.end, latest=self.latest)
 
     def sample(
         self,
@@ -124,7 +116,7 @@ class LogitNormalPairs(TimePairs):
         return _pair(times, draws[0] < self.diagonal, draws[1] < self.end, self.latest)
 
     def grid(self, steps: int) -> Float[Tensor, " n"]:
-        """Quantiles of the law; the ends are exact, as those of a sigmoid are."""
+        """Quantiles of the distribution; the ends are exact, as those of a sigmoid are."""
         return torch.sigmoid(self.mean + self.std * torch.special.ndtri(_levels(steps)))
 
 
@@ -137,7 +129,7 @@ TIME_PAIRS: dict[str, type[TimePairs]] = {
 def _pair(
     times: Tensor, is_diagonal: Tensor, is_end: Tensor, latest: float
 ) -> tuple[Tensor, Tensor]:
-    # A single time keeps its own law on the diagonal and before the end: the smaller of two
+    # A single time keeps its distribution on the diagonal and before the end: the smaller of two
     # draws would favour the noise.
     t = torch.where(is_diagonal | is_end, times[0], times.amin(0)) * latest
     r = torch.where(is_end, 1.0, times.amax(0))
@@ -148,9 +140,3 @@ def _levels(steps: int) -> Tensor:
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     return torch.linspace(0.0, 1.0, steps + 1)
-
-
-def _check_shares(**shares: float) -> None:
-    for name, share in shares.items():
-        if not 0.0 <= share <= 1.0:
-            raise ValueError(f"{name} must be in [0, 1], got {share}")

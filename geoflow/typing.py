@@ -7,8 +7,9 @@ points, q query points, m frame vectors, 3 space.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol, runtime_checkable
 
+import msgspec
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -16,10 +17,20 @@ from torch import Tensor
 
 from geoflow.condition import Condition
 
+Count = Annotated[int, msgspec.Meta(ge=1)]
+"""A number of things, at least one; like the others below, checked where JSON is read."""
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+"""A fraction from 0 to 1."""
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+"""A number above zero."""
+NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+"""A number that is not negative."""
+
 Times = Float[Tensor, " b"]
 """Times in [0, 1], 0 = noise, 1 = data, one per example."""
 
 
+@runtime_checkable
 class Backbone(Protocol):
     """A network of two times, the same shape out as in."""
 
@@ -31,15 +42,29 @@ class Backbone(Protocol):
 
 @dataclass(frozen=True)
 class ShapeBatch:
-    """Points of a batch of shapes: surface with normals, and signed distances at queries."""
+    """Points of a batch of shapes; of those with fields also normals and signed distances."""
 
     surface: Float[Tensor, "b n 3"]
-    normals: Float[Tensor, "b n 3"]
-    queries: Float[Tensor, "b q 3"]
-    sdf: Float[Tensor, "b q"]
-    category: Int[Tensor, " b"]
+    condition: Condition
+    """What each shape is given beside its points: its category."""
+    normals: Float[Tensor, "b n 3"] | None = None
+    queries: Float[Tensor, "b q 3"] | None = None
+    sdf: Float[Tensor, "b q"] | None = None
+
+    def field(
+        self,
+    ) -> tuple[Float[Tensor, "b n 3"], Float[Tensor, "b q 3"], Float[Tensor, "b q"]]:
+        """Normals of the surface, queries, and their signed distances.
+
+        Raises:
+            ValueError: for clouds of points, which know none of them.
+        """
+        if self.normals is None or self.queries is None or self.sdf is None:
+            raise ValueError("clouds of points have no normals and distances: give shapes that do")
+        return self.normals, self.queries, self.sdf
 
 
+@runtime_checkable
 class ShapeDataset(Protocol):
     """Shapes by index, as the trainer sees them."""
 

@@ -57,6 +57,7 @@ def test_three_steps_of_training_give_a_watertight_file(tmp_path, run, suffix):
         assert word in line
 
 
+@pytest.mark.slow
 def test_several_samples_get_numbered_files_and_repeat(tmp_path, run):
     def sample(name, **options):
         flags = [x for key, value in options.items() for x in (f"--{key}", value)]
@@ -77,6 +78,7 @@ def test_several_samples_get_numbered_files_and_repeat(tmp_path, run):
     assert (tmp_path / "c.obj").read_bytes() != (tmp_path / "b.obj").read_bytes()
 
 
+@pytest.mark.slow
 def test_faces_and_up_change_the_file(tmp_path, run):
     out = tmp_path / "mesh.off"
     result = geoflow("sample", "--model", run, "--out", out, "--faces", 300, "--up", "z")
@@ -84,6 +86,7 @@ def test_faces_and_up_change_the_file(tmp_path, run):
     assert len(trimesh.load_mesh(out).faces) <= 300
 
 
+@pytest.mark.slow
 def test_view_without_a_display_says_so_and_writes_a_picture(tmp_path, run):
     result = geoflow("view", "--model", run, "--resolution", 32, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -91,6 +94,7 @@ def test_view_without_a_display_says_so_and_writes_a_picture(tmp_path, run):
     assert (tmp_path / "geoflow-view.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_view_writes_by_suffix_what_its_command_says(tmp_path, run):
     """The mesh of a view is that of a sample; a page and a picture of several shapes are drawn."""
     flags = ("--model", run, "--seed", 5, "--resolution", 32)
@@ -135,6 +139,7 @@ def test_info_names_versions_and_devices():
         assert line.endswith(rest)
 
 
+@pytest.mark.slow
 def test_a_model_is_distilled(tmp_path, run):
     """The student keeps its teacher's autoencoder; its flow alone has moved."""
     out = tmp_path / "student"
@@ -155,9 +160,7 @@ def test_a_model_is_distilled(tmp_path, run):
 
 
 def test_of_an_unknown_option_the_nearest_is_named(capsys):
-    with pytest.raises(SystemExit) as end:
-        main(["sample", "--stepz", "2", "--out", "a.obj"])
-    assert end.value.code == 2
+    assert main(["sample", "--stepz", "2", "--out", "a.obj"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "geoflow: error: Unrecognized options: --stepz, 2; perhaps --steps was meant"
 
@@ -231,6 +234,7 @@ def test_a_run_is_not_overwritten(run):
     assert (run / "run.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_killed_run_resumes_to_the_same_model(tmp_path):
     """A kill that no handler sees, at whatever step it falls, then --resume."""
     options = (*TRAIN, "--autoencoder-steps", 30, "--steps", 3, "--checkpoint-every", 2)
@@ -270,6 +274,39 @@ def test_help_comes_without_torch():
     assert result.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ("--steps", 9),
+            "--steps 9 contradicts the run in {run}, which was started with --steps 3",
+        ),
+        (("--objective", "trigflow"), "--objective trigflow contradicts the run in {run}"),
+        (("--num-shapes", 12_000), "started with --num-shapes 6: leave it out"),
+        (("--symmetry=so3",), "--symmetry so3 contradicts the run"),
+        (("--channels", "position"), "--channels does not go with --kind sdf"),
+    ],
+)
+def test_a_run_is_not_resumed_as_another(run, flags, message):
+    result = geoflow("train", "--resume", "--out", run, *flags)
+    assert result.returncode == 2, result.stderr
+    (line,) = result.stderr.splitlines()
+    assert message.format(run=run) in line
+
+
+def test_a_run_is_resumed_by_the_options_that_it_has(run):
+    result = geoflow(*TRAIN, "--steps", 3, "--out", run, "--resume")
+    assert result.returncode == 0, result.stderr
+
+
+def test_an_unknown_command_is_one_short_line(capsys):
+    assert main(["smaple", "--out", "a.obj"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "geoflow: error: there is no command 'smaple'; perhaps sample was meant"
+    assert main(["--help"]) == 0
+    assert "geoflow COMMAND --help" in capsys.readouterr().out
+
+
 def test_log_is_json_lines(run):
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [line["stage"] for line in lines] == ["autoencoder", "flow"]
@@ -284,7 +321,8 @@ def test_the_default_model_makes_a_chair(tmp_path):
     assert mesh.extents[1] > mesh.extents[0]  # chairs are taller than wide
 
 
-def test_a_mesh_becomes_a_law_of_its_points(tmp_path):
+@pytest.mark.slow
+def test_a_mesh_becomes_a_distribution_of_its_points(tmp_path):
     trimesh.creation.torus(1.0, 0.3).export(tmp_path / "ring.obj")
     command = ("train", "--representation", "distribution", "--data", "ring.obj", "--steps", 3)
     quiet = ("--no-progress", "--sheet-every", 0)
@@ -298,7 +336,10 @@ def test_a_mesh_becomes_a_law_of_its_points(tmp_path):
     assert len(trimesh.load(tmp_path / "cloud.ply").vertices) == 70_000
     for wrong, message in (
         (("sample", "--model", "runs/ring", "--out", "mesh.obj"), ".ply, .xyz, .npy, .npz"),
-        ((*flags, "--out", "a.ply", "--faces", 100), "--faces does not go with a model of points"),
+        (
+            (*flags, "--out", "a.ply", "--faces", 100),
+            "--faces does not go with a model of points of one surface",
+        ),
         ((*command, "--no-progress"), "holds a run already"),
         ((*command[:4], "missing.obj"), "existing mesh file"),
         ((*command, "--symmetry", "so3"), "--symmetry does not go with"),

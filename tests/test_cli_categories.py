@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from test_cli_points import geoflow
 
+from geoflow.models.base import describe
 from geoflow.models.checkpoint import load_checkpoint
-from geoflow.models.latent import find_model, read_config
+from geoflow.models.kinds import KINDS
 
 TRAIN = ("train", "--num-shapes", 6, "--sheet-every", 0, "--no-progress", "--steps", 3)
 
@@ -21,7 +22,8 @@ def run(request, tmp_path_factory):
 
 
 def test_the_model_knows_its_categories(run):
-    config = read_config(find_model(run))
+    file = describe(run)
+    config = file.config(KINDS[file.kind].model_class().config_type)
     assert config.categories == ("mug", "bottle")
     assert config.transformer.num_categories == 2
 
@@ -57,11 +59,12 @@ def test_unknown_categories_are_one_line(tmp_path, run):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_every_procedural_category_trains_at_once(tmp_path):
     flags = ("--representation", "points", "--shape-category", "all", "--out", tmp_path / "run")
     code, said, errors = geoflow(*TRAIN, "--num-shapes", 8, *flags)
     assert code == 0, errors
-    categories = read_config(find_model(tmp_path / "run")).categories
+    categories = describe(tmp_path / "run").categories
     assert len(categories) == 8
     assert f"--category {categories[-1]}" in said
 
@@ -69,10 +72,11 @@ def test_every_procedural_category_trains_at_once(tmp_path):
 def test_latents_carry_the_category_of_their_shape(run):
     """Shapes alternate, so do the latents that the flow learns from, and their mirror images."""
     tensors, _ = load_checkpoint(run / "latents.safetensors")
-    assert tensors["category"].tolist() == [0, 1] * 6
+    assert tensors["condition.category"].tolist() == [0, 1] * 6
     assert np.ptp(tensors["tokens"].numpy()) > 0
 
 
+@pytest.mark.slow
 def test_a_folder_of_clouds_trains_a_model_of_its_categories(tmp_path):
     """PointFlow's layout, uneven, with one bad file: trained, told, sampled by category."""
     rng = np.random.default_rng(0)
@@ -91,11 +95,11 @@ def test_a_folder_of_clouds_trains_a_model_of_its_categories(tmp_path):
     assert code == 0, errors
     assert "12 clouds (500 points), 1 refused" in said
     assert "02876657/train/bad.npy: expected points of shape (n, 3)" in said
-    assert read_config(find_model(tmp_path / "run")).categories == ("airplane", "bottle")
+    assert describe(tmp_path / "run").categories == ("airplane", "bottle")
     assert (tmp_path / "run" / "sheets" / "flow-000003.png").is_file()
     # Four airplanes and two bottles are drawn equally often.
     tensors, _ = load_checkpoint(tmp_path / "run" / "latents.safetensors")
-    assert tensors["category"].tolist() == 2 * ([0] * 4 + [1] * 4)
+    assert tensors["condition.category"].tolist() == 2 * ([0] * 4 + [1] * 4)
     out = tmp_path / "cloud.npy"
     sample = ("sample", "--model", tmp_path / "run", "--points", 64, "--out", out)
     code, _, errors = geoflow(*sample, "--category", "bottle")
@@ -103,4 +107,4 @@ def test_a_folder_of_clouds_trains_a_model_of_its_categories(tmp_path):
     assert np.load(out).shape == (64, 3)
     code, _, errors = geoflow(*TRAIN, *data, "--out", tmp_path / "fields")
     assert code == 2
-    assert "train them with --representation points" in errors
+    assert "train them with --kind points" in errors

@@ -48,6 +48,7 @@ def test_two_folders_give_a_report_and_a_line_per_metric(folders):
     assert "was started with other options (normalise: 'box', now 'none')" in other.stderr
 
 
+@pytest.mark.slow
 def test_a_model_is_sampled_against_its_test_split(tmp_path):
     command = ("evaluate", "--model", "chair", "--reference", "chair", "--num", 2, "--points", 64,
                "--emd-points", 0, "--resolution", 24, "--device", "cpu")  # fmt: skip

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from geoflow.models.config import ModelConfig
+from geoflow.models.fields import FieldConfig
 from geoflow.objectives import SPECIAL_CASES
 from geoflow.training.stages.latent_flow import FlowTraining
-from geoflow_cli.options import Train
-from geoflow_cli.train_flow import CELL, chosen_cell, chosen_objective
+from geoflow_cli.kinds.fields import Train
+from geoflow_cli.kinds.flow_options import CELL, chosen_cell, chosen_objective
 
 
 def test_commands_and_programs_have_one_default():
     assert chosen_objective(Train()) == FlowTraining().objective
-    assert (ModelConfig().interpolant, ModelConfig().prediction) == CELL
+    assert (FieldConfig().interpolant, FieldConfig().prediction) == CELL
 
 
 def test_the_default_is_in_the_cell_of_its_paper():

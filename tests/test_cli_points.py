@@ -83,13 +83,13 @@ def load_points(path):
 def test_wrong_turns_are_one_line(tmp_path, run):
     sample = ("sample", "--model", run, "--out", tmp_path / "cloud.ply")
     for wrong, message in (
-        ((*sample, "--faces", 100), "--faces does not go with a model of points"),
+        ((*sample, "--faces", 100), "--faces does not go with a model of clouds of points"),
         ((*sample, "--points", 0), "--points must be at least 1, got 0"),
         ((*sample[:-1], tmp_path / "cloud.pdf"), "suffix must be one of"),
         ((*sample[:-1], tmp_path / "none" / "cloud.ply"), "does not exist"),
         ((*TRAIN, "--out", run), "holds a run already"),
-        ((*TRAIN, "--channels", "all"), "--channels does not go with --representation points"),
-        ((*TRAIN, "--init-from", "chair", "--out", tmp_path / "a"), "representation sdf, got"),
+        ((*TRAIN, "--channels", "all"), "--channels does not go with --kind points"),
+        ((*TRAIN, "--init-from", "chair", "--out", tmp_path / "a"), "kind sdf, got"),
         (("sample", "--points", 10, "--out", tmp_path / "a.obj"), "--points does not go with"),
     ):
         code, said, errors = geoflow(*wrong)

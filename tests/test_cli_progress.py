@@ -10,6 +10,10 @@ import pytest
 import trimesh
 
 from geoflow.models.checkpoint import load_checkpoint
+from geoflow.models.joints import RiggerConfig
+from geoflow.training.folder import write_run
+from geoflow.training.run import RunConfig
+from geoflow.training.stages.joints import JointTraining
 from geoflow_cli import main
 
 pty = pytest.importorskip("pty", reason="needs a system with terminals")
@@ -50,6 +54,7 @@ def through_a_pipe(command):
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("road", [in_a_terminal, through_a_pipe])
 def test_training_shows_stage_steps_loss_and_rate(command, road):
     code, said = road(command)
@@ -63,11 +68,17 @@ def test_training_shows_stage_steps_loss_and_rate(command, road):
     assert "steps/s" not in said
 
 
+def interruptible():
+    """In the child: a job in the background of a plain shell inherits SIGINT as ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.mark.slow
 def test_an_interrupted_training_says_how_it_goes_on(command, tmp_path):
     command[command.index("--steps") + 1] = "100000"
     process = subprocess.Popen(
         [*command, "--checkpoint-every", "5"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        text=True,
+        text=True, preexec_fn=interruptible,
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while not (tmp_path / "run" / "distribution.safetensors").exists():
@@ -83,7 +94,7 @@ def test_an_interrupted_training_says_how_it_goes_on(command, tmp_path):
     hint = line.split("; geoflow ")[1].split(" goes on")[0].split()
     again = subprocess.Popen(
         [*command[:5], *hint, "--no-progress", "--sheet-every", "0"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible,
     )  # fmt: skip
     stage = tmp_path / "run" / "distribution.safetensors"
     before = load_checkpoint(stage)[1]["step"]
@@ -95,11 +106,9 @@ def test_an_interrupted_training_says_how_it_goes_on(command, tmp_path):
     assert again.communicate(timeout=60)[1] == errors
 
 
-@pytest.mark.parametrize(
-    ("file", "asked", "holds"),
-    [("distribution.json", "points", "distribution"), ("joints.json", "distribution", "joints")],
-)
-def test_another_representation_than_the_run_s_is_refused(tmp_path, capsys, file, asked, holds):
-    (tmp_path / file).write_text("{}")
-    assert main(["train", "--resume", "--out", str(tmp_path), "--representation", asked]) == 2
-    assert f"holds a run of --representation {holds}, got {asked}" in capsys.readouterr().err
+def test_another_kind_than_the_run_s_is_refused(tmp_path, capsys):
+    config = RunConfig("joints", model=RiggerConfig(), stages={"joints": JointTraining()})
+    write_run(tmp_path, config.to_json())
+    assert main(["train", "--resume", "--out", str(tmp_path), "--kind", "distribution"]) == 2
+    said = capsys.readouterr().err
+    assert "holds a run of --kind joints, got distribution" in said

@@ -6,13 +6,22 @@ import itertools
 
 import pytest
 import torch
+from parts import every_part
 from torch import Tensor
 
 from geoflow.condition import Condition
-from geoflow.couplings import COUPLINGS, assign, match_superset, take_pairs
+from geoflow.couplings import COUPLINGS, BatchTransport, assign
 from geoflow.testing import random_rotations
 
 every = pytest.mark.parametrize("name", COUPLINGS)
+# Of two examples each; indices differ by one, real numbers by a thousandth.
+PARTS = {
+    name: torch.zeros_like(part)
+    + torch.tensor([0, 1e-3 if part.is_floating_point() else 1])
+    .to(part.dtype)
+    .reshape(2, *[1] * (part.ndim - 1))
+    for name, part in every_part(2).items()
+}
 moving = pytest.mark.parametrize("name", [name for name in COUPLINGS if name != "independent"])
 
 
@@ -65,33 +74,45 @@ def test_the_assignment_is_the_best_of_all() -> None:
     assert found == pytest.approx(min(costs))
 
 
-def test_noise_stays_in_its_category() -> None:
+def condition(part: str) -> Condition:
+    """Of 12 examples, the even ones alike and the odd ones alike, by one part."""
+    return Condition(**{part: PARTS[part][torch.arange(12) % 2]})
+
+
+def exchanged(cond: Condition | None, name: str = "batch") -> bool:
+    """Whether some even example has the noise of an odd one."""
     x0, x1 = ends()
-    category = torch.arange(12) % 2
-    matched = COUPLINGS["batch"]()(x0, x1, Condition(category=category))
-    for group in (0, 1):
-        assert torch.equal(rows(matched[category == group]), rows(x0[category == group]))
-    assert not torch.equal(matched, COUPLINGS["batch"]()(x0, x1))
+    even = torch.arange(12) % 2 == 0
+    # Data of the two groups at opposite ends, and noise the other way round: transport wants all.
+    x1 = torch.where(even[:, None, None], x1 + 9, x1 - 9)
+    x0 = torch.where(even[:, None, None], x0 - 9, x0 + 9)
+    matched = COUPLINGS[name]()(x0, x1, cond)
+    assert torch.equal(rows(matched), rows(x0))
+    assert not torch.equal(matched, x0)
+    return not torch.equal(rows(matched[even]), rows(x0[even]))
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    "name", [name for name, coupling in COUPLINGS.items() if issubclass(coupling, BatchTransport)]
+)
+def test_noise_tells_nothing_of_the_condition(part: str, name: str) -> None:
+    assert not exchanged(condition(part), name)
+    # The twins: one condition for all, and a coupling that does not know it.
+    assert exchanged(condition(part)[torch.zeros(12, dtype=torch.long)], name)
+    assert exchanged(None, name)
+
+
+def test_noise_is_kept_where_one_part_of_many_differs() -> None:
+    same = condition("frame")[torch.zeros(12, dtype=torch.long)].parts()
+    both = Condition(**same, points=condition("points").points)
+    assert not exchanged(both)
+    # Every example has a condition of its own: nothing moves.
+    x0, x1 = ends()
+    own = Condition(points=torch.randn(12, 5, 3), category=torch.zeros(12, dtype=torch.long))
+    assert torch.equal(COUPLINGS["batch"]()(x0, x1, own), x0)
 
 
 def test_too_many_points_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"600 points are too many .* match_superset"):
+    with pytest.raises(ValueError, match=r"600 points are too many .* take fewer points"):
         COUPLINGS["points"]()(torch.zeros(1, 600, 3), torch.zeros(1, 600, 3))
-
-
-def test_parts_of_a_superset_are_close_pairs_of_normal_noise() -> None:
-    generator = torch.Generator().manual_seed(0)
-    points = torch.rand(1500, 3, generator=generator) - 0.5
-    noise = match_superset(points, generator=generator)
-    part, there = take_pairs(noise, points, 1000, generator=generator)
-    assert part.shape == there.shape == (1000, 3)
-    assert part.mean().abs().item() < 0.1
-    assert part.std().item() == pytest.approx(1, abs=0.06)
-    apart = (part[torch.randperm(1000, generator=generator)] - there).square().mean().item()
-    assert (part - there).square().mean().item() < 0.8 * apart
-    old, _ = take_pairs(noise, points, 1000, blend=0.0, generator=torch.Generator().manual_seed(3))
-    assert torch.isin(old, noise).all()
-    with pytest.raises(ValueError, match="num must be at most the 1500 points"):
-        take_pairs(noise, points, 1501)
-    with pytest.raises(ValueError, match=r"blend must be in \[0, 1\], got 2"):
-        take_pairs(noise, points, 3, blend=2.0)

@@ -14,7 +14,7 @@ from geoflow.interpolant import INTERPOLANTS
 from geoflow.models.checkpoint import CheckpointError, load_checkpoint
 from geoflow.models.distribution import DistributionConfig, GeometryDistribution
 from geoflow.oracles.gaussian import GaussianField
-from geoflow.training.distribution_run import DistributionRun, DistributionRunConfig
+from geoflow.training.run import DataConfig, Run, RunConfig
 from geoflow.training.stages.distribution import DistributionTraining
 from geoflow_datasets.mesh_surface import MeshSurface
 
@@ -29,18 +29,17 @@ def mesh():
 
 
 def config(path="box.ply", **training):
-    return DistributionRunConfig(
-        data=str(path),
+    return RunConfig(
+        kind="distribution",
+        data=DataConfig(str(path)),
         model=DistributionConfig(width=32, blocks=1),
-        training=DistributionTraining(**({"steps": 6, "batch": 32} | training)),
+        stages={"distribution": DistributionTraining(**({"steps": 6, "batch": 32} | training))},
         checkpoint_every=2,
     )
 
 
 def run(folder, options, surface, *, stop=None):
-    job = (DistributionRun.open if options is None else DistributionRun.create)(
-        *((folder,) if options is None else (folder, options))
-    )
+    job = Run.open(folder) if options is None else Run.create(folder, options)
     channels = job.config.model.channels
     for progress in job.train(lambda n, g: surface.draw(n, g, channels)):
         if progress.step == stop:
@@ -76,7 +75,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, mesh):
     run(tmp_path / "killed", config(), surface, stop=3)
     run(tmp_path / "killed", None, surface)
     whole, resumed = (
-        load_checkpoint(tmp_path / name / "model" / "points.safetensors")[0]
+        load_checkpoint(tmp_path / name / "model" / "model.safetensors")[0]
         for name in ("whole", "killed")
     )
     assert whole.keys() == resumed.keys()
@@ -84,9 +83,10 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, mesh):
     with pytest.raises(FileExistsError, match="--resume"):
         run(tmp_path / "whole", config(), surface)
     with pytest.raises(CheckpointError, match="no run to resume"):
-        DistributionRun.open(tmp_path / "nothing")
+        Run.open(tmp_path / "nothing")
 
 
+@pytest.mark.slow
 def test_training_brings_points_to_the_surface(mesh, tmp_path):
     surface = MeshSurface.of(mesh)
     reference = surface.draw(2_000, torch.Generator().manual_seed(1)).numpy()

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from cells import every_cell
 from torch import Tensor, nn
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap, Preconditioned
-from geoflow.interpolant import INTERPOLANTS, VarianceExploding
-from geoflow.prediction import PREDICTIONS
+from geoflow.interpolant import INTERPOLANTS, Linear, VarianceExploding
 from geoflow.typing import Times
-
-both = pytest.mark.parametrize(
-    ("path_key", "key"), [(i, p) for i in INTERPOLANTS for p in PREDICTIONS]
-)
 
 
 class Network(nn.Module):
@@ -38,8 +34,8 @@ def states(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
     return x, 0.05 + 0.9 * torch.rand(40, generator=generator).to(dtype)
 
 
-@both
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@every_cell
 def test_on_the_diagonal_the_map_is_the_identity_exactly(
     path_key: str, key: str, dtype: torch.dtype
 ) -> None:
@@ -51,7 +47,7 @@ def test_on_the_diagonal_the_map_is_the_identity_exactly(
     assert not torch.equal(flow_map(x, t, later.clamp(max=1)), x)
 
 
-@both
+@every_cell
 def test_the_map_leaves_the_diagonal_with_the_velocity(path_key: str, key: str) -> None:
     flow_map = FlowMap(Network(), path_key, key)
     x, t = states()
@@ -104,5 +100,55 @@ def test_preconditioning_is_the_best_linear_denoiser(level: float) -> None:
 
 
 def test_preconditioning_needs_a_scale() -> None:
-    with pytest.raises(ValueError, match="data_std must be positive, got 0"):
-        Preconditioned(Zero(), VarianceExploding(), data_std=0)
+    with pytest.raises(ValueError, match=r"data_std must be positive, got 0\.0"):
+        Preconditioned(Zero(), VarianceExploding(), data_std=0.0)
+
+
+def test_a_path_is_given_by_its_name_or_itself() -> None:
+    x, t = states()
+    later = t + 0.02
+    named = FlowMap(Network(), "linear", "x1")(x, t, later)
+    assert torch.equal(named, FlowMap(Network(), Linear(), "x1")(x, t, later))
+    assert not torch.equal(named, FlowMap(Network(), "trigonometric", "x1")(x, t, later))
+
+
+class Narrow(nn.Module):
+    """One channel, whatever it is given."""
+
+    def forward(self, x: Tensor, t: Times, r: Times, cond: Condition | None = None) -> Tensor:
+        """The first channel."""
+        return x[:, :1]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_backbone_of_another_shape_is_refused(channels: int) -> None:
+    """Broadcasting would train it without a word."""
+    x, t = states()
+    x = x[:8, :channels]
+    t = t[:8]
+    for backbone in (Narrow(), Preconditioned(Narrow(), Linear(), data_std=0.5)):
+        flow_map = FlowMap(backbone, "linear", "u")
+        calls = (
+            lambda flow_map=flow_map: flow_map(x, t, t),
+            lambda flow_map=flow_map: flow_map.velocity(x, t),
+            lambda flow_map=flow_map: flow_map.diagonal()(x, t, t),
+            lambda flow_map=flow_map: torch.func.jvp(
+                lambda t: flow_map.field(x, t, t), (t,), (torch.ones_like(t),)
+            ),
+        )
+        for call in calls:
+            if channels == 1:
+                call()
+                continue
+            shapes = rf"\(8, {channels}\), got \(8, 1\)"
+            with pytest.raises(ValueError, match=shapes):
+                call()
+
+
+@pytest.mark.compile
+def test_shapes_are_checked_in_a_compiled_map() -> None:
+    x, t = states()
+    compiled = torch.compile(FlowMap(Network(), "linear", "u"), fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x, t, t), x)
+    with pytest.raises(Exception, match=r"\(40, 3\), got \(40, 1\)"):
+        torch.compile(FlowMap(Narrow(), "linear", "u"), backend="eager")(x, t, t)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
+from cells import every_cell
 from torch import Tensor
 
 from geoflow.flow_map import FlowMap
 from geoflow.interpolant import INTERPOLANTS
 from geoflow.oracles.gaussian import GaussianField
-from geoflow.prediction import PREDICTIONS
 
 MEAN = torch.tensor([0.7, -0.4, 0.0], dtype=torch.float64)
 STD = torch.tensor([0.3, 1.0, 2.0], dtype=torch.float64)
-pytestmark = pytest.mark.parametrize(
-    ("path_key", "key"), [(i, p) for i in INTERPOLANTS for p in PREDICTIONS]
-)
 
 
 def oracle(path_key: str, key: str) -> tuple[GaussianField, FlowMap]:
@@ -33,12 +29,14 @@ def states(field: GaussianField) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return mean + std * z, t, s, r
 
 
+@every_cell
 def test_the_map_is_the_flow(path_key: str, key: str) -> None:
     field, flow_map = oracle(path_key, key)
     x, t, _, r = states(field)
     torch.testing.assert_close(flow_map(x, t, r), field.flow(x, t, r), rtol=1e-9, atol=1e-9)
 
 
+@every_cell
 def test_semigroup(path_key: str, key: str) -> None:
     field, flow_map = oracle(path_key, key)
     x, t, s, r = states(field)
@@ -48,6 +46,7 @@ def test_semigroup(path_key: str, key: str) -> None:
     assert not torch.allclose(too_late, flow_map(x, t, r), rtol=1e-9, atol=1e-9)
 
 
+@every_cell
 def test_the_flow_moves_by_its_velocity(path_key: str, key: str) -> None:
     field, _ = oracle(path_key, key)
     x, t, _, r = states(field)
@@ -55,12 +54,14 @@ def test_the_flow_moves_by_its_velocity(path_key: str, key: str) -> None:
     torch.testing.assert_close(speed, field.velocity(y, r), rtol=1e-8, atol=1e-8)
 
 
+@every_cell
 def test_the_diagonal_gives_the_velocity(path_key: str, key: str) -> None:
     field, flow_map = oracle(path_key, key)
     x, t, _, _ = states(field)
     torch.testing.assert_close(flow_map.velocity(x, t), field.velocity(x, t), rtol=1e-8, atol=1e-8)
 
 
+@every_cell
 def test_the_field_is_continuous_at_the_diagonal(path_key: str, key: str) -> None:
     field, _ = oracle(path_key, key)
     x, t, _, _ = states(field)
@@ -69,6 +70,7 @@ def test_the_field_is_continuous_at_the_diagonal(path_key: str, key: str) -> Non
     assert ((near - diagonal) / scale).abs().max().item() < 1e-3
 
 
+@every_cell
 def test_the_flow_pushes_noise_to_data(path_key: str, key: str) -> None:
     field, _ = oracle(path_key, key)
     zero, one = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
@@ -79,6 +81,7 @@ def test_the_flow_pushes_noise_to_data(path_key: str, key: str) -> None:
     )
 
 
+@every_cell
 def test_the_instantaneous_field_is_the_conditional_mean(path_key: str, key: str) -> None:
     """Regress the conditional field on the state: the residual is orthogonal to 1 and x."""
     field, flow_map = oracle(path_key, key)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from geoflow.interpolant import INTERPOLANTS, Interpolant, Linear, VarianceExploding
+from geoflow.interpolant import (
+    INTERPOLANTS,
+    Interpolant,
+    Linear,
+    VarianceExploding,
+    VariancePreserving,
+)
 
-pytestmark = pytest.mark.parametrize("key", INTERPOLANTS)
+every_path = pytest.mark.parametrize("key", INTERPOLANTS)
 
 
 def path_of(key: str) -> Interpolant:
@@ -19,6 +27,7 @@ def grid() -> Tensor:
     return torch.linspace(0.02, 0.98, 25, dtype=torch.float64)
 
 
+@every_path
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_path_ends_at_the_data_exactly(key: str, dtype: torch.dtype) -> None:
     path, one = path_of(key), torch.ones(4, dtype=dtype)
@@ -27,6 +36,7 @@ def test_the_path_ends_at_the_data_exactly(key: str, dtype: torch.dtype) -> None
     assert not torch.equal(path.interpolate(x0, x1, 0.99 * one), x1)
 
 
+@every_path
 def test_the_path_starts_at_the_noise(key: str) -> None:
     path, zero = path_of(key), torch.zeros(4, dtype=torch.float64)
     x0, x1 = torch.randn(2, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -35,6 +45,7 @@ def test_the_path_starts_at_the_noise(key: str) -> None:
     torch.testing.assert_close(path.interpolate(x0, x1, zero), start, rtol=1e-12, atol=1e-12)
 
 
+@every_path
 @pytest.mark.parametrize("name", ["alpha", "beta"])
 def test_derivatives_are_those_of_the_values(key: str, name: str) -> None:
     path, t = path_of(key), grid()
@@ -43,12 +54,14 @@ def test_derivatives_are_those_of_the_values(key: str, name: str) -> None:
     torch.testing.assert_close(actual, expected, rtol=1e-11, atol=1e-11)
 
 
+@every_path
 def test_noise_falls_and_signal_over_noise_rises(key: str) -> None:
     path, t = path_of(key), grid()
     assert bool((path.alpha(t).diff() < 0).all())
     assert bool(((path.beta(t) / path.alpha(t)).diff() > 0).all())
 
 
+@every_path
 def test_areas_are_the_closed_form_of_their_definition(key: str) -> None:
     path, t = path_of(key), grid()
     r = t + 0.3 * (1 - t)
@@ -59,6 +72,7 @@ def test_areas_are_the_closed_form_of_their_definition(key: str) -> None:
     assert torch.equal(path.area(t, t), torch.zeros_like(t))
 
 
+@every_path
 def test_velocity_is_the_derivative_of_the_path(key: str) -> None:
     path, t = path_of(key), grid()
     x0, x1 = torch.randn(2, len(t), 3, dtype=t.dtype, generator=torch.Generator().manual_seed(1))
@@ -68,8 +82,55 @@ def test_velocity_is_the_derivative_of_the_path(key: str) -> None:
     assert not torch.allclose(other.velocity(x0, x1, t), expected)
 
 
+@every_path
 def test_single_precision_keeps_small_noise_levels(key: str) -> None:
     path = path_of(key)
     t = 1 - torch.logspace(-4, -1, 20)
     relative = path.alpha(t).double() / path.alpha(t.double()) - 1
     assert relative.abs().max().item() < 1e-5
+
+
+# Of the table that models of published versions were trained with.
+NOISE_TIMES = {
+    "linear": (1.1, 2.0),
+    "vp": (2.3, 1.7),
+    "ve": (0.8, 1.0),
+    "trigonometric": (1.1, 2.1),
+}
+
+
+def share_of_noise(path: Interpolant, mean: float, std: float) -> float:
+    """Share of logit-normal times at which noise is between 0.01 and 10 times the data."""
+    z = torch.randn(20_000, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    t = torch.sigmoid(mean + std * z)
+    noise = path.alpha(t) / path.beta(t)
+    return ((noise > 0.01) & (noise < 10)).double().mean().item()
+
+
+@pytest.mark.parametrize("key", NOISE_TIMES)
+def test_times_of_noise_are_those_that_models_were_trained_with(key: str) -> None:
+    assert path_of(key).noise_times() == NOISE_TIMES[key]
+
+
+@every_path
+def test_times_of_noise_are_near_their_derivation(key: str) -> None:
+    path = path_of(key)
+    mean, std = Interpolant.noise_times(path)
+    chosen = path.noise_times()
+    assert mean == pytest.approx(chosen[0], abs=0.25)
+    assert std == pytest.approx(chosen[1], rel=0.31)
+    assert share_of_noise(path, mean, std) > 0.85
+    assert share_of_noise(path, mean + 2 * std, std) < 0.75
+    assert share_of_noise(path, mean - 2 * std, std) < 0.75
+
+
+def test_times_of_noise_are_derived_for_other_paths() -> None:
+    """The logit of the linear path is minus the logarithm of the noise, uniform here."""
+    middle, width = math.log(10) / 2, 3 * math.log(10)
+    expected = pytest.approx((middle, width / 12**0.5), rel=5e-3)
+    assert Interpolant.noise_times(Linear()) == expected
+    for path in (VarianceExploding(sigma_max=5.0), VariancePreserving(beta_max=10.0)):
+        times = path.noise_times()
+        assert times == Interpolant.noise_times(path)
+        assert all(map(math.isfinite, times))
+        assert times not in NOISE_TIMES.values()

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
+from cells import every_cell
 from torch import Tensor
 
 from geoflow.interpolant import INTERPOLANTS
 from geoflow.oracles.mixture import MixtureField
-from geoflow.prediction import PREDICTIONS
 from geoflow.samplers import sample_ode
 
 WEIGHTS = torch.tensor([0.35, 0.65], dtype=torch.float64)
 MEANS = torch.tensor([-1.2, 0.9], dtype=torch.float64)
 STDS = torch.tensor([0.25, 0.45], dtype=torch.float64)
-both = pytest.mark.parametrize(
-    ("path_key", "key"), [(i, p) for i in INTERPOLANTS for p in PREDICTIONS]
-)
 
 
 def mixture(path_key: str = "linear", key: str = "u") -> MixtureField:
@@ -32,7 +28,7 @@ def states(field: MixtureField) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return field.interpolant.interpolate(x0, x1, t), t, s, r
 
 
-@both
+@every_cell
 def test_semigroup(path_key: str, key: str) -> None:
     field = mixture(path_key, key)
     flow_map = field.as_flow_map()
@@ -42,7 +38,7 @@ def test_semigroup(path_key: str, key: str) -> None:
     assert not torch.allclose(flow_map(flow_map(x, t, s), s, r - 1e-3), whole, rtol=1e-8)
 
 
-@both
+@every_cell
 def test_the_flow_moves_by_its_velocity(path_key: str, key: str) -> None:
     field = mixture(path_key, key)
     x, t, _, r = states(field)
@@ -50,7 +46,7 @@ def test_the_flow_moves_by_its_velocity(path_key: str, key: str) -> None:
     torch.testing.assert_close(speed, field.velocity(y, r), rtol=1e-7, atol=1e-7)
 
 
-@both
+@every_cell
 def test_the_flow_does_not_change_along_its_trajectory(path_key: str, key: str) -> None:
     field = mixture(path_key, key)
     x, t, _, r = states(field)

@@ -228,7 +228,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_input_is_refused(backend, case):
+def test_wrong_input_is_refused(backend, case, unchecked):
     call, message = WRONG[case]
     with pytest.raises(ValueError, match=message):
         call()

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
 
@@ -33,10 +35,13 @@ def commands():
 
 def test_install_and_test_blocks_are_those_of_ci():
     ci = (ROOT / ".ci" / "run").read_text()
-    install, test = BLOCKS[0][1], BLOCKS[-1][1]
-    assert 'pip install -e ".[viewer,dev]"' in install
+    first, second = BLOCKS[0][1], BLOCKS[1][1]
+    assert first.endswith("geoflow sample --steps 2 --out mesh.obj\n")
+    venv, install, test = second.strip().split(" && ")
+    assert venv == "python3 -m venv .venv"
+    assert install.replace(".venv/bin/", "") == 'pip install -e ".[viewer,dev]"'
     assert '-e ".[viewer,dev]"' in ci
-    assert test.strip() in ci.splitlines()
+    assert test.replace(".venv/bin/", "") in ci.splitlines()
 
 
 def test_python_block_runs(tmp_path):
@@ -47,6 +52,7 @@ def test_python_block_runs(tmp_path):
     assert (tmp_path / "mesh.ply").is_file()
 
 
+@pytest.mark.slow
 def test_commands_run_in_their_order(tmp_path):
     """Training commands get three steps and few shapes; the folder of meshes is made first."""
     import trimesh
@@ -70,7 +76,7 @@ def test_commands_run_in_their_order(tmp_path):
     assert (tmp_path / "mesh.obj").is_file()
     assert len(list(tmp_path.glob("table-*.ply"))) == 8
     assert len(trimesh.load(tmp_path / "cloud.ply").vertices) == 4096
-    assert len(trimesh.load(tmp_path / "law.ply").vertices) == 100_000
+    assert len(trimesh.load(tmp_path / "points.ply").vertices) == 100_000
     assert '"one_nna"' in (tmp_path / "report.json").read_text()
     assert (tmp_path / "geoflow-view.png").is_file()
     assert json.loads((tmp_path / "joints.json").read_text())["network_evaluations"] == 5

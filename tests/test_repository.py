@@ -10,15 +10,18 @@ import pytest
 
 import geoflow
 from geoflow.backbones import BACKBONES
+from geoflow.couplings import COUPLINGS, BatchTransport
 from geoflow.geometry.metrics import METRICS
 from geoflow.geometry.metrics.normalise import NORMALISATIONS
 from geoflow.interpolant import INTERPOLANTS
+from geoflow.models.kinds import KINDS
 from geoflow.objectives import OBJECTIVES, SPECIAL_CASES, Weight
 from geoflow.objectives.cumulative import Derivative
 from geoflow.prediction import PREDICTIONS
 from geoflow.symmetry import FRAME_SIZES
 from geoflow.times import TIME_PAIRS
-from geoflow_cli.options import Evaluate, Train
+from geoflow_cli.kinds.fields import Train
+from geoflow_cli.options import Evaluate
 from geoflow_datasets.procedural import CATEGORIES
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +53,19 @@ def test_choices_of_the_command_line_are_the_tables(option, names):
     assert set(get_args(hints[0])) == set(names)
 
 
+def test_couplings_of_the_command_line_are_of_the_table():
+    """Not all: the points of a latent are no set."""
+    names = set(get_args(get_type_hints(Train)["coupling"]))
+    assert names <= set(COUPLINGS)
+    batches = {name for name, coupling in COUPLINGS.items() if issubclass(coupling, BatchTransport)}
+    assert names == batches | {"independent"}
+
+
+def test_kinds_of_the_command_line_are_the_table():
+    (names, *_) = get_args(get_type_hints(Train, include_extras=True)["kind"])
+    assert set(get_args(names)) == set(KINDS)
+
+
 def test_normalisations_of_the_command_line_are_the_table():
     assert set(get_args(get_type_hints(Evaluate)["normalise"])) == set(NORMALISATIONS)
 
@@ -74,11 +90,34 @@ def test_objectives_and_backbones_cite_their_source(kind):
     assert re.search("References?:", inspect.getmodule(kind).__doc__ or "")
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_are_short_and_documented(path):
-    text = path.read_text()
-    assert len(text.splitlines()) <= 400
-    assert not text or text.lstrip().startswith(('"""', "#"))
+def test_files_are_short_and_documented():
+    texts = {str(path.relative_to(ROOT)): path.read_text() for path in SOURCES}
+    assert [name for name, text in texts.items() if len(text.splitlines()) > 400] == []
+    told = ('"""', "#")
+    assert [name for name, t in texts.items() if t and not t.lstrip().startswith(told)] == []
+
+
+def test_law_has_one_meaning():
+    """An identity, and what a test holds to; a probability distribution has its own word."""
+    wrong = re.compile(
+        r"\blaws? of (?:the )?(?:its |one |a )?(?:points?|times?|pairs|surface|shapes?|data)|"
+        r"\bdata laws?\b|\blogit-normal law|\bPointLaw"
+    )
+    folders = ("geoflow", "datasets", "tools", "viewer", "docs")
+    files = [p for f in folders for s in ("*.py", "*.md") for p in (ROOT / f).rglob(s)]
+    found = {p.name: wrong.findall(p.read_text()) for p in [*files, ROOT / "README.md"]}
+    assert {name: words for name, words in found.items() if words} == {}
+    assert wrong.findall("the law of the points, a law of times")
+
+
+def test_public_names_are_listed_and_there():
+    page = (ROOT / "docs" / "api.md").read_text()
+    for name in geoflow.__all__:
+        assert getattr(geoflow, name) is not None
+        assert f"`{name}`" in page
+    assert set(geoflow.__all__) | {"neighbors"} <= set(dir(geoflow))
+    with pytest.raises(AttributeError, match="has no attribute 'utils'"):
+        _ = geoflow.utils
 
 
 def test_versions_agree():

@@ -12,10 +12,10 @@ from geoflow.geometry.sdf import union_distance
 from geoflow.models.checkpoint import CheckpointError, load_checkpoint
 from geoflow.models.joints import Rigger, RiggerConfig, standardise, surface_noise
 from geoflow.testing import random_rotations, relative_error, rotate_points
-from geoflow.training.joints_run import JointRun, JointRunConfig
+from geoflow.training.run import DataConfig, Run, RunConfig
 from geoflow.training.stages.joints import JointTraining, repeat_joints
 from geoflow_cli import main
-from geoflow_datasets import load_figures
+from geoflow_datasets import load
 from geoflow_datasets.figures import make_figure
 
 NETWORK = JointTransformerConfig(
@@ -30,7 +30,7 @@ def seeded(seed=0):
 
 @pytest.fixture(scope="module")
 def figures():
-    return load_figures("procedural", split="train", num=6)
+    return load("procedural", gives="figures", split="train", num=6)
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +50,17 @@ def mesh():
 
 
 def config(**training):
-    return JointRunConfig(
-        num_figures=6,
+    return RunConfig(
+        kind="joints",
+        data=DataConfig(num=6),
         model=MODEL,
-        training=JointTraining(**({"steps": 6, "batch": 4} | training)),
+        stages={"joints": JointTraining(**({"steps": 6, "batch": 4} | training))},
         checkpoint_every=2,
     )
 
 
 def run(folder, options, figures, *, stop=None):
-    job = JointRun.open(folder) if options is None else JointRun.create(folder, options)
+    job = Run.open(folder) if options is None else Run.create(folder, options)
     losses = []
     for progress in job.train(figures):
         losses.append(progress.loss)
@@ -73,7 +74,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, figures):
     run(tmp_path / "killed", config(), figures, stop=3)
     run(tmp_path / "killed", None, figures)
     whole, resumed = (
-        load_checkpoint(tmp_path / name / "model" / "rig.safetensors")[0]
+        load_checkpoint(tmp_path / name / "model" / "model.safetensors")[0]
         for name in ("whole", "killed")
     )
     assert whole.keys() == resumed.keys()
@@ -81,8 +82,8 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, figures):
     with pytest.raises(FileExistsError, match="--resume"):
         run(tmp_path / "whole", config(), figures)
     with pytest.raises(CheckpointError, match="no run to resume"):
-        JointRun.open(tmp_path / "nothing")
-    with pytest.raises(CheckpointError, match="holds no rigger"):
+        Run.open(tmp_path / "nothing")
+    with pytest.raises(CheckpointError, match="no model"):
         Rigger.from_pretrained(tmp_path / "nothing")
 
 
@@ -194,6 +195,7 @@ def geoflow(capsys):
     return run
 
 
+@pytest.mark.slow
 def test_figures_to_a_model_to_joints_of_a_mesh(tmp_path, mesh, geoflow):
     mesh.export(tmp_path / "figure.obj")
     out = tmp_path / "joints.json"
@@ -228,7 +230,7 @@ def test_figures_to_a_model_to_joints_of_a_mesh(tmp_path, mesh, geoflow):
         (("rig", "--mesh", __file__, "--out", "a.json", "--steps", 0), "--steps must be at least"),
         (
             ("train", "--representation", "joints", "--teacher", "chair"),
-            "--teacher does not go with --representation joints",
+            "--teacher does not go with --kind joints",
         ),
         (
             ("train", "--representation", "joints", "--data", "tests"),

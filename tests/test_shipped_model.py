@@ -5,8 +5,9 @@ import point_cloud_utils as pcu
 import pytest
 
 from geoflow.geometry.metrics import volume_iou
+from geoflow.models.base import WEIGHTS, shipped
 from geoflow.models.fields import Generator
-from geoflow.models.latent import WEIGHTS, shipped_models
+from geoflow.models.kinds import KINDS
 
 LARGEST = 12_000_000
 
@@ -27,11 +28,14 @@ def occupancy(mesh, points):
 
 
 def test_models_are_small_and_have_cards():
-    assert "chair" in shipped_models()
-    for folder in shipped_models().values():
-        assert (folder / WEIGHTS).stat().st_size <= LARGEST
+    assert {"airplane", "chair", "rig"} <= set(shipped())
+    for file in shipped().values():
+        assert file.path.name == WEIGHTS
+        assert file.path.stat().st_size <= LARGEST
+        folder = file.path.parent
         card = (folder / "README.md").read_text(encoding="utf-8")
-        for word in ("geoflow train", "seed", "1-NNA", "Chamfer", "Licence"):
+        scores = ("1-NNA", "Chamfer") if KINDS[file.kind].has_shapes else ("CD-J2J", "IoU")
+        for word in ("geoflow train", "seed", *scores, "Licence"):
             assert word in card
 
 
@@ -51,6 +55,7 @@ def test_samples_are_closed_chairs(generator, tokens):
         assert top[:, 2].mean() < 0
 
 
+@pytest.mark.slow
 def test_hierarchical_surface_is_the_dense_one(generator, tokens):
     sparse = generator.decode(tokens[0], resolution=128)
     dense = generator.decode(tokens[0], resolution=128, dense=True)
@@ -59,6 +64,7 @@ def test_hierarchical_surface_is_the_dense_one(generator, tokens):
     assert volume_iou(occupancy(sparse, points), occupancy(dense, points)) >= 0.999
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("resolution", "share"), [(128, 0.10), (256, 0.04)])
 def test_queries_are_a_small_share_of_the_dense_grid(generator, tokens, resolution, share):
     queries = [

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from geoflow.models.joints import WEIGHTS, Rigger, surface_noise
+from geoflow.models.base import WEIGHTS
+from geoflow.models.joints import Rigger, surface_noise
 from geoflow.testing import random_rotations, relative_error, rotate_points
-from geoflow_datasets import load_figures
+from geoflow_datasets import load
 from geoflow_tools.validation.joints import predict_clouds, score_clouds
 
 LARGEST = 4_000_000
@@ -22,7 +23,7 @@ def rigger():
 
 @pytest.fixture(scope="module")
 def bank():
-    return load_figures("procedural", split="test", num=9)
+    return load("procedural", gives="figures", split="test", num=9)
 
 
 def scores(rigger, bank, steps):

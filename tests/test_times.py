@@ -21,7 +21,7 @@ def shares(pairs: TimePairs) -> tuple[float, float]:
 @pytest.mark.parametrize("end", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("key", TIME_PAIRS)
 def test_shares_of_the_diagonal_and_of_the_end(key: str, end: float, diagonal: float) -> None:
-    on_diagonal, at_end = shares(TIME_PAIRS[key](diagonal=diagonal, end=end))  # type: ignore[call-arg]
+    on_diagonal, at_end = shares(TIME_PAIRS[key](diagonal=diagonal, end=end))
     assert on_diagonal == pytest.approx(diagonal, abs=TOLERANCE)
     assert at_end == pytest.approx((1 - diagonal) * end, abs=TOLERANCE)
 
@@ -33,7 +33,7 @@ def test_an_inverted_share_is_seen() -> None:
 
 @pytest.mark.parametrize("key", TIME_PAIRS)
 def test_times_are_ordered_inside_the_unit_interval(key: str) -> None:
-    pairs = TIME_PAIRS[key](diagonal=0.2, end=0.3)  # type: ignore[call-arg]
+    pairs = TIME_PAIRS[key](diagonal=0.2, end=0.3)
     t, r = pairs.sample(NUM, generator=torch.Generator().manual_seed(1))
     assert bool((t >= 0).all() and (t <= r).all() and (r <= 1).all() and (t < 1).all())
 
@@ -56,7 +56,7 @@ def test_pairs_are_a_function_of_the_generator() -> None:
 @pytest.mark.parametrize("key", TIME_PAIRS)
 def test_a_share_outside_the_unit_interval_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match=r"diagonal must be in \[0, 1\], got 1.5"):
-        TIME_PAIRS[key](diagonal=1.5)  # type: ignore[call-arg]
+        TIME_PAIRS[key](diagonal=1.5)
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 2), (5, 2, 3)])
@@ -68,8 +68,8 @@ def test_a_time_multiplies_its_own_example(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("key", TIME_PAIRS)
-def test_the_grid_cuts_the_law_into_equal_parts(key: str) -> None:
-    pairs = TIME_PAIRS[key](diagonal=1.0)  # type: ignore[call-arg]
+def test_the_grid_cuts_the_distribution_into_equal_parts(key: str) -> None:
+    pairs = TIME_PAIRS[key](diagonal=1.0)
     grid = pairs.grid(5)
     assert grid[0] == 0
     assert grid[-1] == 1
@@ -80,7 +80,7 @@ def test_the_grid_cuts_the_law_into_equal_parts(key: str) -> None:
         pairs.grid(0)
 
 
-def test_the_grid_of_another_law_does_not() -> None:
+def test_the_grid_of_another_distribution_does_not() -> None:
     t, _ = LogitNormalPairs(diagonal=1.0).sample(NUM, generator=torch.Generator().manual_seed(4))
     found = torch.histogram(t, UniformPairs().grid(5)).hist / NUM
     assert (found - 0.2).abs().max() > 5 * TOLERANCE

@@ -11,6 +11,7 @@ import trimesh
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 @pytest.mark.wheel
 def test_wheel_samples_outside_the_checkout(tmp_path):
     def run(*arguments, **environment):

@@ -22,7 +22,7 @@ python3 -m venv "$venv"
 # shellcheck disable=SC1091
 . "$venv/bin/activate"
 # In one call, so that nothing moves torch.
-pip install --quiet --no-cache-dir torch==2.11.0 easypytorch3d==0.7.9.post1 "$root" pytest
+pip install --quiet --no-cache-dir torch==2.11.0 easypytorch3d==0.7.9.post1 "$root" pytest beartype
 
 unset GEOFLOW_NEIGHBORS
 cd "$root"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from jaxtyping import Int
 from geoflow.typing import ShapeBatch, ShapeDataset
 
 
+@runtime_checkable
 class Categorised(ShapeDataset, Protocol):
     """Shapes whose categories are known."""
 

@@ -9,9 +9,10 @@ import numpy as np
 import trimesh
 from jaxtyping import Float
 
+from geoflow.geometry.mesh import SUFFIXES as MESHES
 from geoflow.geometry.points import SUFFIXES
 
-__all__ = ["SUFFIXES", "is_cloud", "read_cloud"]
+__all__ = ["SUFFIXES", "clouds_and_meshes", "is_cloud", "is_cloud_folder", "read_cloud"]
 
 # A header's end is sought in so many bytes.
 _PLY_HEADER = 65_536
@@ -50,6 +51,20 @@ def is_cloud(path: Path) -> bool:
     return header.startswith(b"ply") and (count is None or int(count.group(1)) == 0)
 
 
+def clouds_and_meshes(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files of a folder that hold clouds, and those that hold meshes, sorted."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    clouds = [path for path in files if path.suffix.lower() in SUFFIXES and is_cloud(path)]
+    known = set(clouds)
+    return clouds, [p for p in files if p.suffix.lower() in MESHES and p not in known]
+
+
+def is_cloud_folder(folder: Path) -> bool:
+    """Whether a folder holds clouds and no meshes: .npy, .npz, .xyz, or .ply without faces."""
+    clouds, meshes = clouds_and_meshes(folder)
+    return bool(clouds) and not meshes
+
+
 def _read(path: Path) -> np.ndarray:
     suffix = path.suffix.lower()
     if suffix == ".npy":
@@ -62,4 +77,7 @@ def _read(path: Path) -> np.ndarray:
             return np.asarray(arrays["points" if "points" in names else names[0]])
     if suffix == ".xyz":
         return np.loadtxt(path, dtype=np.float64, ndmin=2)
-    return np.asarray(trimesh.load(path).vertices)
+    cloud = trimesh.load(path)
+    if not isinstance(cloud, trimesh.PointCloud | trimesh.Trimesh):
+        raise ValueError("it holds no points")
+    return np.asarray(cloud.vertices)

@@ -11,8 +11,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from geoflow.geometry.mesh import SUFFIXES
-
 ALL = "all"
 SPLITS = ("train", "val", "test")
 _HELD_OUT = {"val": (0.8, 0.9), "test": (0.9, 1.0)}
@@ -57,15 +55,6 @@ def category_names(text: str) -> tuple[str, ...]:
     if "" in names or len(set(names)) < len(names):
         raise ValueError(f"categories must be different names joined by commas, got {text!r}")
     return names
-
-
-def find_meshes(folder: Path, category: str = ALL) -> list[Path]:
-    """Mesh files of a folder, sorted.
-
-    Raises:
-        ValueError: if the folder is missing or has no mesh of a category.
-    """
-    return find_files(folder, category, suffixes=SUFFIXES, kind="meshes")
 
 
 def find_files(folder: Path, category: str, *, suffixes: tuple[str, ...], kind: str) -> list[Path]:

@@ -27,6 +27,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from geoflow.geometry.extraction import extract_mesh, mesh_from_grid
+from geoflow.geometry.read_mesh import MeshError
 
 Method = Literal["winding", "thickened", "filled", "shell"]
 Distance = Callable[[Float[np.ndarray, "n 3"]], Float[np.ndarray, " n"]]
@@ -42,10 +43,6 @@ _MAX_UNCLEAR = 0.025
 _MIN_INTERIOR = 0.002
 # A surface is thickened where this share of it has the outside this far off on both sides.
 _MAX_SHEET, _SHEET_REACH = 0.02, 0.012
-
-
-class MeshRefusedError(ValueError):
-    """The mesh cannot be given a signed distance; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +66,10 @@ def sign_mesh(mesh: trimesh.Trimesh) -> SignedMesh:
     """Signed distance of a normalised mesh, by the first way that fits.
 
     Raises:
-        MeshRefusedError: if the mesh has no area or is not finite.
+        MeshError: if the mesh has no area or is not finite.
     """
     if len(mesh.faces) == 0 or not np.isfinite(mesh.vertices).all() or mesh.area <= 1e-9:
-        raise MeshRefusedError("it has no triangles of finite, positive area")
+        raise MeshError("it has no triangles of finite, positive area")
     import point_cloud_utils as pcu
 
     vertices = np.ascontiguousarray(mesh.vertices, dtype=np.float64)

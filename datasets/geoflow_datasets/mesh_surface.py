@@ -14,9 +14,11 @@ import torch
 import trimesh
 from jaxtyping import Float
 from torch import Tensor
+from trimesh.visual import ColorVisuals, TextureVisuals
 
 from geoflow.geometry.mesh import normalise_mesh
-from geoflow_datasets.mesh_folder import read_mesh
+from geoflow.geometry.read_mesh import read_mesh
+from geoflow_datasets.request import Request, refuse_category
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,6 @@ class MeshSurface:
 
         Raises:
             ValueError: if the file cannot be read as a mesh with area.
-            OSError: if it cannot be opened.
         """
         return MeshSurface.of(read_mesh(path, up=up))
 
@@ -92,12 +93,37 @@ class MeshSurface:
         return torch.cat([found[name] for name in channels], dim=1)
 
 
+def is_file(source: str) -> bool:
+    """Whether this is a file."""
+    return Path(source).is_file()
+
+
+def check(request: Request) -> tuple[str, ...]:
+    """Nothing: one mesh has no categories.
+
+    Raises:
+        ValueError: for a category.
+    """
+    refuse_category(request)
+    return ()
+
+
+def load(request: Request) -> MeshSurface:
+    """The surface of a mesh file, the same for every split.
+
+    Raises:
+        ValueError: for a category, or a file that cannot be read as a mesh with area.
+    """
+    check(request)
+    return MeshSurface.read(request.path, up=request.up)
+
+
 def _vertex_colors(mesh: trimesh.Trimesh) -> np.ndarray | None:
     """Red, green and blue of every vertex in [0, 1], or None for a mesh without colours."""
     visual = mesh.visual
-    if visual.kind == "texture" and getattr(visual, "uv", None) is not None:
+    if isinstance(visual, TextureVisuals) and visual.uv is not None:
         visual = visual.to_color()
-    elif visual.kind not in ("vertex", "face"):
+    if not isinstance(visual, ColorVisuals) or visual.kind is None:
         return None
     colors = np.asarray(visual.vertex_colors)
     return None if len(colors) != len(mesh.vertices) else colors[:, :3] / 255.0

@@ -12,7 +12,6 @@ Reference: Xu et al., "RigNet", 2020, arXiv:2005.00559.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +20,16 @@ import trimesh
 from jaxtyping import Float
 from rich.progress import track
 
+from geoflow.geometry.box import box_of
 from geoflow.geometry.mesh import normalise_mesh
+from geoflow.geometry.read_mesh import read_mesh
 from geoflow_datasets.bank import cache_folder
+from geoflow_datasets.digest import digest, seed_of
 from geoflow_datasets.figure_bank import FigureBank
 from geoflow_datasets.layouts import SPLITS, split_of
-from geoflow_datasets.mesh_folder import read_mesh
+from geoflow_datasets.request import Request, refuse_category
 
-_VERSION = 1
+_VERSION = 2
 MESHES, RIGS = "obj", "rig_info"
 
 
@@ -77,6 +79,37 @@ def read_rig(path: Path) -> Rig:
     return _tree(path, joints, root, links)
 
 
+def is_folder(source: str) -> bool:
+    """Whether this is a folder."""
+    return Path(source).is_dir()
+
+
+def check(request: Request) -> tuple[str, ...]:
+    """Nothing: figures have no categories.
+
+    Raises:
+        ValueError: for a category, or a folder of another layout or without figures.
+    """
+    refuse_category(request)
+    _names(request.path, request.split)
+    return ()
+
+
+def load(request: Request) -> FigureBank:
+    """The figures of a split.
+
+    Raises:
+        ValueError: as `load_rignet`, or for a category.
+    """
+    refuse_category(request)
+    return load_rignet(
+        request.path,
+        split=request.split,
+        cache=request.cache,
+        show_progress=request.show_progress,
+    )
+
+
 def load_rignet(
     folder: Path,
     *,
@@ -94,12 +127,10 @@ def load_rignet(
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     names = _names(folder, split)
-    digest = hashlib.sha256(f"{_VERSION}-{num_surface}".encode())
+    parts: list[str | bytes] = [str(_VERSION), str(num_surface)]
     for name in names:
-        digest.update(name.encode())
-        for path in _files(folder, name):
-            digest.update(path.read_bytes())
-    kept = f"{folder.resolve().name}-{split}-{digest.hexdigest()[:16]}.npz"
+        parts += [name, *(path.read_bytes() for path in _files(folder, name))]
+    kept = f"{folder.resolve().name}-{split}-{digest(parts)}.npz"
     target = (cache or cache_folder()) / "rignet" / kept
     if not target.is_file():
         made = [
@@ -117,11 +148,10 @@ def load_rignet(
 
 
 def _figure(obj: Path, rig_file: Path, num: int) -> tuple[np.ndarray, Rig]:
-    rig, mesh = read_rig(rig_file), read_mesh(obj, up="y")
-    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
-    normal = normalise_mesh(mesh)
-    joints = (rig.joints - (low + high) / 2) * (2.0 / float((high - low).max()))
-    seed = int(hashlib.sha256(obj.stem.encode()).hexdigest()[:8], 16) % 2**31
+    rig, mesh = read_rig(rig_file), read_mesh(obj)
+    centre, half = box_of(np.asarray(mesh.vertices))
+    normal, joints = normalise_mesh(mesh), (rig.joints - centre) / half
+    seed = seed_of(obj.stem) % 2**31
     surface, _ = trimesh.sample.sample_surface(normal, num, seed=seed)
     return np.asarray(surface), Rig(rig.names, rig.parents, joints)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+from loky import ProcessPoolExecutor
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -21,6 +21,8 @@ def map_in_processes(
 ) -> Iterator[R]:
     """Results of the jobs in their order; one worker is this process.
 
+    Workers are started anew, not forked, and do not import the script: it needs no main guard.
+
     Args:
         work: a function that can be pickled.
         jobs: its arguments.
@@ -28,25 +30,19 @@ def map_in_processes(
         chunk: jobs that a process takes at once.
 
     Raises:
-        WorkersDiedError: if a process ends early, as in a script without a main guard, which every
-            worker imports and runs again.
+        WorkersDiedError: if a process ends early.
     """
     if workers == 1:
         yield from map(work, jobs)
         return
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers)
     try:
         yield from pool.map(work, jobs, chunksize=chunk)
     except BrokenProcessPool:
         raise WorkersDiedError(
-            "a worker process died: in a script, this must be called under "
-            '`if __name__ == "__main__":`, since every worker imports the script; '
-            "otherwise memory may have run out"
+            "a worker process died: memory may have run out; close other programs or use fewer "
+            "shapes"
         ) from None
-    except RuntimeError as error:
-        if "bootstrapping phase" not in str(error):
-            raise
-        # This is a script without a guard, run again in a worker; its parent has the message.
-        raise SystemExit(1) from None
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        # Ends what is running, and starts nothing that is left.
+        pool.shutdown(wait=True)

@@ -69,7 +69,7 @@ def train(options: Options) -> FlowMap:
         index = torch.randint(len(data), (options.batch,))
         x1, cond = data[index], Condition(category=classes[index])
         current = warm_up if step < options.steps / 3 else objective
-        losses = current(flow_map, torch.randn_like(x1), x1, cond, teacher=ema.module)
+        losses = current(flow_map, torch.randn_like(x1), x1, cond, average=ema.module)
         losses.total.mean().backward()
         optimiser.step()
         optimiser.zero_grad()

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from geoflow.backbones.condition import check_frame
 from geoflow.backbones.layers import safe_norm
 from geoflow.backbones.modulated import Context, Modulated
 from geoflow.backbones.shape_encoder import Encoder, ShapeConfig
@@ -62,7 +63,7 @@ class FieldAutoencoder(nn.Module):
             ValueError: if the frame does not have `config.frame_size` vectors, or normals are
                 not given as `config.normals` says.
         """
-        self._check_frame(frame)
+        check_frame(frame, self.config.frame_size, "frame")
         return self.encoder(surface, normals, frame, self._centre(centre, surface))
 
     def context(
@@ -73,7 +74,7 @@ class FieldAutoencoder(nn.Module):
         centre: Float[Tensor, "b 3"] | None = None,
     ) -> Context:
         """Latent-dependent part of the decoder, to be shared by many queries."""
-        self._check_frame(frame)
+        check_frame(frame, self.config.frame_size, "frame")
         return self.decoder.context(tokens, frame, self._centre(centre, tokens))
 
     def decode_with(
@@ -96,10 +97,3 @@ class FieldAutoencoder(nn.Module):
     @staticmethod
     def _centre(centre: Tensor | None, like: Tensor) -> Tensor:
         return like.new_zeros(len(like), 3) if centre is None else centre
-
-    def _check_frame(self, frame: Tensor | None) -> None:
-        size = 0 if frame is None else frame.shape[1]
-        if size != self.config.frame_size:
-            raise ValueError(
-                f"frame must have {self.config.frame_size} vectors for this model, got {size}"
-            )

@@ -26,9 +26,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from geoflow.backbones.condition import ConditionReader
 from geoflow.backbones.layers import Invariants, VectorLinear, VectorNorm, attend
 from geoflow.backbones.surface_moments import NUM_SCALARS, NUM_VECTORS, surface_moments
-from geoflow.backbones.times import TimeEmbedding
 from geoflow.condition import Condition
 from geoflow.typing import Times
 
@@ -104,16 +104,22 @@ class _Attention(nn.Module):
         a = tokens.places[..., None, :] + self.anchor_query(v)
         b = others.places[..., None, :] + self.anchor_key(u)
         gamma = torch.exp(self.sharpness + self.to_sharpness(s))[..., None]
-        channels = keys.shape[-1] // self.heads
-        # `attend` divides by the root of all channels: content keeps its own, distances none.
-        root = math.sqrt(channels + 4)
-        content = self.query(s).unflatten(-1, (self.heads, -1)) * (root / math.sqrt(channels))
-        queries = torch.cat([content, 2 * root * gamma * a, -root * gamma], dim=-1)
+        # Content has the usual temperature, distances have none.
+        content = self.query(s).unflatten(-1, (self.heads, -1))
+        content = content * (1 / math.sqrt(content.shape[-1]))
+        queries = torch.cat([content, 2 * gamma * a, -gamma], dim=-1)
         keys = torch.cat(
             [keys.unflatten(-1, (self.heads, -1)), b, b.square().sum(-1, keepdim=True)], dim=-1
         )
         vector_values = self.vector_values(torch.cat([u, others.places[..., None, :]], dim=-2))
-        ds, dv = attend(queries.flatten(-2), keys.flatten(-2), values, vector_values, self.heads)
+        ds, dv = attend(
+            queries.flatten(-2),
+            keys.flatten(-2),
+            values,
+            vector_values,
+            self.heads,
+            temperature=1.0,
+        )
         return self.scalar_out(ds), self.vector_out(dv)
 
 
@@ -191,8 +197,7 @@ class JointTransformer(nn.Module):
         self.start = nn.Parameter(torch.randn(width) * 0.5)
         self.embed_distance = nn.Linear(2, width)
         self.embed_place = VectorLinear(1, vectors)
-        self.time_from = TimeEmbedding(config.condition_width)
-        self.time_to = TimeEmbedding(config.condition_width)
+        self.condition = ConditionReader(config.condition_width)
         self.modulate = nn.Linear(config.condition_width, 6 * width)
         nn.init.zeros_(self.modulate.weight)
         nn.init.zeros_(self.modulate.bias)
@@ -211,9 +216,7 @@ class JointTransformer(nn.Module):
         Raises:
             ValueError: if the condition has no points, or fewer than there are surface tokens.
         """
-        if cond is None or cond.points is None:
-            raise ValueError("this network needs the surface points, as cond.points")
-        return self.move(x, t, r, self.read(cond.points))
+        return self.move(x, t, r, self.read(self.condition.points(cond)))
 
     def read(self, points: Float[Tensor, "b n 3"]) -> Tokens:
         """Tokens of a surface whose centroid is at the origin; the same for every evaluation.
@@ -237,8 +240,7 @@ class JointTransformer(nn.Module):
         distance = torch.cat([(square + 1e-6).sqrt(), square], dim=-1)
         s = self.start + self.embed_distance(distance)
         tokens = Tokens(s, self.embed_place(x[..., None, :]), x)
-        condition = (self.time_from(t) + self.time_to(r)) / 2
-        modulation = self.modulate(nn.functional.silu(condition))
+        modulation = self.modulate(self.condition(t, r, None))
         for block in self.blocks:
             tokens = block(tokens, surface, modulation)
         gates = self.to_gates(self.norm(tokens.scalars))

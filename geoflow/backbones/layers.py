@@ -102,10 +102,13 @@ def attend(
     scalar_values: Float[Tensor, "b n e"],
     vector_values: Float[Tensor, "b n c 3"],
     heads: int,
+    *,
+    temperature: float | None = None,
 ) -> tuple[Float[Tensor, "b k e"], Float[Tensor, "b k c 3"]]:
     """Multi-head attention whose weights are invariant, so that vectors may be averaged too.
 
-    Written out, since fused kernels have no forward-mode derivative.
+    Products of queries and keys are divided by the temperature (default: the root of a head's
+    channels). Written out, since fused kernels have no forward-mode derivative.
     """
     q = queries.unflatten(-1, (heads, -1)).transpose(1, 2)
     k = keys.unflatten(-1, (heads, -1)).transpose(1, 2)
@@ -117,7 +120,8 @@ def attend(
         ],
         dim=-1,
     ).transpose(1, 2)
-    weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)
+    divisor = math.sqrt(q.shape[-1]) if temperature is None else temperature
+    weights = (q @ k.transpose(-1, -2) / divisor).softmax(-1)
     mixed = (weights @ values).transpose(1, 2)
     split = scalar_values.shape[-1] // heads
     scalars = mixed[..., :split].flatten(-2)

@@ -1,4 +1,4 @@
-"""Perceptron on vectors: no symmetry; the plain baseline, for laws without geometry.
+"""Perceptron on vectors: no symmetry; the plain baseline, for data without geometry.
 
 An example of any shape is read as one vector. As in the other networks both times are embedded
 and the two embeddings averaged.
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from geoflow.backbones.times import TimeEmbedding
+from geoflow.backbones.condition import ConditionReader
 from geoflow.condition import Condition
 from geoflow.typing import Times
 
@@ -58,9 +58,7 @@ class MLP(nn.Module):
         super().__init__()
         self.config = config
         self.read = nn.Linear(config.size * (1 + 2 * config.octaves), config.width)
-        self.time_from = TimeEmbedding(config.width)
-        self.time_to = TimeEmbedding(config.width)
-        self.category = nn.Embedding(config.num_categories, config.width)
+        self.condition = ConditionReader(config.width, num_categories=config.num_categories)
         self.blocks = nn.ModuleList(_Block(config.width) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.width)
         self.write = nn.Linear(config.width, config.size)
@@ -69,12 +67,7 @@ class MLP(nn.Module):
         self, x: Float[Tensor, "b *s"], t: Times, r: Times, cond: Condition | None = None
     ) -> Float[Tensor, "b *s"]:
         """Vectors to vectors, in the shape they came in."""
-        condition = (self.time_from(t) + self.time_to(r)) / 2
-        if cond is not None and cond.category is not None:
-            condition = condition + self.category(cond.category)
-        else:
-            condition = condition + self.category.weight[0]
-        condition = nn.functional.silu(condition)
+        condition = self.condition(t, r, cond)
         # Positions keep their digits under autocast.
         with torch.autocast(x.device.type, enabled=False):
             h = self.read(self._features(x.flatten(1)))

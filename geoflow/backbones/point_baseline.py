@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from geoflow.backbones.condition import ConditionEmbedding
+from geoflow.backbones.condition import ConditionReader
 from geoflow.backbones.layers import fourier
 from geoflow.condition import Condition
 from geoflow.typing import Times
@@ -108,7 +108,9 @@ class PointBaseline(nn.Module):
         self.config = config
         self.embed = nn.Linear(3 * (1 + 2 * config.frequencies), config.width)
         self.queries = nn.Parameter(torch.randn(config.num_tokens, config.token_width))
-        self.condition = ConditionEmbedding(config.condition_width, config.num_categories)
+        self.condition = ConditionReader(
+            config.condition_width, num_categories=config.num_categories
+        )
         self.rounds = nn.ModuleList(_Round(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.width)
         self.to_vector = nn.Linear(config.width, 3)

@@ -6,8 +6,8 @@ whose answer is a sum of vectors of the latent's, with coefficients that read in
 Points are independent given the latent: clouds of any size cost a multiple of one point, and no
 order of them matters.
 
-Reference: Yang et al., "PointFlow", 2019, arXiv:1906.12320 (a law of shapes, and a law of points
-given the shape), here with flow maps for both; Zhang et al., "Geometry Distributions", 2024,
+Reference: Yang et al., "PointFlow", 2019, arXiv:1906.12320 (a distribution of shapes, and one of
+the points of a shape), here with flow maps for both; Zhang et al., "Geometry Distributions", 2024,
 arXiv:2411.16076.
 """
 
@@ -18,9 +18,9 @@ from dataclasses import replace
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from geoflow.backbones.condition import ConditionReader
 from geoflow.backbones.modulated import Modulated
 from geoflow.backbones.shape_encoder import ShapeConfig
-from geoflow.backbones.times import TimeEmbedding
 from geoflow.condition import Condition
 from geoflow.typing import Times
 
@@ -37,8 +37,7 @@ class PointDecoder(Modulated):
     def __init__(self, config: ShapeConfig) -> None:
         super().__init__(config, answers=_ANSWERS)
         layers, hidden = config.decoder_layers + 1, config.decoder_width
-        self.time_from = TimeEmbedding(_TIME_CHANNELS)
-        self.time_to = TimeEmbedding(_TIME_CHANNELS)
+        self.condition = ConditionReader(_TIME_CHANNELS, frame_size=config.frame_size)
         self.to_modulation = nn.Sequential(
             nn.Linear(_TIME_CHANNELS, _TIME_RANK, bias=False),
             nn.Linear(_TIME_RANK, 2 * layers * hidden),
@@ -52,12 +51,11 @@ class PointDecoder(Modulated):
         """Points to vectors.
 
         Raises:
-            ValueError: if the condition has no tokens.
+            ValueError: if the condition has no tokens, or a frame of another size.
         """
-        if cond is None or cond.tokens is None:
-            raise ValueError("the flow of points needs cond.tokens, the latent of their shape")
-        context = self.context(cond.tokens, cond.frame, x.new_zeros(len(x), 3))
-        times = nn.functional.silu((self.time_from(t) + self.time_to(r)) / 2)
+        tokens, frame = self.condition.tokens(cond), self.condition.frame(cond)
+        context = self.context(tokens, frame, x.new_zeros(len(x), 3))
+        times = self.condition(t, r, cond)
         layers = self.config.decoder_layers + 1
         modulation = self.to_modulation(times).unflatten(-1, (layers, 1, -1)).transpose(0, 1)
         gain, offset = modulation.chunk(2, dim=-1)

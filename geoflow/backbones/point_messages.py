@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from geoflow.backbones.condition import ConditionEmbedding, frame_of
+from geoflow.backbones.condition import ConditionReader
 from geoflow.backbones.layers import (
     ScalarVectorMLP,
     VectorLinear,
@@ -106,7 +106,11 @@ class PointMessages(nn.Module):
         super().__init__()
         self.config = config
         self.start = nn.Parameter(torch.randn(config.width))
-        self.condition = ConditionEmbedding(config.condition_width, config.num_categories)
+        self.condition = ConditionReader(
+            config.condition_width,
+            num_categories=config.num_categories,
+            frame_size=config.frame_size,
+        )
         self.layers = nn.ModuleList(_Messages(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.width)
         self.to_gates = nn.Linear(config.width, config.vector_width + config.frame_size)
@@ -126,7 +130,7 @@ class PointMessages(nn.Module):
         if x.shape[1] < 2:
             raise ValueError(f"messages need at least 2 points, got {x.shape[1]}")
         config = self.config
-        frame = frame_of(cond, config.frame_size)
+        frame = self.condition.frame(cond)
         graph = self._graph(x, frame)
         s = self.start.expand(*x.shape[:2], -1)
         v = x.new_zeros(*x.shape[:2], config.vector_width, 3)

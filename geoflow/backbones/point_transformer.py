@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from geoflow.backbones.condition import ConditionEmbedding, frame_of
+from geoflow.backbones.condition import ConditionReader
 from geoflow.backbones.layers import (
     ScalarVectorBlock,
     ScalarVectorMLP,
@@ -133,7 +133,11 @@ class PointTransformer(nn.Module):
         self.embed = nn.Linear(coordinates, config.width)
         self.start = VectorLinear(1, config.vector_width)
         self.queries = nn.Parameter(torch.randn(config.num_tokens, config.token_width))
-        self.condition = ConditionEmbedding(config.condition_width, config.num_categories)
+        self.condition = ConditionReader(
+            config.condition_width,
+            num_categories=config.num_categories,
+            frame_size=config.frame_size,
+        )
         self.rounds = nn.ModuleList(_Round(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.width)
         self.to_gates = nn.Linear(config.width, config.vector_width + 1 + config.frame_size)
@@ -148,7 +152,7 @@ class PointTransformer(nn.Module):
             ValueError: if the condition's frame is not of this network's size.
         """
         config = self.config
-        frame = frame_of(cond, config.frame_size)
+        frame = self.condition.frame(cond)
         coordinates = fourier(frame_coordinates(x, frame), config.frequencies)
         s = self.embed(torch.cat([coordinates, safe_norm(x)[..., None]], dim=-1))
         points = s, self.start(x[..., None, :])

@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from geoflow.backbones.condition import ConditionReader
 from geoflow.backbones.layers import Invariants, ScalarVectorBlock, VectorLinear, expand_frame
-from geoflow.backbones.times import TimeEmbedding
 from geoflow.condition import Condition
 from geoflow.typing import Times
 
@@ -61,9 +61,11 @@ class TokenTransformer(nn.Module):
         self.embed_scalars = nn.Linear(config.scalars + self.read.channels, width)
         self.embed_vectors = VectorLinear(config.vectors, vectors)
         self.position = nn.Parameter(torch.randn(config.num_tokens, width) * 0.5)
-        self.time_from = TimeEmbedding(config.condition_width)
-        self.time_to = TimeEmbedding(config.condition_width)
-        self.category = nn.Embedding(config.num_categories, config.condition_width)
+        self.condition = ConditionReader(
+            config.condition_width,
+            num_categories=config.num_categories,
+            frame_size=frame_size,
+        )
         self.blocks = nn.ModuleList(
             ScalarVectorBlock(
                 width,
@@ -94,17 +96,12 @@ class TokenTransformer(nn.Module):
             ValueError: if the condition lacks the frame or names no category of this network.
         """
         config = self.config
-        frame = self._frame(cond)
+        frame = self.condition.frame(cond)
         scalars = x[..., : config.scalars]
         vectors = x[..., config.scalars :].unflatten(-1, (config.vectors, 3))
         s = self.embed_scalars(torch.cat([scalars, self.read(vectors, frame)], dim=-1))
         s, v = s + self.position, self.embed_vectors(vectors)
-        condition = (self.time_from(t) + self.time_to(r)) / 2
-        category = None if cond is None else cond.category
-        if category is None:
-            category = torch.zeros(len(x), dtype=torch.long, device=x.device)
-        condition = nn.functional.silu(condition + self.category(category))
-        modulation = self.modulate(condition)
+        modulation = self.modulate(self.condition(t, r, cond))
         for block in self.blocks:
             s, v = block(s, v, frame, modulation)
         s = self.norm(s)
@@ -112,12 +109,3 @@ class TokenTransformer(nn.Module):
         if self.to_frame is not None:
             out = out + expand_frame(self.to_frame(s), frame, config.vectors)
         return torch.cat([self.to_scalars(s), out.flatten(-2)], dim=-1)
-
-    def _frame(self, cond: Condition | None) -> Float[Tensor, "b m 3"] | None:
-        frame = None if cond is None else cond.frame
-        size = 0 if frame is None else frame.shape[1]
-        if size != self.config.frame_size:
-            raise ValueError(
-                f"cond.frame must have {self.config.frame_size} vectors for this model, got {size}"
-            )
-        return frame

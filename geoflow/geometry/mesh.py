@@ -1,19 +1,21 @@
-"""Mesh files and clean-up: normalise, simplify, turn, write by suffix, summarise."""
+"""Mesh files and clean-up: normalise, simplify, write by suffix, summarise."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import trimesh
+from jaxtyping import Float
+from trimesh.visual import ColorVisuals
 
 from geoflow.atomic import write_bytes
+from geoflow.geometry.box import box_of
 
 SUFFIXES = (".obj", ".ply", ".stl", ".glb", ".off")
 MIN_FACES = 16
-# +Y up to +Z up: a quarter turn about +X.
-_Y_TO_Z = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,20 @@ def normalise_mesh(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
     """
     if len(mesh.vertices) == 0 or not np.isfinite(mesh.vertices).all():
         raise ValueError("the mesh has no vertices, or vertices that are not finite")
-    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
-    longest = float((high - low).max())
-    if longest <= 0.0:
+    centre, half = box_of(np.asarray(mesh.vertices))
+    if not half > 0:
         raise ValueError("the mesh has no extent")
     copy = mesh.copy()
-    copy.vertices = (mesh.vertices - (low + high) / 2) * (2.0 / longest)
+    copy.vertices = (mesh.vertices - centre) / half
     return copy
+
+
+def placement(mesh: trimesh.Trimesh) -> Float[np.ndarray, "4 4"]:
+    """The transform from normalised units to the mesh's own: what `normalise_mesh` takes away."""
+    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
+    transform = np.diag([*[(high - low).max() / 2] * 3, 1.0])
+    transform[:3, 3] = (low + high) / 2
+    return transform
 
 
 def remove_crumbs(mesh: trimesh.Trimesh, share: float) -> trimesh.Trimesh:
@@ -89,18 +98,26 @@ def simplify_mesh(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
     return simple
 
 
-def turn_up(mesh: trimesh.Trimesh, up: str) -> trimesh.Trimesh:
-    """A copy with the given axis up, from +Y up.
+def join_meshes(meshes: Sequence[trimesh.Trimesh]) -> trimesh.Trimesh:
+    """All meshes as one, each where it is."""
+    whole = trimesh.util.concatenate(list(meshes))
+    assert isinstance(whole, trimesh.Trimesh)
+    return whole
 
-    Raises:
-        ValueError: if `up` is neither "y" nor "z".
-    """
-    if up not in ("y", "z"):
-        raise ValueError(f"up must be 'y' or 'z', got {up!r}")
-    copy = mesh.copy()
-    if up == "z":
-        copy.apply_transform(_Y_TO_Z)
-    return copy
+
+def vertex_colours(mesh: trimesh.Trimesh) -> Float[np.ndarray, "v 3"] | None:
+    """Red, green and blue of the vertices in [0, 1]; None where they have none of their own."""
+    visual = mesh.visual
+    if not isinstance(visual, ColorVisuals) or visual.kind != "vertex":
+        return None
+    return np.asarray(visual.vertex_colors)[:, :3] / 255.0
+
+
+def mesh_bytes(mesh: trimesh.Trimesh, suffix: str) -> bytes:
+    """The content of a mesh file of a suffix."""
+    content = mesh.export(file_type=suffix[1:])
+    assert isinstance(content, str | bytes)
+    return content.encode() if isinstance(content, str) else content
 
 
 def check_suffix(path: Path) -> str:
@@ -124,5 +141,4 @@ def write_mesh(mesh: trimesh.Trimesh, path: Path) -> None:
     """
     suffix = check_suffix(path)
     # Bytes first: some exporters add a .mtl beside an .obj when they are given a path.
-    data = mesh.export(file_type=suffix[1:])
-    write_bytes(path, data.encode() if isinstance(data, str) else data)
+    write_bytes(path, mesh_bytes(mesh, suffix))

@@ -32,7 +32,7 @@ def check_points_suffix(path: Path) -> str:
 
 
 def write_points(
-    chunks: Iterable[Float[np.ndarray, "m c"]],
+    chunks: Iterable[Float[np.ndarray, "_ c"]],
     path: Path,
     *,
     num: int,

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
+
+from geoflow.geometry.box import box_of
 
 Array = np.ndarray
 _IDENTITY = np.eye(3)
 _GRADIENT_STEP = 1e-4
 
 
+@runtime_checkable
 class Solid(Protocol):
     """A placed solid: distance, a sampler of its surface, its box, and rigid similarity."""
 
@@ -351,6 +354,5 @@ def sample_surface(
 def normalise(solids: Sequence[Solid]) -> list[Solid]:
     """Centre the bounding box and scale the longest half extent to 1."""
     corners = np.concatenate([solid.corners() for solid in solids])
-    low, high = corners.min(0), corners.max(0)
-    scale = 2.0 / float((high - low).max())
-    return [solid.scaled(scale, -(low + high) / 2) for solid in solids]
+    centre, half = box_of(corners)
+    return [solid.scaled(1.0 / float(half), -centre) for solid in solids]

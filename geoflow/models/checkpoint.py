@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors with a JSON header, written whole or not at all, no code inside."""
+"""Checkpoints: safetensors with a JSON card, written whole or not at all, no code inside."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from geoflow.atomic import write_bytes
 
-FORMAT = 1
+FORMAT = 2
+"""Of files that are written; format 1 is read by `geoflow.models.format1`."""
 
 
 class CheckpointError(RuntimeError):
@@ -36,19 +37,37 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         CheckpointError: if the file is missing, damaged, or of another format.
     """
-    with _opened(path) as file:
-        card = _card(path, file)
-        return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118
+    found, card = load_card(path)
+    if found != FORMAT:
+        raise CheckpointError(f"{path} has checkpoint format {found}, expected {FORMAT}")
+    return load_tensors(path), card
 
 
-def load_card(path: Path) -> dict[str, Any]:
-    """The JSON card of a checkpoint, without its tensors.
+def load_card(path: Path) -> tuple[int, dict[str, Any]]:
+    """Format and JSON card of a checkpoint of any format, without its tensors.
 
     Raises:
-        CheckpointError: as `load_checkpoint`.
+        CheckpointError: if the file is missing or damaged, or a later version wrote it.
     """
     with _opened(path) as file:
-        return _card(path, file)
+        header = file.metadata() or {}
+    try:
+        number, card = int(header["format"]), json.loads(header["card"])
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is no checkpoint of geoflow: {error!r}") from error
+    if not 1 <= number <= FORMAT or not isinstance(card, dict):
+        raise CheckpointError(f"{path} has checkpoint format {number}, expected {FORMAT} or older")
+    return number, card
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a checkpoint, of any format.
+
+    Raises:
+        CheckpointError: if the file is missing or damaged.
+    """
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 @contextmanager
@@ -60,15 +79,6 @@ def _opened(path: Path) -> Iterator[Any]:
             yield file
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from error
-
-
-def _card(path: Path, file: Any) -> dict[str, Any]:
-    header = file.metadata() or {}
-    if header.get("format") != str(FORMAT):
-        raise CheckpointError(
-            f"{path} has checkpoint format {header.get('format')}, expected {FORMAT}"
-        )
-    return json.loads(header["card"])
 
 
 def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 import trimesh
 from jaxtyping import Float
@@ -17,42 +15,60 @@ from geoflow.backbones.point_decoder import PointDecoder
 from geoflow.backbones.shape_encoder import Encoder
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.models.config import ModelConfig, Representation
-from geoflow.models.latent import LatentGenerator
-from geoflow.samplers import sample_flow_map, sample_ode
+from geoflow.models.latent import Detail, LatentConfig, LatentGenerator
+from geoflow.samplers import sample_states, without_gradient
 from geoflow.seeds import step_generator
 
 # Points of one call of the decoder.
 _CHUNK = 65_536
-_NUM_SURFACE = 1024
+
+
+@dataclass(frozen=True)
+class PointFlowConfig:
+    """The flow of single points of a shape."""
+
+    interpolant: str = "linear"
+    """Key of INTERPOLANTS."""
+    prediction: str = "u"
+    """Key of PREDICTIONS."""
+    spread: float = 0.4
+    """Standard deviation of coordinates: the flow's state is a point divided by it."""
+
+
+@dataclass(frozen=True)
+class CloudConfig(LatentConfig):
+    """Everything that is needed to build the networks of a generator of clouds."""
+
+    points: PointFlowConfig = field(default_factory=PointFlowConfig)
+    """The flow of points."""
+
+    @staticmethod
+    def reads_normals() -> bool:
+        """Clouds have no normals."""
+        return False
 
 
 class PointAutoencoder(nn.Module):
-    """Points to latent tokens; tokens to a law of points, as a flow map from noise.
+    """Points to latent tokens; tokens to a distribution of points, as a flow map from noise.
 
-    The two laws of PointFlow (Yang et al., 2019, arXiv:1906.12320), of shapes and of the points of
-    a shape, are both flow maps here.
+    The two distributions of PointFlow (Yang et al., 2019, arXiv:1906.12320), of shapes and of the
+    points of a shape, are both flow maps here.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: CloudConfig) -> None:
         super().__init__()
         self.config, self.spread = config.autoencoder, config.points.spread
         self.encoder = Encoder(config.autoencoder)
-        decoder, law = PointDecoder(config.autoencoder), config.points
-        self.law = FlowMap(decoder, law.interpolant, law.prediction)
+        decoder, points = PointDecoder(config.autoencoder), config.points
+        self.flow = FlowMap(decoder, points.interpolant, points.prediction)
 
     def encode(
         self,
         points: Float[Tensor, "b n 3"],
-        normals: Float[Tensor, "b n 3"] | None = None,
         frame: Float[Tensor, "b m 3"] | None = None,
     ) -> Float[Tensor, "b k c"]:
-        """Packed latent tokens of clouds about the origin, whatever the order of the points.
-
-        Raises:
-            ValueError: if normals are given: clouds have none.
-        """
-        return self.encoder(points, normals, frame, points.new_zeros(len(points), 3))
+        """Packed latent tokens of clouds about the origin, whatever the order of the points."""
+        return self.encoder(points, None, frame, points.new_zeros(len(points), 3))
 
     @torch.no_grad()
     def draw(
@@ -65,11 +81,10 @@ class PointAutoencoder(nn.Module):
         ode: bool = False,
     ) -> Float[Tensor, "b n 3"]:
         """Points of each latent's shape, one for each row of unit noise."""
-        sampler = sample_ode if ode else sample_flow_map
         condition = Condition(frame, tokens=tokens)
         parts = []
         for part in noise.split(_CHUNK, dim=1):
-            *_, last = sampler(self.law, part, steps=steps, cond=condition)
+            *_, last = sample_states(self.flow, part, ode=ode, steps=steps, cond=condition)
             parts.append(last)
         return self.spread * torch.cat(parts, dim=1)
 
@@ -78,12 +93,20 @@ class PointAutoencoder(nn.Module):
 class PointGenerator(LatentGenerator[PointAutoencoder]):
     """A generator of point clouds of any size."""
 
-    representation: ClassVar[Representation] = "points"
+    kind = "points"
+    config_type = CloudConfig
+    num_encoded = 1024
 
     @staticmethod
-    def build_autoencoder(config: ModelConfig) -> PointAutoencoder:
+    def build_autoencoder(config: CloudConfig) -> PointAutoencoder:
         """The autoencoder of clouds, with fresh weights."""
         return PointAutoencoder(config)
+
+    def encode_points(
+        self, points: Float[Tensor, "b n 3"], normals: Float[Tensor, "b n 3"] | None
+    ) -> Float[Tensor, "b k c"]:
+        """Latents of upright clouds; normals are not read."""
+        return self.autoencoder.encode(points, self.frame_for(len(points)))
 
     def point_noise(
         self, num: int, points: int, *, seed: int = 0, first: int = 0
@@ -138,7 +161,7 @@ class PointGenerator(LatentGenerator[PointAutoencoder]):
             steps: network evaluations for the shape.
             point_steps: network evaluations for its points; default: as many.
             seed: seed of the noise of shapes and points.
-            category: a name of `config.categories`; default: the first.
+            category: a name of `categories`; default: the first.
             frame: where the samples stand; default: upright.
 
         Raises:
@@ -148,13 +171,13 @@ class PointGenerator(LatentGenerator[PointAutoencoder]):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         point_steps = steps if point_steps is None else point_steps
-        placed = None if frame is None else frame[None]
+        cond = self.condition(1, category=category, frame=None if frame is None else frame[None])
         for i in range(num):
             start = time.perf_counter()
-            tokens = self.sample_latents(
-                self.noise(1, seed=seed, first=i), steps=steps, category=category, frame=placed
+            tokens = self.sample_latents(self.noise(1, seed=seed, first=i), cond, steps=steps)
+            cloud = self.decode(
+                tokens, points, steps=point_steps, seed=seed, first=i, frame=cond.frame
             )
-            cloud = self.decode(tokens, points, steps=point_steps, seed=seed, first=i, frame=placed)
             made = trimesh.PointCloud(cloud[0].double().cpu().numpy())
             seconds = time.perf_counter() - start
             made.metadata.update(
@@ -178,7 +201,20 @@ class PointGenerator(LatentGenerator[PointAutoencoder]):
         placed = self.frame_for(len(tokens), frame)
         return self.autoencoder.draw(tokens, noise, steps=steps, frame=placed, ode=ode)
 
-    @torch.no_grad()
+    def shapes(
+        self,
+        tokens: Float[Tensor, "b k c"],
+        detail: Detail = Detail(),  # noqa: B008
+        *,
+        steps: int = 2,
+        seed: int = 0,
+        first: int = 0,
+        ode: bool = False,
+    ) -> list[trimesh.PointCloud | None]:
+        """Clouds of latents."""
+        drawn = self.decode(tokens, detail.points, steps=steps, seed=seed, first=first, ode=ode)
+        return [trimesh.PointCloud(cloud.double().cpu().numpy()) for cloud in drawn]
+
     def point_trajectory(
         self,
         tokens: Float[Tensor, "b k c"],
@@ -203,14 +239,8 @@ class PointGenerator(LatentGenerator[PointAutoencoder]):
             ValueError: for steps < 1, or a grid that does not rise to 1.
         """
         condition = Condition(self.frame_for(len(tokens), frame), tokens=tokens)
-        sampler = sample_ode if ode else sample_flow_map
-        law = self.autoencoder.law
-        for state in sampler(law, noise, steps=steps, cond=condition, times=times):
+        way = sample_states(
+            self.autoencoder.flow, noise, ode=ode, steps=steps, cond=condition, times=times
+        )
+        for state in without_gradient(way):
             yield self.autoencoder.spread * state
-
-    @torch.no_grad()
-    def encode_mesh(self, mesh: trimesh.Trimesh, *, seed: int = 0) -> Float[Tensor, "k c"]:
-        """Latent tokens of a mesh in normalised units, from points of its surface."""
-        points, _ = trimesh.sample.sample_surface(mesh, _NUM_SURFACE, seed=seed)
-        surface = torch.from_numpy(np.asarray(points, np.float32))[None].to(self.device)
-        return self.autoencoder.encode(surface, None, self.frame_for(1))[0]

@@ -1,4 +1,4 @@
-"""Geometry distributions: one shape as the law of the points of its surface.
+"""Geometry distributions: one shape as the distribution of the points of its surface.
 
 A flow map of single points carries Gaussian noise to the surface, so that any number of points
 can be drawn, each on its own, in one to three network evaluations; and carries the surface back.
@@ -10,41 +10,27 @@ al., "A Few-Step Generative Model on Cumulative Flow Maps", 2026, arXiv:2605.036
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from geoflow.atomic import write_text
 from geoflow.backbones import MLP, MLPConfig
 from geoflow.flow_map import FlowMap, Preconditioned
 from geoflow.interpolant import INTERPOLANTS
-from geoflow.models.checkpoint import (
-    CheckpointError,
-    load_checkpoint,
-    load_weights,
-    save_checkpoint,
-    with_prefix,
-    without_prefix,
-)
-from geoflow.models.config import from_json, to_json
-from geoflow.samplers import sample_flow_map, sample_ode
+from geoflow.models.base import Model
+from geoflow.samplers import sample_states, without_gradient
 from geoflow.times import LogitNormalPairs
 
 CHANNELS = {"position": 3, "normal": 3, "color": 3}
 """Numbers of each thing that a point may carry; positions come first."""
-WEIGHTS = "points.safetensors"
 _CHUNK = 65_536
 # Times of training end here too: fields of data have no velocity at t = 1.
 _LATEST = 0.999
-# Mean and deviation of the logit of time, by path: noise is then alike on all of them.
-_TIMES = {"linear": (1.1, 2.0), "vp": (2.3, 1.7), "ve": (0.8, 1.0), "trigonometric": (1.1, 2.1)}
 
 
 @dataclass(frozen=True)
@@ -71,12 +57,11 @@ class DistributionConfig:
 
     @property
     def times(self) -> LogitNormalPairs:
-        """Law of the times of training, and by its quantiles the grid of few-step samples.
+        """Distribution of the times of training, and by its quantiles the grid of few-step samples.
 
-        On every path it favours noise between 0.01 and 10 times the shape's size: above, nothing
-        of the shape shows; below, nothing is missing.
+        On every path it favours noise between 0.01 and 10 times the shape's size.
         """
-        return LogitNormalPairs(*_TIMES[self.interpolant])
+        return LogitNormalPairs(*INTERPOLANTS[self.interpolant]().noise_times())
 
 
 class PointScale(nn.Module):
@@ -108,27 +93,30 @@ class PointScale(nn.Module):
 
 
 @dataclass
-class GeometryDistribution:
+class GeometryDistribution(Model):
     """A flow map of points, and the scale of its shape."""
 
     flow_map: FlowMap
     scale: PointScale
     config: DistributionConfig
     card: dict[str, Any] = field(default_factory=dict)
+    kind = "distribution"
+    config_type = DistributionConfig
 
-    @staticmethod
-    def build(config: DistributionConfig) -> GeometryDistribution:
+    @classmethod
+    def build(cls, config: DistributionConfig) -> GeometryDistribution:
         """Networks with fresh weights.
 
         Raises:
-            ValueError: for channels that are unknown, or do not start with positions.
+            ValueError: for an unknown interpolant or prediction, or channels that are unknown or
+                do not start with positions.
         """
         if config.channels[:1] != ("position",) or set(config.channels) - set(CHANNELS):
             raise ValueError(
                 f"channels start with position and are among {', '.join(CHANNELS)}, "
                 f"got {', '.join(config.channels)}"
             )
-        network: nn.Module = MLP(
+        network = MLP(
             MLPConfig(
                 size=config.size,
                 width=config.width,
@@ -136,53 +124,15 @@ class GeometryDistribution:
                 octaves=config.octaves,
             )
         )
-        path = INTERPOLANTS[config.interpolant]()
+        flow_map = FlowMap(network, config.interpolant, config.prediction)
         if config.prediction == "x1":
-            network = Preconditioned(network, path, data_std=1.0)
-        flow_map = FlowMap(network, path, config.prediction)
-        return GeometryDistribution(flow_map, PointScale(config.size), config)
+            flow_map.backbone = Preconditioned(network, flow_map.interpolant, data_std=1.0)
+        return cls(flow_map, PointScale(config.size), config)
 
-    @staticmethod
-    def from_pretrained(folder: str | Path, *, device: str = "cpu") -> GeometryDistribution:
-        """A distribution from a folder that `save_pretrained` or a run wrote.
+    def modules(self) -> dict[str, nn.Module]:
+        """All networks by the prefix of their tensors."""
+        return {"flow": self.flow_map, "scale": self.scale}
 
-        Raises:
-            CheckpointError: if there is none, or its file is damaged.
-        """
-        folder = Path(folder)
-        path = folder / WEIGHTS
-        if not path.is_file():
-            path = folder / "model" / WEIGHTS
-        if not path.is_file():
-            raise CheckpointError(f"{folder} holds no distribution ({WEIGHTS} is missing)")
-        tensors, card = load_checkpoint(path)
-        try:
-            config = from_json(DistributionConfig, card["model"])
-            made = GeometryDistribution.build(config)
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{path} has no usable card: {error}") from error
-        made.card = card.get("card", {})
-        for prefix, module in made._modules().items():
-            load_weights(module, without_prefix(prefix, tensors), source=str(path))
-        return made.to(device)
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write weights, with configuration and card inside, and a readable card."""
-        folder = Path(folder)
-        tensors: dict[str, Tensor] = {}
-        for prefix, module in self._modules().items():
-            tensors |= with_prefix(prefix, module.state_dict())
-        card = {"model": to_json(self.config), "card": self.card}
-        save_checkpoint(folder / WEIGHTS, tensors, card)
-        write_text(folder / "config.json", json.dumps(card, indent=2) + "\n")
-
-    def to(self, device: str) -> GeometryDistribution:
-        """Move all networks; returns itself."""
-        for module in self._modules().values():
-            module.to(device).eval()
-        return self
-
-    @torch.no_grad()
     def iterate(
         self, num: int, *, steps: int = 2, seed: int = 0, ode: bool = False, chunk: int = _CHUNK
     ) -> Iterator[Float[Tensor, "m c"]]:
@@ -223,7 +173,6 @@ class GeometryDistribution:
         generator = torch.Generator().manual_seed(seed)
         return torch.randn(_CHUNK, self.config.size, generator=generator)[:num]
 
-    @torch.no_grad()
     def trajectory(
         self,
         noise: Float[Tensor, "n c"],
@@ -243,11 +192,11 @@ class GeometryDistribution:
         Raises:
             ValueError: for steps < 1, or a grid that does not rise to 1.
         """
-        sampler = sample_ode if ode else sample_flow_map
         if times is None and not ode:
             times = self.config.times.grid(steps)
-        noise = noise.to(self.scale.mean.device)
-        for state in sampler(self.flow_map, noise, steps=steps, times=times):
+        noise = noise.to(self.device)
+        way = sample_states(self.flow_map, noise, ode=ode, steps=steps, times=times)
+        for state in without_gradient(way):
             yield self.scale.denormalise(state).cpu()
 
     def sample(
@@ -282,6 +231,3 @@ class GeometryDistribution:
             x = x + (end - start) * (slope + self.flow_map.velocity(ahead, r)) / 2
         # The path starts at alpha(0) x0 + beta(0) x1; only the first is noise.
         return (x / self.flow_map.interpolant.alpha(x.new_zeros(1))).cpu()
-
-    def _modules(self) -> dict[str, nn.Module]:
-        return {"flow": self.flow_map, "scale": self.scale}

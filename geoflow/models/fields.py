@@ -4,38 +4,50 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
 
-import numpy as np
 import torch
 import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
 from geoflow.backbones import FieldAutoencoder
-from geoflow.geometry.extraction import Field, extract_mesh
+from geoflow.geometry.extraction import EmptySurfaceError, Field, extract_mesh
 from geoflow.geometry.mesh import remove_crumbs, simplify_mesh
-from geoflow.models.config import ModelConfig, Representation
-from geoflow.models.latent import LatentGenerator
+from geoflow.models.latent import Check, Detail, LatentConfig, LatentGenerator
 
 # Queries of one decoder call: its activations stay in a core's cache.
 _CHUNK = 4096
-_NUM_SURFACE = 4096
+
+
+@dataclass(frozen=True)
+class FieldConfig(LatentConfig):
+    """Everything that is needed to build the networks of a generator of meshes."""
 
 
 @dataclass
 class Generator(LatentGenerator[FieldAutoencoder]):
     """A generator of meshes, by signed distance fields."""
 
-    representation: ClassVar[Representation] = "sdf"
+    kind = "sdf"
+    config_type = FieldConfig
 
     @staticmethod
-    def build_autoencoder(config: ModelConfig) -> FieldAutoencoder:
+    def build_autoencoder(config: FieldConfig) -> FieldAutoencoder:
         """The autoencoder of fields, with fresh weights."""
         return FieldAutoencoder(config.autoencoder)
+
+    def encode_points(
+        self, points: Float[Tensor, "b n 3"], normals: Float[Tensor, "b n 3"] | None
+    ) -> Float[Tensor, "b k c"]:
+        """Latents of upright surfaces.
+
+        Raises:
+            ValueError: without normals.
+        """
+        return self.autoencoder.encode(points, normals, self.frame_for(len(points)))
 
     @torch.no_grad()
     def field(
@@ -43,7 +55,7 @@ class Generator(LatentGenerator[FieldAutoencoder]):
         tokens: Float[Tensor, "k c"],
         *,
         frame: Float[Tensor, "m 3"] | None = None,
-        check: Callable[[], None] | None = None,
+        check: Check | None = None,
     ) -> Field:
         """Signed distance of one shape, as a function of points (n, 3).
 
@@ -77,7 +89,7 @@ class Generator(LatentGenerator[FieldAutoencoder]):
         frame: Float[Tensor, "m 3"] | None = None,
         dense: bool = False,
         crumbs: float = 0.01,
-        check: Callable[[], None] | None = None,
+        check: Check | None = None,
     ) -> trimesh.Trimesh:
         """Mesh of one latent; `metadata` holds the number of field queries.
 
@@ -100,6 +112,27 @@ class Generator(LatentGenerator[FieldAutoencoder]):
         mesh = remove_crumbs(extraction.mesh, crumbs)
         mesh.metadata["field_queries"] = extraction.field_queries
         return mesh
+
+    def shapes(
+        self,
+        tokens: Float[Tensor, "b k c"],
+        detail: Detail = Detail(),  # noqa: B008
+        *,
+        steps: int = 2,
+        seed: int = 0,
+        first: int = 0,
+        ode: bool = False,
+    ) -> list[trimesh.Trimesh | None]:
+        """Meshes of latents; None where an untrained field has no surface."""
+        return [self._decode_or_none(latent, detail.resolution) for latent in tokens]
+
+    def _decode_or_none(
+        self, latent: Float[Tensor, "k c"], resolution: int
+    ) -> trimesh.Trimesh | None:
+        try:
+            return self.decode(latent, resolution=resolution)
+        except EmptySurfaceError:
+            return None
 
     def sample(
         self,
@@ -143,26 +176,16 @@ class Generator(LatentGenerator[FieldAutoencoder]):
         """
         if num < 1:
             raise ValueError(f"num must be at least 1, got {num}")
+        cond = self.condition(1, category=category, frame=None if frame is None else frame[None])
         for i in range(num):
             start = time.perf_counter()
-            noise = self.noise(1, seed=seed, first=i)
-            placed = None if frame is None else frame[None]
-            tokens = self.sample_latents(noise, steps=steps, category=category, frame=placed)[0]
+            tokens = self.sample_latents(self.noise(1, seed=seed, first=i), cond, steps=steps)[0]
             mesh = self.decode(tokens, resolution=resolution, frame=frame)
             if faces is not None:
                 mesh = simplify_mesh(mesh, faces)
             seconds = time.perf_counter() - start
             mesh.metadata.update(seed=seed, index=i, nfe=steps, seconds=seconds)
             yield mesh
-
-    @torch.no_grad()
-    def encode_mesh(self, mesh: trimesh.Trimesh, *, seed: int = 0) -> Float[Tensor, "k c"]:
-        """Latent tokens of a mesh in normalised units, from points of its surface."""
-        points, face = trimesh.sample.sample_surface(mesh, _NUM_SURFACE, seed=seed)
-        surface = torch.from_numpy(np.asarray(points, np.float32))[None].to(self.device)
-        normals = torch.from_numpy(np.asarray(mesh.face_normals[face], np.float32))[None]
-        frame = self.frame_for(1)
-        return self.autoencoder.encode(surface, normals.to(self.device), frame)[0]
 
 
 class _FastMatmul:

@@ -11,9 +11,7 @@ arXiv:2605.03623.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +19,16 @@ import numpy as np
 import torch
 import trimesh
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from geoflow.atomic import write_text
 from geoflow.backbones import JointTransformer, JointTransformerConfig
 from geoflow.backbones.joint_transformer import Reading
 from geoflow.flow_map import FlowMap
 from geoflow.geometry.joints import merge_points, spanning_parents
-from geoflow.models.checkpoint import (
-    CheckpointError,
-    load_checkpoint,
-    load_weights,
-    save_checkpoint,
-)
-from geoflow.models.config import from_json, to_json
-from geoflow.samplers import sample_flow_map, sample_ode
+from geoflow.models.base import Model
+from geoflow.samplers import sample_states
 from geoflow.seeds import step_generator
 
-WEIGHTS = "rig.safetensors"
 SHIPPED = "rig"
 
 
@@ -96,7 +86,7 @@ def surface_noise(
     """Unit Gaussian noise that turns along with the points.
 
     With P = U H the polar decomposition of the points, U has orthonormal columns and turns with
-    P; normal numbers W give W U, which has the law N(0, I) whatever the points are.
+    P; normal numbers W give W U, which is N(0, I) whatever the points are.
     """
     weights = [
         torch.randn(num, points.shape[1], generator=step_generator(seed, "rig", i))
@@ -108,67 +98,35 @@ def surface_noise(
 
 
 @dataclass
-class Rigger:
+class Rigger(Model):
     """A conditional flow map of points to joints."""
 
     flow_map: FlowMap
     config: RiggerConfig
     card: dict[str, Any] = field(default_factory=dict)
+    kind = "joints"
+    config_type = RiggerConfig
 
-    @staticmethod
-    def build(config: RiggerConfig) -> Rigger:
+    @classmethod
+    def build(cls, config: RiggerConfig) -> Rigger:
         """A network with fresh weights.
 
         Raises:
             ValueError: for an unknown interpolant or prediction.
         """
         network = JointTransformer(config.network)
-        return Rigger(FlowMap(network, config.interpolant, config.prediction), config)
+        return cls(FlowMap(network, config.interpolant, config.prediction), config)
 
-    @staticmethod
-    def from_pretrained(name: str | Path = SHIPPED, *, device: str = "cpu") -> Rigger:
-        """A rigger by the shipped name "rig", or from a folder of a model or a run.
+    @classmethod
+    def from_pretrained(
+        cls, name_or_folder: str | Path = SHIPPED, *, device: str = "cpu"
+    ) -> Rigger:
+        """The shipped rigger, or as of every model."""
+        return super().from_pretrained(name_or_folder, device=device)
 
-        Raises:
-            CheckpointError: if there is none, or its file is damaged.
-        """
-        folder = Path(name)
-        if str(name) == SHIPPED and not folder.is_dir():
-            folder = Path(str(resources.files("geoflow") / "shipped" / SHIPPED))
-        path = folder / WEIGHTS
-        if not path.is_file():
-            path = folder / "model" / WEIGHTS
-        if not path.is_file():
-            raise CheckpointError(f"{name} holds no rigger ({WEIGHTS} is missing)")
-        tensors, card = load_checkpoint(path)
-        try:
-            config = from_json(RiggerConfig, card["model"])
-            made = Rigger.build(config)
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{path} has no usable card: {error}") from error
-        made.card = card.get("card", {})
-        load_weights(made.flow_map, tensors, source=str(path))
-        return made.to(device)
-
-    def save_pretrained(self, folder: str | Path, *, half: bool = False) -> None:
-        """Write weights, with configuration and card inside, and a readable card.
-
-        Args:
-            folder: where to; it is made.
-            half: store the weights in float16.
-        """
-        folder = Path(folder)
-        tensors = self.flow_map.state_dict()
-        if half:
-            tensors = {name: tensor.half() for name, tensor in tensors.items()}
-        card = {"model": to_json(self.config), "card": self.card}
-        save_checkpoint(folder / WEIGHTS, tensors, card)
-        write_text(folder / "config.json", json.dumps(card, indent=2) + "\n")
-
-    def to(self, device: str) -> Rigger:
-        """Move the network; returns itself."""
-        self.flow_map.to(device).eval()
-        return self
+    def modules(self) -> dict[str, nn.Module]:
+        """The network, by the prefix of its tensors."""
+        return {"flow": self.flow_map}
 
     @torch.no_grad()
     def predict(
@@ -196,9 +154,7 @@ class Rigger:
         surface = (points - centre) / scale
         if noise is None:
             noise = surface_noise(surface, self.config.cloud, seed=seed)
-        sampler = sample_ode if ode else sample_flow_map
-        for state in sampler(self.transport(surface), noise, steps=steps):
-            last = state
+        *_, last = sample_states(self.transport(surface), noise, ode=ode, steps=steps)
         return last * scale + centre
 
     def transport(self, surface: Float[Tensor, "b n 3"]) -> FlowMap:

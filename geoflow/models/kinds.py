@@ -1,89 +1,143 @@
-"""Models of every kind, by name or folder."""
+"""The kinds of model, a row each. Whoever needs to know what a model is asks here.
+
+A kind has one room on each floor: a module of the same name in `geoflow.models`, in the command
+line (`geoflow_cli.kinds`), in what trainings report (`geoflow_tools.validation`) and, where the
+viewer shows it, in `geoflow_viewer.kinds`. The table holds names: reading it loads no torch.
+"""
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
 
-from geoflow.models import distribution, joints, latent
-from geoflow.models.checkpoint import CheckpointError
-from geoflow.models.clouds import PointGenerator
-from geoflow.models.fields import Generator
-from geoflow.models.latent import find_model, read_config
-
-GENERATORS: dict[str, type[Generator] | type[PointGenerator]] = {
-    "sdf": Generator,
-    "points": PointGenerator,
-}
-"""Generators by representation."""
-
-Kind = Literal["sdf", "points", "distribution", "joints"]
-_KINDS: dict[str, Kind | None] = {
-    latent.WEIGHTS: None,
-    distribution.WEIGHTS: "distribution",
-    joints.WEIGHTS: "joints",
-}
-"""Kinds by the file of weights; None: as its configuration says."""
+if TYPE_CHECKING:
+    from geoflow.models.base import Model
 
 
 @dataclass(frozen=True)
-class ModelFile:
-    """A file of weights and what it is, known without reading the weights."""
+class Kind:
+    """What a model can be."""
 
-    path: Path
-    kind: Kind
-    """As `--representation`."""
-    categories: tuple[str, ...] = ()
-    """Names that a sample can be asked for; empty where there is no such choice."""
+    name: str
+    """Its key in KINDS, on the command line and in files."""
+    room: str
+    """Name of its module on every floor."""
+    model: str
+    """Class of the model, in its room of `geoflow.models`."""
+    stages: tuple[tuple[str, str], ...]
+    """What a run trains, in this order: module in `geoflow.training.stages`, and class there."""
+    makes: str
+    """What a model makes, in words."""
+    suffix: str
+    """Of the file that it is written to where nobody chose one."""
+    detail: Literal["resolution", "points"] = "points"
+    """What says how fine it is: cells of the grid along an edge, or points."""
+    has_samples: bool = True
+    """Whether `geoflow sample` and the viewer make something of noise with it."""
+    has_shapes: bool = True
+    """Whether its samples are different shapes, which can be compared with those of a set."""
+
+    def model_class(self) -> type[Model]:
+        """The class of the model."""
+        found: type[Model] = getattr(self.on("geoflow.models"), self.model)
+        return found
+
+    def stage_classes(self) -> tuple[Any, ...]:
+        """The subclasses of `geoflow.training.stage.Stage` of a run, in their order."""
+        floor = "geoflow.training.stages"
+        return tuple(
+            getattr(importlib.import_module(f"{floor}.{module}"), name)
+            for module, name in self.stages
+        )
+
+    def on(self, floor: str) -> ModuleType:
+        """The room of this kind in a package, such as "geoflow_cli.kinds"."""
+        return importlib.import_module(f"{floor}.{self.room}")
 
 
-def shipped() -> dict[str, ModelFile]:
-    """The models of every kind inside the package, by name."""
-    folders = sorted(Path(str(resources.files("geoflow") / "shipped")).iterdir())
-    found = {folder.name: _model_file(folder) for folder in folders if folder.is_dir()}
-    return {name: model for name, model in found.items() if model is not None}
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "sdf",
+            "fields",
+            "Generator",
+            (("field_autoencoder", "FieldAutoencoderStage"), ("latent_flow", "LatentFlowStage")),
+            "meshes",
+            ".obj",
+            "resolution",
+        ),
+        Kind(
+            "points",
+            "clouds",
+            "PointGenerator",
+            (("point_autoencoder", "PointAutoencoderStage"), ("latent_flow", "LatentFlowStage")),
+            "clouds of points",
+            ".ply",
+        ),
+        Kind(
+            "distribution",
+            "distribution",
+            "GeometryDistribution",
+            (("distribution", "DistributionStage"),),
+            "points of one surface",
+            ".ply",
+            has_shapes=False,
+        ),
+        Kind(
+            "joints",
+            "joints",
+            "Rigger",
+            (("joints", "JointStage"),),
+            "joints of a mesh",
+            ".json",
+            has_samples=False,
+            has_shapes=False,
+        ),
+    )
+}
+
+DEFAULT = "sdf"
+"""The kind where nobody chose one."""
 
 
-def describe_model(name_or_folder: str | Path) -> ModelFile:
-    """What a shipped model is, or the folder of a model or a run; reads no weights.
+def kind_of(name: str) -> Kind:
+    """The kind of a name.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    if name not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {name!r}")
+    return KINDS[name]
+
+
+def describe_kind(name_or_folder: str | Path) -> Kind:
+    """The kind of a shipped model, or of that of a folder; reads no weights.
+
+    Raises:
+        CheckpointError: if there is no such model, its file is damaged, or its kind is unknown.
+    """
+    from geoflow.models.base import describe
+    from geoflow.models.checkpoint import CheckpointError
+
+    found = describe(name_or_folder)
+    if found.kind not in KINDS:
+        raise CheckpointError(
+            f"{found.path} is of kind {found.kind!r}, expected one of {', '.join(KINDS)}"
+        )
+    return KINDS[found.kind]
+
+
+def load(name_or_folder: str | Path, *, device: str = "cpu") -> Model:
+    """A shipped model by name, or that of a folder, of whatever kind it is.
 
     Raises:
         CheckpointError: if there is no such model, or its file is damaged.
     """
-    inside = shipped()
-    if str(name_or_folder) in inside:
-        return inside[str(name_or_folder)]
-    folder = Path(name_or_folder)
-    found = _model_file(folder) or _model_file(folder / "model")
-    if found is None:
-        raise CheckpointError(
-            f"no model {str(name_or_folder)!r}: expected a folder with {', '.join(_KINDS)}, "
-            f"or one of the shipped models: {', '.join(inside)}"
-        )
-    return found
-
-
-def load_generator(
-    name_or_folder: str | Path, *, device: str = "cpu"
-) -> Generator | PointGenerator:
-    """The generator of a shipped model or a folder, of the kind that its card says.
-
-    Raises:
-        CheckpointError: if there is no such model, or its files are damaged.
-    """
-    path = find_model(name_or_folder)
-    kind = GENERATORS[read_config(path).representation]
-    return kind.from_pretrained(path.parent, device=device)
-
-
-def _model_file(folder: Path) -> ModelFile | None:
-    for name, kind in _KINDS.items():
-        path = folder / name
-        if path.is_file():
-            if kind is not None:
-                return ModelFile(path, kind)
-            config = read_config(path)
-            return ModelFile(path, config.representation, config.categories)
-    return None
+    return (
+        describe_kind(name_or_folder).model_class().from_pretrained(name_or_folder, device=device)
+    )

@@ -1,86 +1,109 @@
-"""What every trained generator is: a flow map of latent tokens, and networks that decode them."""
+"""What generators of shapes have in common: a flow map of latent tokens, and what decodes them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar, overload
 
+import numpy as np
 import torch
+import trimesh
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from geoflow.atomic import write_text
-from geoflow.backbones import TokenTransformer
+from geoflow.backbones import ShapeConfig, TokenTransformer, TransformerConfig
 from geoflow.backbones.latent_scale import LatentScale
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.models.checkpoint import (
-    CheckpointError,
-    load_card,
-    load_checkpoint,
-    load_weights,
-    save_checkpoint,
-    with_prefix,
-    without_prefix,
-)
-from geoflow.models.config import ModelConfig, Representation, from_json, to_json
-from geoflow.samplers import sample_flow_map, sample_ode
+from geoflow.geometry.mesh import normalise_mesh, placement
+from geoflow.models.base import Model
+from geoflow.samplers import sample_states, without_gradient
 from geoflow.seeds import step_generator
-from geoflow.symmetry import upright_frame
+from geoflow.symmetry import FRAME_SIZES, Symmetry, upright_frame
 
-WEIGHTS = "model.safetensors"
-A = TypeVar("A", bound=torch.nn.Module)
+A = TypeVar("A", bound=nn.Module)
+C = TypeVar("C", bound="LatentConfig")
 G = TypeVar("G", bound="LatentGenerator[Any]")
+Shape: TypeAlias = trimesh.Trimesh | trimesh.PointCloud
+Check: TypeAlias = Callable[[], None]
+"""Called between chunks of work; what it raises ends the work."""
 
 
-def shipped_models(representation: Representation | None = None) -> dict[str, Path]:
-    """Folders of the models inside the package by name; of all kinds, or of one."""
-    root = Path(str(resources.files("geoflow") / "shipped"))
-    found = {path.parent.name: path.parent for path in sorted(root.glob(f"*/{WEIGHTS}"))}
-    if representation is None:
-        return found
-    return {
-        name: folder
-        for name, folder in found.items()
-        if read_config(folder / WEIGHTS).representation == representation
-    }
+class Detail(NamedTuple):
+    """How fine shapes are made; each kind reads what concerns it."""
+
+    resolution: int = 128
+    """Cells of the extraction grid of a mesh along an edge."""
+    points: int = 2048
+    """Points of a cloud."""
 
 
-def find_model(name_or_folder: str | Path) -> Path:
-    """File of weights of a shipped model, or of a folder that a model or a run wrote.
+@dataclass(frozen=True)
+class LatentConfig:
+    """Everything that is needed to build a generator's networks."""
 
-    Raises:
-        CheckpointError: if there is none.
-    """
-    shipped = shipped_models()
-    folder = shipped.get(str(name_or_folder), Path(name_or_folder))
-    for path in (folder / WEIGHTS, folder / "model" / WEIGHTS):
-        if path.is_file():
-            return path
-    raise CheckpointError(
-        f"no model {str(name_or_folder)!r}: expected a folder with {WEIGHTS}, "
-        f"or one of the shipped models: {', '.join(shipped) or 'none'}"
-    )
+    symmetry: Symmetry = "frame"
+    """Group under which samples turn: with a full frame, about the up axis, or freely."""
+    categories: tuple[str, ...] = ("chair",)
+    """Category names; the index is the class condition."""
+    interpolant: str = "linear"
+    """Key of INTERPOLANTS."""
+    prediction: str = "u"
+    """Key of PREDICTIONS."""
+    autoencoder: ShapeConfig = field(default_factory=ShapeConfig)
+    """Sizes of the autoencoder."""
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
+    """Sizes of the flow map's network."""
+
+    @classmethod
+    def build(
+        cls: type[C],
+        *,
+        symmetry: Symmetry,
+        categories: tuple[str, ...],
+        interpolant: str = "linear",
+        prediction: str = "u",
+    ) -> C:
+        """A configuration whose networks agree on tokens, frame and categories."""
+        size = FRAME_SIZES[symmetry]
+        autoencoder = ShapeConfig(frame_size=size, normals=cls.reads_normals())
+        transformer = TransformerConfig(
+            frame_size=size,
+            num_tokens=autoencoder.num_tokens,
+            scalars=autoencoder.scalars,
+            vectors=autoencoder.vectors,
+            num_categories=len(categories),
+        )
+        return cls(symmetry, categories, interpolant, prediction, autoencoder, transformer)
+
+    @staticmethod
+    def reads_normals() -> bool:
+        """Whether the encoders of this kind read the normals of their points."""
+        return True
 
 
 @dataclass
-class LatentGenerator(Generic[A]):
-    """Networks, their configuration, and the data card that travels with them."""
+class LatentGenerator(Model, Generic[A]):
+    """Networks, their configuration, and the card that travels with them."""
 
     autoencoder: A
     flow_map: FlowMap
     scale: LatentScale
-    config: ModelConfig
+    config: Any
     card: dict[str, Any] = field(default_factory=dict)
-    representation: ClassVar[Representation]
+    half = True
+    num_encoded = 4096
+    """Points that `encode_mesh` reads."""
 
     @classmethod
-    def build(cls: type[G], config: ModelConfig) -> G:
-        """Networks with fresh weights."""
+    def build(cls: type[G], config: Any) -> G:
+        """Networks with fresh weights.
+
+        Raises:
+            ValueError: for an unknown interpolant or prediction.
+        """
         size = config.autoencoder
         return cls(
             cls.build_autoencoder(config),
@@ -90,61 +113,47 @@ class LatentGenerator(Generic[A]):
         )
 
     @staticmethod
-    def build_autoencoder(config: ModelConfig) -> A:
-        """The autoencoder of this representation, with fresh weights."""
-        raise NotImplementedError
+    @abstractmethod
+    def build_autoencoder(config: Any) -> Any:
+        """The autoencoder of this kind, with fresh weights."""
 
-    @classmethod
-    def from_pretrained(cls: type[G], name_or_folder: str | Path, *, device: str = "cpu") -> G:
-        """A shipped model by name, or any folder that `save_pretrained` or a run wrote.
-
-        Raises:
-            CheckpointError: if there is no such model, it is of another representation, or its
-                files are damaged.
-        """
-        path = find_model(name_or_folder)
-        tensors, card = load_checkpoint(path)
-        config = _config(path, card)
-        if config.representation != cls.representation:
-            raise CheckpointError(
-                f"{name_or_folder} is a model of representation {config.representation!r}, "
-                f"{cls.__name__} needs {cls.representation!r}"
-            )
-        generator = cls.build(config)
-        generator.card = card.get("card", {})
-        for prefix, module in generator._modules().items():
-            load_weights(module, without_prefix(prefix, tensors), source=str(path))
-        return generator.to(device)
-
-    def save_pretrained(self, folder: str | Path, *, half: bool = True) -> None:
-        """Write weights, with configuration and card inside, and a readable card.
+    @abstractmethod
+    def shapes(
+        self,
+        tokens: Float[Tensor, "b k c"],
+        detail: Detail = Detail(),  # noqa: B008
+        *,
+        steps: int = 2,
+        seed: int = 0,
+        first: int = 0,
+        ode: bool = False,
+    ) -> Sequence[Shape | None]:
+        """Meshes or clouds of latents, upright; None where a latent has no shape.
 
         Args:
-            folder: created if missing.
-            half: store network weights in float16; computation stays float32.
+            tokens: the latents.
+            detail: how fine.
+            steps: network evaluations for what is drawn given the latent.
+            seed: seed of what is drawn given the latent.
+            first: number of the first sample of the seed.
+            ode: follow the ODE there, too.
         """
-        folder = Path(folder)
-        tensors: dict[str, Tensor] = {}
-        for prefix, module in self._modules().items():
-            kept = {
-                name: value.half() if half and prefix != "scale" else value
-                for name, value in module.state_dict().items()
-            }
-            tensors |= with_prefix(prefix, kept)
-        card = {"model": to_json(self.config), "card": self.card}
-        save_checkpoint(folder / WEIGHTS, tensors, card)
-        write_text(folder / "config.json", json.dumps(card, indent=2) + "\n")
 
-    def to(self: G, device: str) -> G:
-        """Move all networks; returns itself."""
-        for module in self._modules().values():
-            module.to(device).eval()
-        return self
+    @abstractmethod
+    def encode_points(
+        self, points: Float[Tensor, "b n 3"], normals: Float[Tensor, "b n 3"] | None
+    ) -> Float[Tensor, "b k c"]:
+        """Latents of upright surfaces; a kind whose encoder reads no normals leaves them out."""
 
     @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.autoencoder.parameters()).device
+    def categories(self) -> tuple[str, ...]:
+        """Names that a sample can be asked for."""
+        names: tuple[str, ...] = self.config.categories
+        return names
+
+    def modules(self) -> dict[str, nn.Module]:
+        """All networks by the prefix of their tensors."""
+        return {"autoencoder": self.autoencoder, "flow": self.flow_map, "scale": self.scale}
 
     def noise(self, num: int, *, seed: int = 0, first: int = 0) -> Float[Tensor, "b k c"]:
         """Unit noise of samples first..first+num-1; sample i is the same in any batch."""
@@ -156,39 +165,64 @@ class LatentGenerator(Generic[A]):
             ]
         ).to(self.device)
 
+    def condition(
+        self,
+        num: int,
+        *,
+        category: str | None = None,
+        frame: Float[Tensor, "b m 3"] | None = None,
+    ) -> Condition:
+        """What samples are given, from words: the one place that knows what a model can be asked.
+
+        Args:
+            num: samples.
+            category: a name of `categories`; default: the first.
+            frame: where the samples stand; default: upright.
+
+        Raises:
+            ValueError: for an unknown category.
+        """
+        names = self.categories
+        if category is not None and category not in names:
+            raise ValueError(f"category must be one of {', '.join(names)}, got {category!r}")
+        index = 0 if category is None else names.index(category)
+        chosen = upright_frame(self.config.symmetry, num) if frame is None else frame
+        return Condition(chosen, torch.full((num,), index)).to(self.device)
+
+    def frame_for(
+        self, num: int, frame: Float[Tensor, "b m 3"] | None = None
+    ) -> Float[Tensor, "b m 3"] | None:
+        """The given frame, or the upright one of this model's symmetry."""
+        return self.condition(num, frame=frame).frame
+
     def sample_latents(
         self,
         noise: Float[Tensor, "b k c"],
+        cond: Condition | None = None,
         *,
         steps: int = 2,
-        category: str | None = None,
-        frame: Float[Tensor, "b m 3"] | None = None,
         ode: bool = False,
     ) -> Float[Tensor, "b k c"]:
         """Latent tokens from noise, in `steps` network evaluations.
 
         Args:
             noise: unit Gaussian.
+            cond: as `condition` makes it; default: upright samples of the first category.
             steps: applications of the flow map, or Euler steps of the ODE.
-            category: a name of `config.categories`; default: the first.
-            frame: where the samples stand; default: upright.
             ode: follow the ODE of the diagonal, as the many-step reference.
 
         Raises:
-            ValueError: for an unknown category or steps < 1.
+            ValueError: for steps < 1.
         """
-        way = self.trajectory(noise, steps=steps, category=category, frame=frame, ode=ode)
-        *_, last = way
+        *_, last = self.trajectory(noise, cond, steps=steps, ode=ode)
         return last
 
-    @torch.no_grad()
     def trajectory(
         self,
         noise: Float[Tensor, "b k c"],
+        cond: Condition | None = None,
         *,
         steps: int = 2,
-        category: str | None = None,
-        frame: Float[Tensor, "b m 3"] | None = None,
         ode: bool = False,
         times: Float[Tensor, " n"] | None = None,
     ) -> Iterator[Float[Tensor, "b k c"]]:
@@ -196,50 +230,49 @@ class LatentGenerator(Generic[A]):
 
         Args:
             noise: unit Gaussian.
+            cond: as `condition` makes it; default: upright samples of the first category.
             steps: equal intervals of the grid; ignored where `times` is given.
-            category: a name of `config.categories`; default: the first.
-            frame: where the samples stand; default: upright.
             ode: follow the ODE of the diagonal.
             times: grid that rises to 1.
 
         Raises:
-            ValueError: for an unknown category, steps < 1, or a grid that does not rise to 1.
+            ValueError: for steps < 1, or a grid that does not rise to 1.
         """
-        condition = Condition(self.frame_for(len(noise), frame), self._category(category, noise))
-        sampler = sample_ode if ode else sample_flow_map
-        states = sampler(self.flow_map, noise, steps=steps, cond=condition, times=times)
-        for state in states:
-            yield self.scale.denormalise(state, condition.frame)
+        cond = self.condition(len(noise)) if cond is None else cond
+        way = sample_states(self.flow_map, noise, ode=ode, steps=steps, cond=cond, times=times)
+        for state in without_gradient(way):
+            yield self.scale.denormalise(state, cond.frame)
 
-    def frame_for(
-        self, num: int, frame: Float[Tensor, "b m 3"] | None = None
-    ) -> Float[Tensor, "b m 3"] | None:
-        """The given frame, or the upright one of this model's symmetry."""
-        chosen = upright_frame(self.config.symmetry, num) if frame is None else frame
-        return None if chosen is None else chosen.to(self.device)
+    @overload
+    def encode_mesh(
+        self, mesh: trimesh.Trimesh, *, seed: int = 0, return_transform: Literal[False] = False
+    ) -> Float[Tensor, "k c"]: ...
+    @overload
+    def encode_mesh(
+        self, mesh: trimesh.Trimesh, *, seed: int = 0, return_transform: Literal[True]
+    ) -> tuple[Float[Tensor, "k c"], Float[np.ndarray, "4 4"]]: ...
+    @torch.no_grad()
+    def encode_mesh(
+        self, mesh: trimesh.Trimesh, *, seed: int = 0, return_transform: bool = False
+    ) -> Float[Tensor, "k c"] | tuple[Float[Tensor, "k c"], Float[np.ndarray, "4 4"]]:
+        """Latent tokens of a mesh, from points of its surface.
 
-    def _category(self, name: str | None, like: Tensor) -> Tensor:
-        names = self.config.categories
-        if name is not None and name not in names:
-            raise ValueError(f"category must be one of {', '.join(names)}, got {name!r}")
-        index = 0 if name is None else names.index(name)
-        return torch.full((len(like),), index, dtype=torch.long, device=like.device)
+        The mesh may have any place and size: it is centred, and its longest half extent made 1.
 
-    def _modules(self) -> dict[str, torch.nn.Module]:
-        return {"autoencoder": self.autoencoder, "flow": self.flow_map, "scale": self.scale}
+        Args:
+            mesh: upright; +Y is up.
+            seed: seed of the points.
+            return_transform: give the transform, too, that takes the normalised shape back to the
+                place and size of the mesh: `decode(tokens).apply_transform(transform)`.
 
-
-def read_config(path: Path) -> ModelConfig:
-    """The configuration of a file of weights.
-
-    Raises:
-        CheckpointError: if the file is missing or damaged, or its card cannot be used.
-    """
-    return _config(path, load_card(path))
-
-
-def _config(path: Path, card: dict[str, Any]) -> ModelConfig:
-    try:
-        return from_json(ModelConfig, card["model"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} has no usable card: {error}") from error
+        Raises:
+            ValueError: if the mesh is empty, flat to a point, or not finite.
+        """
+        unit = normalise_mesh(mesh)
+        points, face = trimesh.sample.sample_surface(unit, self.num_encoded, seed=seed)
+        surface, normals = (
+            torch.from_numpy(np.asarray(values, np.float32))[None].to(self.device)
+            for values in (points, unit.face_normals[face])
+        )
+        tokens = self.encode_points(surface, normals)[0]
+        return (tokens, placement(mesh)) if return_transform else tokens

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from geoflow.objectives.base import Losses, Objective, Weight
+from geoflow.objectives.base import Distillation, Losses, Objective, PathSample, Weight
 from geoflow.objectives.consistency import Consistency
 from geoflow.objectives.consistency_trajectory import ConsistencyTrajectory
 from geoflow.objectives.cumulative import Cumulative
@@ -20,6 +20,7 @@ __all__ = [
     "Consistency",
     "ConsistencyTrajectory",
     "Cumulative",
+    "Distillation",
     "Eulerian",
     "FlowMapMatching",
     "FlowMatching",
@@ -27,6 +28,7 @@ __all__ = [
     "Losses",
     "NeuralOperator",
     "Objective",
+    "PathSample",
     "Progressive",
     "SpecialCase",
     "Weight",

@@ -1,10 +1,15 @@
-"""What every objective is: a per-example loss of a flow map, its terms and its weight."""
+"""What every objective is: a per-example loss of a flow map, its terms, times and weight.
+
+An objective draws a pair of times and a state of the path for each example (`PathSample`). A data
+pair teaches the examples on the diagonal, whose two times are equal; the objective's own law
+teaches the others.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, NoReturn
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,6 +17,8 @@ from torch import Tensor
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
+from geoflow.interpolant import INTERPOLANTS
+from geoflow.times import TimePairs, UniformPairs
 from geoflow.typing import Times
 
 
@@ -34,43 +41,6 @@ class Losses:
                 "map": torch.where(is_apart, total, 0.0),
             },
         )
-
-
-class Objective(ABC):
-    """A loss whose minimiser is the flow map of the data."""
-
-    @abstractmethod
-    def __call__(
-        self,
-        flow_map: FlowMap,
-        x0: Float[Tensor, "b *s"],
-        x1: Float[Tensor, "b *s"],
-        cond: Condition | None = None,
-        *,
-        generator: torch.Generator | None = None,
-        teacher: FlowMap | None = None,
-    ) -> Losses:
-        """Losses of noise x0 paired with data x1.
-
-        Args:
-            flow_map: the map in training.
-            x0: noise.
-            x1: data.
-            cond: condition of each example.
-            generator: randomness of the times, on the CPU.
-            teacher: a slower copy of the map that gives stopped targets, for objectives that
-                compare the map with itself; default: `flow_map`.
-        """
-
-    def distilling(self, frozen: FlowMap) -> Objective:
-        """This objective with a frozen map as its teacher, in the place of data or of itself.
-
-        Raises:
-            ValueError: for an objective that learns from data alone.
-        """
-        if not is_dataclass(self) or "frozen" not in {field.name for field in fields(self)}:
-            raise ValueError(f"{type(self).__name__} learns from data alone: it takes no teacher")
-        return replace(self, frozen=frozen)
 
 
 @dataclass(frozen=True)
@@ -116,6 +86,180 @@ class Weight:
                 f"the space of a weight must be field, velocity or edm, got {self.space!r}"
             )
         return weight.clamp(max=self.limit)
+
+
+@dataclass(frozen=True)
+class PathSample:
+    """Examples in a state x of the path between noise and data, bound from t to r."""
+
+    x0: Float[Tensor, "b *s"]
+    """Noise."""
+    x1: Float[Tensor, "b *s"]
+    """Data."""
+    x: Float[Tensor, "b *s"]
+    """State at t."""
+    t: Times
+    """Time of the state."""
+    r: Times
+    """Time to reach."""
+    cond: Condition | None
+    """Condition of each example."""
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        return len(self.t)
+
+    def __getitem__(self, index: Int[Tensor, " k"]) -> PathSample:
+        """Some of the examples."""
+        cond = None if self.cond is None else self.cond[index]
+        ends = self.x0[index], self.x1[index]
+        return PathSample(*ends, self.x[index], self.t[index], self.r[index], cond)
+
+    @property
+    def is_apart(self) -> Bool[Tensor, " b"]:
+        """Examples whose two times differ."""
+        return self.r != self.t
+
+    @property
+    def on(self) -> Int[Tensor, " k"]:
+        """Indices of the examples on the diagonal, r = t."""
+        (index,) = (self.r == self.t).nonzero(as_tuple=True)
+        return index
+
+    @property
+    def off(self) -> Int[Tensor, " k"]:
+        """Indices of the other examples."""
+        (index,) = self.is_apart.nonzero(as_tuple=True)
+        return index
+
+    def conditional(self, flow_map: FlowMap) -> Float[Tensor, "b *s"]:
+        """The instantaneous field given noise and data, in the map's prediction."""
+        return flow_map.prediction.conditional(self.x0, self.x1, self.t)
+
+    def field(self, flow_map: FlowMap) -> Float[Tensor, "b *s"]:
+        """The map's field from t to r."""
+        return flow_map.field(self.x, self.t, self.r, self.cond)
+
+    def instantaneous(self, flow_map: FlowMap) -> Float[Tensor, "b *s"]:
+        """The map's field at t."""
+        return flow_map.field(self.x, self.t, self.t, self.cond)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective(ABC):
+    """A loss whose minimiser is the flow map of the data."""
+
+    times: TimePairs = field(default_factory=UniformPairs)
+    """Distribution of the pairs of times."""
+    weight: Weight = field(default_factory=Weight)
+    """Weight of an example."""
+    cell: tuple[str, str] | None = None
+    """Keys of the one path and prediction that the objective is defined for; None: all."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        flow_map: FlowMap,
+        x0: Float[Tensor, "b *s"],
+        x1: Float[Tensor, "b *s"],
+        cond: Condition | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        average: FlowMap | None = None,
+    ) -> Losses:
+        """Losses of noise x0 paired with data x1.
+
+        Args:
+            flow_map: the map in training.
+            x0: noise.
+            x1: data.
+            cond: condition of each example.
+            generator: randomness of the times, on the CPU.
+            average: a slower copy of the map, the moving average of its weights, that gives
+                stopped targets for objectives that compare the map with itself; default:
+                `flow_map`.
+
+        Raises:
+            ValueError: for a map of a path or prediction that the objective does not know.
+        """
+
+    def draw_times(
+        self, flow_map: FlowMap, x1: Float[Tensor, "b *s"], generator: torch.Generator | None
+    ) -> tuple[Times, Times]:
+        """Pairs of times of the examples.
+
+        Raises:
+            ValueError: for a map of another cell.
+        """
+        self.check_cell(flow_map)
+        return self.times.draw(x1, generator)
+
+    def draw(
+        self,
+        flow_map: FlowMap,
+        x0: Float[Tensor, "b *s"],
+        x1: Float[Tensor, "b *s"],
+        cond: Condition | None,
+        generator: torch.Generator | None,
+    ) -> PathSample:
+        """Pairs of times of the examples, and the states at the first.
+
+        Raises:
+            ValueError: for a map of another cell.
+        """
+        t, r = self.draw_times(flow_map, x1, generator)
+        return PathSample(x0, x1, flow_map.interpolant.interpolate(x0, x1, t), t, r, cond)
+
+    def check_cell(self, flow_map: FlowMap) -> None:
+        """Check that the objective is defined for the map's path and prediction.
+
+        Raises:
+            ValueError: for a map of another cell.
+        """
+        if self.cell is None:
+            return
+        path, prediction = self.cell
+        is_known = isinstance(flow_map.interpolant, INTERPOLANTS[path])
+        if not is_known or flow_map.prediction_key != prediction:
+            raise ValueError(
+                f"this {type(self).__name__} is a published model of the path {path} and the "
+                f"prediction {prediction}, got {type(flow_map.interpolant).__name__} and "
+                f"{flow_map.prediction_key}: build the map with the former, or give cell=None"
+            )
+
+    def check_distils(self) -> None:
+        """Check that a frozen map can be distilled.
+
+        Raises:
+            ValueError: for an objective that learns from data alone.
+        """
+        self._refuse_to_distil()
+
+    def distilling(self, frozen: FlowMap) -> Objective:
+        """This objective with a frozen map in the place of data or of itself.
+
+        Raises:
+            ValueError: for an objective that learns from data alone.
+        """
+        self._refuse_to_distil()
+
+    def _refuse_to_distil(self) -> NoReturn:
+        raise ValueError(f"{type(self).__name__} learns from data alone: it takes no teacher")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distillation(Objective):
+    """An objective that learns from data, or from a trained model's map."""
+
+    frozen: FlowMap | None = None
+    """Map of the model that is distilled, held fixed; None: learn from data."""
+
+    def check_distils(self) -> None:
+        """Nothing to refuse."""
+
+    def distilling(self, frozen: FlowMap) -> Distillation:
+        """This objective with a frozen map in the place of data or of itself."""
+        return replace(self, frozen=frozen)
 
 
 def scatter_terms(

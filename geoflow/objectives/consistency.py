@@ -28,28 +28,26 @@ from torch import Tensor
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.objectives.base import Losses, Objective, Weight
+from geoflow.objectives.base import Distillation, Losses, PathSample
 from geoflow.times import TimePairs, UniformPairs, expand_time
 from geoflow.typing import Times
 
 
-@dataclass(frozen=True)
-class Consistency(Objective):
+@dataclass(frozen=True, kw_only=True)
+class Consistency(Distillation):
     """Match the ends of neighbouring states.
 
     References: Song et al., 2023, arXiv:2303.01469; Li et al., 2026, arXiv:2602.02571.
     """
 
     frozen: FlowMap | None = None
-    """Teacher whose diagonal makes the step; None: the data pair makes it."""
+    """The teacher's map, whose diagonal makes the step; None: the data pair makes it."""
     step: float = 0.05
     """Time h between neighbours, cut at r."""
     least_share: float = 1.0
     """The floor w0: 1 leaves the residual alone, less gives long jumps more of the data."""
     times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=0.0, end=1.0))
-    """Law of the pairs of times."""
-    weight: Weight = field(default_factory=Weight)
-    """Weight of an example."""
+    """Distribution of the pairs of times."""
 
     def __post_init__(self) -> None:
         """Check the options.
@@ -69,40 +67,34 @@ class Consistency(Objective):
         cond: Condition | None = None,
         *,
         generator: torch.Generator | None = None,
-        teacher: FlowMap | None = None,
+        average: FlowMap | None = None,
     ) -> Losses:
-        """Losses of noise x0 paired with data x1; `teacher` carries the later state."""
-        t, r = self.times.draw(x1, generator)
-        s = torch.minimum(t + self.step, r)
-        x = flow_map.interpolant.interpolate(x0, x1, t)
-        output = flow_map.field(x, t, r, cond)
-        target = flow_map.prediction.conditional(x0, x1, t).clone()
-        is_apart = r > t
-        (off,) = is_apart.nonzero(as_tuple=True)
+        """Losses of noise x0 paired with data x1; `average` carries the later state."""
+        sample = self.draw(flow_map, x0, x1, cond, generator)
+        output = sample.field(flow_map)
+        target = sample.conditional(flow_map).clone()
+        off = sample.off
         if len(off) > 0:
-            there = None if cond is None else cond[off]
-            here = (x[off], t[off], s[off], r[off])
             with torch.no_grad():
-                neighbour = self._neighbour(flow_map, x0[off], x1[off], *here[:3], there)
-                end = (teacher or flow_map)(neighbour, *here[2:], there)
-                goal = flow_map.field_between(here[0], end, here[1], here[3])
                 guess = output[off].to(target.dtype)
-                share, _, _ = flow_map.prediction.average_weights(*here[1:])
-                gain = expand_time(share.clamp(min=self.least_share), like=guess)
-                target[off] = guess - (guess - goal.to(target.dtype)) / gain
-        total = self.weight(flow_map, output - target, t)
-        return Losses.split(total, is_apart)
+                target[off] = self._target(flow_map, average or flow_map, sample[off], guess)
+        total = self.weight(flow_map, output - target, sample.t)
+        return Losses.split(total, sample.is_apart)
 
-    def _neighbour(
-        self,
-        flow_map: FlowMap,
-        x0: Tensor,
-        x1: Tensor,
-        x: Tensor,
-        t: Times,
-        s: Times,
-        cond: Condition | None,
+    def _target(
+        self, flow_map: FlowMap, average: FlowMap, sample: PathSample, guess: Tensor
     ) -> Tensor:
+        """M - rho for the field m = `guess` of examples with t < r."""
+        t, r = sample.t, sample.r
+        s = torch.minimum(t + self.step, r)
+        end = average(self._neighbour(flow_map, sample, s), s, r, sample.cond)
+        goal = flow_map.field_between(sample.x, end, t, r)
+        share, _, _ = flow_map.prediction.average_weights(t, s, r)
+        gain = expand_time(share.clamp(min=self.least_share), like=guess)
+        return guess - (guess - goal.to(guess.dtype)) / gain
+
+    def _neighbour(self, flow_map: FlowMap, sample: PathSample, s: Times) -> Tensor:
         if self.frozen is None:
-            return flow_map.interpolant.interpolate(x0, x1, s)
-        return self.frozen.apply_field(self.frozen.field(x, t, t, cond), x, t, s)
+            return flow_map.interpolant.interpolate(sample.x0, sample.x1, s)
+        field = sample.instantaneous(self.frozen)
+        return self.frozen.apply_field(field, sample.x, sample.t, s)

@@ -2,8 +2,8 @@
 
     psi_{t->r}(x_t)   against   psi_{s->r}(S_{t->s}(x_t)),      t <= s <= r
 
-S is an ODE solver on a frozen velocity, or on the slow copy's own. Both are carried from r to 1
-by the slow copy of the map and compared there, where errors are what is seen of them:
+S is an ODE solver on a frozen velocity, or on the average's own. Both are carried from r to 1 by
+the average of the map and compared there, where errors are what is seen of them:
 
     L = E | psi-_{r->1}(psi_{t->r}(x_t)) - psi-_{r->1}(psi-_{s->r}(S_{t->s}(x_t))) |^2
 
@@ -23,28 +23,26 @@ from torch import Tensor
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.objectives.base import Losses, Objective, Weight, scatter_terms
+from geoflow.objectives.base import Distillation, Losses, PathSample, scatter_terms
 from geoflow.times import TimePairs, UniformPairs, expand_time
 from geoflow.typing import Times
 
 
-@dataclass(frozen=True)
-class ConsistencyTrajectory(Objective):
+@dataclass(frozen=True, kw_only=True)
+class ConsistencyTrajectory(Distillation):
     """Match two roads at the data.
 
     Reference: Kim et al., 2023, arXiv:2310.02279.
     """
 
     frozen: FlowMap | None = None
-    """Teacher whose diagonal is solved; None: the slow copy's own, anchored to the data."""
+    """The teacher's map, whose diagonal is solved; None: the average's own, anchored to data."""
     reach: float = 0.2
     """Longest interval, in time, that is solved; longer ones are left to the map."""
     solver_steps: int = 1
     """First-order steps of the solver from t to s: those of DDIM for data prediction."""
     times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=0.5, end=0.4))
-    """Law of the pairs of times; s is uniform between t and r, or t and t + reach."""
-    weight: Weight = field(default_factory=Weight)
-    """Weight of an example."""
+    """Distribution of the pairs of times; s is uniform between t and r, or t and t + reach."""
 
     def __post_init__(self) -> None:
         """Check the solver.
@@ -65,39 +63,36 @@ class ConsistencyTrajectory(Objective):
         cond: Condition | None = None,
         *,
         generator: torch.Generator | None = None,
-        teacher: FlowMap | None = None,
+        average: FlowMap | None = None,
     ) -> Losses:
-        """Losses of noise x0 paired with data x1; `teacher` is the slow copy."""
-        t, r = self.times.draw(x1, generator)
+        """Losses of noise x0 paired with data x1; `average` carries to the data."""
+        sample = self.draw(flow_map, x0, x1, cond, generator)
         fraction = torch.rand(len(x1), generator=generator, dtype=x1.dtype).to(x1.device)
-        s = t + fraction * (r - t).clamp(max=self.reach)
-        x = flow_map.interpolant.interpolate(x0, x1, t)
-        (on,) = (r == t).nonzero(as_tuple=True)
-        (off,) = (r > t).nonzero(as_tuple=True)
-        here, there = (None, None) if cond is None else (cond[on], cond[off])
-        diagonal = flow_map.field(x[on], t[on], t[on], here)
-        diagonal = diagonal - flow_map.prediction.conditional(x0[on], x1[on], t[on])
-        slow = teacher or flow_map
+        on, off = sample.on, sample.off
+        here, there = sample[on], sample[off]
+        diagonal = here.field(flow_map) - here.conditional(flow_map)
+        slow, r = average or flow_map, there.r
+        s = there.t + fraction[off] * (r - there.t).clamp(max=self.reach)
         with torch.no_grad():
-            solved = self._solve(self.frozen or slow, x[off], t[off], s[off], there)
-            goal = _carry_to_data(slow, slow(solved, s[off], r[off], there), r[off], there)
-        guess = flow_map(x[off], t[off], r[off], there)
-        error = _carry_to_data(slow, guess, r[off], there) - goal
+            solved = self._solve(self.frozen or slow, there, s)
+            goal = _carry_to_data(slow, slow(solved, s, r, there.cond), r, there.cond)
+        guess = flow_map(there.x, there.t, r, there.cond)
+        error = _carry_to_data(slow, guess, r, there.cond) - goal
         return scatter_terms(
-            len(x),
+            len(sample),
             {
-                "diagonal": (on, self.weight(flow_map, diagonal, t[on])),
-                "map": (off, self.weight(flow_map, error, t[off])),
+                "diagonal": (on, self.weight(flow_map, diagonal, here.t)),
+                "map": (off, self.weight(flow_map, error, there.t)),
             },
         )
 
-    def _solve(
-        self, source: FlowMap, x: Tensor, t: Times, s: Times, cond: Condition | None
-    ) -> Tensor:
+    def _solve(self, source: FlowMap, sample: PathSample, s: Times) -> Tensor:
+        x, t = sample.x, sample.t
         for i in range(self.solver_steps):
             start = t + (s - t) * (i / self.solver_steps)
             end = t + (s - t) * ((i + 1) / self.solver_steps)
-            x = source.apply_field(source.field(x, start, start, cond), x, start, end)
+            field = source.field(x, start, start, sample.cond)
+            x = source.apply_field(field, x, start, end)
         return x
 
 

@@ -35,7 +35,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.objectives.base import Losses, Objective, Weight
+from geoflow.objectives.base import Losses, Objective, PathSample
 from geoflow.times import TimePairs, UniformPairs, expand_time
 from geoflow.typing import Times
 
@@ -113,7 +113,7 @@ def derivative_difference(
     return difference / h
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cumulative(Objective):
     """Learn the cumulative field of two times from data alone.
 
@@ -124,13 +124,11 @@ class Cumulative(Objective):
     derivative: Derivative = "average"
     """Averaging law, which needs no derivative; forward mode; or a forward difference."""
     times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=0.5, end=0.4))
-    """Law of the pairs of times."""
+    """Distribution of the pairs of times."""
     step: float = 3e-4
     """Step of the forward difference, in time; 3e-4 suits float32."""
     split: float | None = None
     """Fraction of the way from t to r at which the averaging law splits; None: uniform."""
-    weight: Weight = field(default_factory=Weight)
-    """Weight of an example."""
 
     def __post_init__(self) -> None:
         """Check the options.
@@ -156,60 +154,43 @@ class Cumulative(Objective):
         cond: Condition | None = None,
         *,
         generator: torch.Generator | None = None,
-        teacher: FlowMap | None = None,
+        average: FlowMap | None = None,
     ) -> Losses:
         """Losses of noise x0 paired with data x1.
 
-        Only the averaging law reads the teacher; without one the map is its own, under
+        Only the averaging law reads the average; without one the map is its own, under
         stop-gradient. Targets off the diagonal cost two evaluations without gradient each,
         those on it none.
         """
-        path = flow_map.interpolant
-        t, r = self.times.draw(x1, generator)
+        sample = self.draw(flow_map, x0, x1, cond, generator)
         # Drawn for the whole batch, so that an example's split is its own.
         fraction = torch.rand(len(x1), generator=generator, dtype=x1.dtype)
         if self.split is not None:
             fraction = torch.full_like(fraction, self.split)
         fraction = fraction.to(x1.device)
-        x = path.interpolate(x0, x1, t)
-        output = flow_map.field(x, t, r, cond)
-        target = flow_map.prediction.conditional(x0, x1, t).detach().clone()
-        is_apart = r > t
-        (apart,) = is_apart.nonzero(as_tuple=True)
-        if len(apart) > 0:
+        output = sample.field(flow_map)
+        target = sample.conditional(flow_map).detach().clone()
+        off = sample.off
+        if len(off) > 0:
             with torch.no_grad():
-                target[apart] = self._target(
-                    flow_map,
-                    flow_map if teacher is None else teacher,
-                    output[apart].to(target.dtype),
-                    target[apart],
-                    x[apart],
-                    path.velocity(x0[apart], x1[apart], t[apart]),
-                    t[apart],
-                    fraction[apart],
-                    r[apart],
-                    None if cond is None else cond[apart],
-                ).to(target.dtype)
-        total = self.weight(flow_map, output - target, t)
-        return Losses.split(total, is_apart)
+                there = sample[off]
+                if self.derivative == "average":
+                    t, r = there.t, there.r
+                    s = t + fraction[off] * (r - t)
+                    goal = average_field(average or flow_map, there.x, t, s, r, there.cond)
+                else:
+                    goal = self._target(flow_map, there, output[off].to(target.dtype))
+                target[off] = goal.to(target.dtype)
+        total = self.weight(flow_map, output - target, sample.t)
+        return Losses.split(total, sample.is_apart)
 
-    def _target(
-        self,
-        flow_map: FlowMap,
-        teacher: FlowMap,
-        output: Tensor,
-        instantaneous: Tensor,
-        x: Tensor,
-        velocity: Tensor,
-        t: Tensor,
-        fraction: Tensor,
-        r: Tensor,
-        cond: Condition | None,
-    ) -> Tensor:
-        if self.derivative == "average":
-            return average_field(teacher, x, t, t + fraction * (r - t), r, cond)
+    def _target(self, flow_map: FlowMap, sample: PathSample, output: Tensor) -> Tensor:
+        """M - rho for the field m = `output`, by a derivative along the pair's velocity."""
+        x, t, r, cond = sample.x, sample.t, sample.r, sample.cond
+        velocity = flow_map.interpolant.velocity(sample.x0, sample.x1, t)
         if self.derivative == "jvp":
             derivative = derivative_jvp(flow_map, x, velocity, t, r, cond)
         else:
             derivative = derivative_difference(flow_map, x, velocity, t, r, cond, step=self.step)
+        instantaneous = sample.conditional(flow_map)
         return output - cumulative_residual(flow_map, output, instantaneous, derivative, x, t, r)

@@ -6,7 +6,7 @@ is the cumulative identity with the marginal velocity b_t in place of the one gi
 
     L = E | m - sg(m - rho) |^2,      rho = Q (m_{t->r} - m_t) - C D m_{t->r} - S x
 
-m_t and b_t are those of a given teacher (Eulerian map distillation, EMD) or of the map's own
+m_t and b_t are those of a frozen map (Eulerian map distillation, EMD) or of the map's own
 diagonal, which data trains at the same time (self-distillation, ESD). The target's noise is
 gone, at the price of one more evaluation.
 
@@ -25,24 +25,22 @@ from torch import Tensor
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.objectives.base import Losses, Objective, Weight
+from geoflow.objectives.base import Distillation, Losses
 from geoflow.objectives.cumulative import cumulative_residual, derivative_jvp
 from geoflow.times import TimePairs, UniformPairs
 
 
-@dataclass(frozen=True)
-class Eulerian(Objective):
+@dataclass(frozen=True, kw_only=True)
+class Eulerian(Distillation):
     """Distil a velocity into the map by the derivative along its trajectories.
 
     References: Boffi et al., 2024, arXiv:2406.07507; 2025, arXiv:2505.18825.
     """
 
     frozen: FlowMap | None = None
-    """Teacher whose diagonal is distilled; None: the map's own, anchored to the data."""
+    """The teacher's map, whose diagonal is distilled; None: the map's own, anchored to data."""
     times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=0.5))
-    """Law of the pairs of times."""
-    weight: Weight = field(default_factory=Weight)
-    """Weight of an example."""
+    """Distribution of the pairs of times."""
 
     def __call__(
         self,
@@ -52,27 +50,27 @@ class Eulerian(Objective):
         cond: Condition | None = None,
         *,
         generator: torch.Generator | None = None,
-        teacher: FlowMap | None = None,
+        average: FlowMap | None = None,
     ) -> Losses:
-        """Losses of noise x0 paired with data x1; `teacher` gives m_t, unless `frozen` does."""
-        t, r = self.times.draw(x1, generator)
-        x = flow_map.interpolant.interpolate(x0, x1, t)
-        source = self.frozen or teacher or flow_map
-        output = flow_map.field(x, t, r, cond)
-        is_apart = r > t
+        """Losses of noise x0 paired with data x1; `average` gives m_t, unless `frozen` does."""
+        sample = self.draw(flow_map, x0, x1, cond, generator)
+        source = self.frozen or average or flow_map
+        output = sample.field(flow_map)
         with torch.no_grad():
-            instantaneous = source.field(x, t, t, cond)
-            target = flow_map.prediction.conditional(x0, x1, t).to(x.dtype)
+            instantaneous = sample.instantaneous(source).to(sample.x.dtype)
+            target = sample.conditional(flow_map).to(sample.x.dtype)
             if self.frozen is not None:
-                target = instantaneous.to(x.dtype)
+                target = instantaneous
             target = target.clone()
-            (off,) = is_apart.nonzero(as_tuple=True)
+            off = sample.off
             if len(off) > 0:
-                there = None if cond is None else cond[off]
-                m, start = instantaneous[off].to(x.dtype), (x[off], t[off], r[off])
-                velocity = source.prediction.velocity(m, x[off], t[off])
-                derivative = derivative_jvp(flow_map, x[off], velocity, t[off], r[off], there)
-                guess = output[off].to(x.dtype)
+                there, m = sample[off], instantaneous[off]
+                start = there.x, there.t, there.r
+                velocity = source.prediction.velocity(m, there.x, there.t)
+                derivative = derivative_jvp(
+                    flow_map, there.x, velocity, there.t, there.r, there.cond
+                )
+                guess = output[off].to(there.x.dtype)
                 target[off] = guess - cumulative_residual(flow_map, guess, m, derivative, *start)
-        total = self.weight(flow_map, output - target, t)
-        return Losses.split(total, is_apart)
+        total = self.weight(flow_map, output - target, sample.t)
+        return Losses.split(total, sample.is_apart)

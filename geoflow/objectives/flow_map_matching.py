@@ -6,7 +6,7 @@ arrives where it came from, with the path's velocity:
     L = E | e |^2 + | psi_{s->t}(y) - x_t |^2,    e = (d/dt psi_{s->t}(y) - q_t x_t) / p_t - m_t
 
 e is the Lagrangian residual in units of the field, m_t being the conditional field of the pair:
-at the end x_t is known, so that data may stand where other objectives need a teacher. The map is
+at the end x_t is known, so that data may stand where other objectives need a second map. The map is
 two-sided, trained and usable in both directions of time; gradients flow through both maps.
 
 Predictions that are finite at both ends (u, v) suit it; x1 divides by alpha(t) on the way to
@@ -25,12 +25,12 @@ from torch import Tensor
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.objectives.base import Losses, Objective, Weight, scatter_terms
+from geoflow.objectives.base import Losses, Objective, PathSample, Weight, scatter_terms
 from geoflow.objectives.lagrangian import derivative_end, lagrangian_residual
 from geoflow.times import TimePairs, UniformPairs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FlowMapMatching(Objective):
     """Learn the two-sided map from data alone.
 
@@ -38,7 +38,7 @@ class FlowMapMatching(Objective):
     """
 
     times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=0.5, latest=0.95))
-    """Law of the pairs of times; the data's time is the earlier or the later one, by a coin."""
+    """Distribution of the pairs of times; the path's is the earlier or the later, by a coin."""
     weight: Weight = field(default_factory=Weight)
     """Weight of an example, by its time on the path."""
 
@@ -50,28 +50,28 @@ class FlowMapMatching(Objective):
         cond: Condition | None = None,
         *,
         generator: torch.Generator | None = None,
-        teacher: FlowMap | None = None,
+        average: FlowMap | None = None,
     ) -> Losses:
-        """Losses of noise x0 paired with data x1; the teacher is not used."""
-        early, late = self.times.draw(x1, generator)
+        """Losses of noise x0 paired with data x1; the average is not used."""
+        early, late = self.draw_times(flow_map, x1, generator)
         coin = torch.rand(len(x1), generator=generator, dtype=x1.dtype).to(x1.device) < 0.5
         # The path's state at r = 1 is data itself, where fields may have no rate.
         coin = coin & (late < 1)
         t, s = torch.where(coin, late, early), torch.where(coin, early, late)
         x = flow_map.interpolant.interpolate(x0, x1, t)
-        goal = flow_map.prediction.conditional(x0, x1, t)
-        (on,) = (s == t).nonzero(as_tuple=True)
-        (off,) = (s != t).nonzero(as_tuple=True)
-        here, there = (None, None) if cond is None else (cond[on], cond[off])
-        diagonal = flow_map.field(x[on], t[on], t[on], here) - goal[on]
-        away = flow_map(x[off], t[off], s[off], there)
-        back, derivative = derivative_end(flow_map, away, s[off], t[off], there)
-        residual = lagrangian_residual(flow_map, back, derivative, goal[off], t[off])
+        sample = PathSample(x0, x1, x, t, s, cond)
+        on, off = sample.on, sample.off
+        here, there = sample[on], sample[off]
+        diagonal = here.field(flow_map) - here.conditional(flow_map)
+        away = flow_map(there.x, there.t, there.r, there.cond)
+        back, derivative = derivative_end(flow_map, away, there.r, there.t, there.cond)
+        goal = there.conditional(flow_map)
+        residual = lagrangian_residual(flow_map, back, derivative, goal, there.t)
         return scatter_terms(
-            len(x),
+            len(sample),
             {
-                "diagonal": (on, self.weight(flow_map, diagonal, t[on])),
-                "velocity": (off, self.weight(flow_map, residual, t[off])),
-                "return": (off, self.weight(flow_map, back - x[off], t[off])),
+                "diagonal": (on, self.weight(flow_map, diagonal, here.t)),
+                "velocity": (off, self.weight(flow_map, residual, there.t)),
+                "return": (off, self.weight(flow_map, back - there.x, there.t)),
             },
         )

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.objectives.base import Losses, Objective, Weight
+from geoflow.objectives.base import Losses, Objective
 from geoflow.times import TimePairs, UniformPairs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FlowMatching(Objective):
     """Regression of the instantaneous field.
 
@@ -30,9 +30,7 @@ class FlowMatching(Objective):
     """
 
     times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=1.0))
-    """Law of the times; only t is used."""
-    weight: Weight = field(default_factory=Weight)
-    """Weight of an example."""
+    """Distribution of the times; only t is used."""
 
     def __call__(
         self,
@@ -42,12 +40,10 @@ class FlowMatching(Objective):
         cond: Condition | None = None,
         *,
         generator: torch.Generator | None = None,
-        teacher: FlowMap | None = None,
+        average: FlowMap | None = None,
     ) -> Losses:
-        """Losses of noise x0 paired with data x1; the teacher is not used."""
-        path = flow_map.interpolant
-        t, _ = self.times.draw(x1, generator)
-        target = flow_map.prediction.conditional(x0, x1, t)
-        output = flow_map.field(path.interpolate(x0, x1, t), t, t, cond)
-        total = self.weight(flow_map, output - target, t)
+        """Losses of noise x0 paired with data x1; the average is not used."""
+        sample = self.draw(flow_map, x0, x1, cond, generator)
+        error = sample.instantaneous(flow_map) - sample.conditional(flow_map)
+        total = self.weight(flow_map, error, sample.t)
         return Losses(total, {"diagonal": total})

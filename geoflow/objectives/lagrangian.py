@@ -8,7 +8,7 @@ In units of the field, with b = p m + q x, a map that solves it has no residual
 
     L = E | e |^2  off the diagonal,   E | m_{t->t}(x_t) - m_t |^2  on it
 
-m_r is that of a given teacher (Lagrangian map distillation, LMD) or the map's own diagonal,
+m_r is that of a frozen map (Lagrangian map distillation, LMD) or the map's own diagonal,
 which data trains at the same time (self-distillation, LSD). It is read under stop-gradient; the
 derivative in r, a scalar, carries the gradient, so that no network is differentiated in space.
 
@@ -27,7 +27,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.objectives.base import Losses, Objective, Weight, scatter_terms
+from geoflow.objectives.base import Distillation, Losses, Weight, scatter_terms
 from geoflow.times import TimePairs, UniformPairs, expand_time
 from geoflow.typing import Times
 
@@ -57,22 +57,32 @@ def lagrangian_residual(
     instantaneous: Float[Tensor, "b *s"],
     r: Times,
 ) -> Float[Tensor, "b *s"]:
-    """The residual e of a state at r, its derivative in r, and m_r there, for r < 1."""
-    p, q = (expand_time(rate, like=state) for rate in flow_map.prediction.rates(r))
+    """The residual e of a state at r, its derivative in r, and m_r there.
+
+    Raises:
+        ValueError: for a time at which the prediction has no velocity, as x1 has none at r = 1.
+    """
+    rates = flow_map.prediction.rates(r)
+    if not bool(torch.stack(rates).isfinite().all()):
+        raise ValueError(
+            f"{type(flow_map.prediction).__name__} prediction has no velocity at an end of "
+            f"{type(flow_map.interpolant).__name__}: draw times r with end=0, so that none is 1"
+        )
+    p, q = (expand_time(rate, like=state) for rate in rates)
     return (derivative - q * state) / p - instantaneous
 
 
-@dataclass(frozen=True)
-class Lagrangian(Objective):
+@dataclass(frozen=True, kw_only=True)
+class Lagrangian(Distillation):
     """Distil a velocity into the map by the derivative in the end time.
 
     References: Boffi et al., 2024, arXiv:2406.07507; 2025, arXiv:2505.18825.
     """
 
     frozen: FlowMap | None = None
-    """Teacher whose diagonal is distilled; None: the map's own, anchored to the data."""
+    """The teacher's map, whose diagonal is distilled; None: the map's own, anchored to data."""
     times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=0.5))
-    """Law of the pairs of times; none may end at 1 exactly."""
+    """Distribution of the pairs of times; for x1 none may end at 1."""
     weight: Weight = field(default_factory=Weight)
     """Weight of an example, by t on the diagonal and by r off it."""
 
@@ -84,29 +94,27 @@ class Lagrangian(Objective):
         cond: Condition | None = None,
         *,
         generator: torch.Generator | None = None,
-        teacher: FlowMap | None = None,
+        average: FlowMap | None = None,
     ) -> Losses:
-        """Losses of noise x0 paired with data x1; `teacher` gives m_r, unless `frozen` does."""
-        t, r = self.times.draw(x1, generator)
-        x = flow_map.interpolant.interpolate(x0, x1, t)
-        source = self.frozen or teacher or flow_map
-        (on,) = (r == t).nonzero(as_tuple=True)
-        (off,) = (r > t).nonzero(as_tuple=True)
-        here, there = (None, None) if cond is None else (cond[on], cond[off])
+        """Losses of noise x0 paired with data x1; `average` gives m_r, unless `frozen` does."""
+        sample = self.draw(flow_map, x0, x1, cond, generator)
+        source = self.frozen or average or flow_map
+        on, off = sample.on, sample.off
+        here, there = sample[on], sample[off]
         if self.frozen is None:
-            target = flow_map.prediction.conditional(x0[on], x1[on], t[on])
+            target = here.conditional(flow_map)
         else:
             with torch.no_grad():
-                target = source.field(x[on], t[on], t[on], here)
-        diagonal = flow_map.field(x[on], t[on], t[on], here) - target
-        state, derivative = derivative_end(flow_map, x[off], t[off], r[off], there)
+                target = here.instantaneous(source)
+        diagonal = here.field(flow_map) - target
+        state, derivative = derivative_end(flow_map, there.x, there.t, there.r, there.cond)
         with torch.no_grad():
-            instantaneous = source.field(state.detach(), r[off], r[off], there)
-        residual = lagrangian_residual(flow_map, state, derivative, instantaneous, r[off])
+            instantaneous = source.field(state.detach(), there.r, there.r, there.cond)
+        residual = lagrangian_residual(flow_map, state, derivative, instantaneous, there.r)
         return scatter_terms(
-            len(x),
+            len(sample),
             {
-                "diagonal": (on, self.weight(flow_map, diagonal, t[on])),
-                "map": (off, self.weight(flow_map, residual, r[off])),
+                "diagonal": (on, self.weight(flow_map, diagonal, here.t)),
+                "map": (off, self.weight(flow_map, residual, there.r)),
             },
         )

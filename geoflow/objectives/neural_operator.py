@@ -2,8 +2,8 @@
 
     L = E | m_{0->r}(x_0) - sg(y_r) |^2,    P y_r + Q x_0 = S_{0->r}(x_0),    every r of a grid
 
-S is Heun's solver on a frozen velocity, or on the slow copy's own diagonal, which data trains at
-the same time. The solution operator x_0 -> (psi_{0->r}(x_0))_r is learnt from pairs of input and
+S is Heun's solver on a frozen velocity, or on the average's own diagonal, which data trains at the
+same time. The solution operator x_0 -> (psi_{0->r}(x_0))_r is learnt from pairs of input and
 solution, as Fourier neural operators and DeepONets learn theirs; no law of the map is used, and
 only jumps from noise are learnt: one step, to any time.
 
@@ -22,23 +22,23 @@ from torch import Tensor
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.objectives.base import Losses, Objective, Weight, scatter_terms
+from geoflow.objectives.base import Distillation, Losses, Weight, scatter_terms
 from geoflow.samplers import Method, sample_ode
 from geoflow.times import TimePairs, UniformPairs
 
 
-@dataclass(frozen=True)
-class NeuralOperator(Objective):
+@dataclass(frozen=True, kw_only=True)
+class NeuralOperator(Distillation):
     """Learn the solution operator of the ODE from its solutions."""
 
     frozen: FlowMap | None = None
-    """Teacher whose diagonal is solved; None: the slow copy's own, anchored to the data."""
+    """The teacher's map, whose diagonal is solved; None: the average's own, anchored to data."""
     solver_steps: int = 8
     """Steps of the solver, whose times are the ends that are learnt, moved at random."""
     method: Method = "heun"
     """Solver."""
     times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=0.75))
-    """Law of the pairs: those on the diagonal are flow matching, the others start at t = 0."""
+    """Distribution of the pairs: on the diagonal, flow matching; the others start at t = 0."""
     weight: Weight = field(default_factory=Weight)
     """Weight of an example, by its start."""
 
@@ -59,24 +59,21 @@ class NeuralOperator(Objective):
         cond: Condition | None = None,
         *,
         generator: torch.Generator | None = None,
-        teacher: FlowMap | None = None,
+        average: FlowMap | None = None,
     ) -> Losses:
-        """Losses of noise x0 paired with data x1; `teacher` is the slow copy.
+        """Losses of noise x0 paired with data x1; `average` is solved, unless `frozen` is.
 
         Raises:
             ValueError: for a prediction that cannot start at t = 0, such as x0.
         """
-        t, r = self.times.draw(x1, generator)
-        (on,) = (r == t).nonzero(as_tuple=True)
-        (off,) = (r > t).nonzero(as_tuple=True)
-        here, there = (None, None) if cond is None else (cond[on], cond[off])
-        x = flow_map.interpolant.interpolate(x0[on], x1[on], t[on])
-        goal = flow_map.prediction.conditional(x0[on], x1[on], t[on])
-        diagonal = self.weight(flow_map, flow_map.field(x, t[on], t[on], here) - goal, t[on])
-        whole = self._solution_loss(
-            flow_map, self.frozen or teacher or flow_map, x0[off], there, generator
-        )
-        return scatter_terms(len(x0), {"diagonal": (on, diagonal), "map": (off, whole)})
+        sample = self.draw(flow_map, x0, x1, cond, generator)
+        source = self.frozen or average or flow_map
+        on, off = sample.on, sample.off
+        here, there = sample[on], sample[off]
+        error = here.field(flow_map) - here.conditional(flow_map)
+        diagonal = self.weight(flow_map, error, here.t)
+        whole = self._solution_loss(flow_map, source, there.x0, there.cond, generator)
+        return scatter_terms(len(sample), {"diagonal": (on, diagonal), "map": (off, whole)})
 
     def _solution_loss(
         self,

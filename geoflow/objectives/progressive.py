@@ -2,8 +2,8 @@
 
     L = E | m_{t->r}(x_t) - sg(y) |^2,    P y + Q x_t = (X_{s_k->r} o ... o X_{t->s_1})(x_t)
 
-in units of the field; on the diagonal, flow matching. X is a given teacher (progressive flow map
-matching; with two jumps, progressive distillation) or the map's own slow copy (progressive
+in units of the field; on the diagonal, flow matching. X is a frozen map (progressive flow map
+matching; with two jumps, progressive distillation) or the map's own average (progressive
 self-distillation, PSD), where two equal jumps are the shortcut model's law and jumps split at
 random are the averaging law of `Cumulative`.
 
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.objectives.base import Losses, Objective, Weight
+from geoflow.objectives.base import Distillation, Losses
 from geoflow.times import TimePairs, UniformPairs
 from geoflow.typing import Times
 
@@ -44,21 +44,19 @@ def composed_field(
     return flow_map.field_between(x, state, t, r)
 
 
-@dataclass(frozen=True)
-class Progressive(Objective):
+@dataclass(frozen=True, kw_only=True)
+class Progressive(Distillation):
     """Match jumps of a frozen map by one.
 
     References: Boffi et al., 2024, arXiv:2406.07507; Salimans & Ho, 2022, arXiv:2202.00512.
     """
 
     frozen: FlowMap | None = None
-    """Teacher that jumps; None: the map's own slow copy, anchored to the data."""
+    """The teacher's map, which jumps; None: the map's own average, anchored to data."""
     jumps: int = 2
     """Jumps of the frozen map."""
     times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=0.5, end=0.4))
-    """Law of the pairs of times."""
-    weight: Weight = field(default_factory=Weight)
-    """Weight of an example."""
+    """Distribution of the pairs of times."""
 
     def __post_init__(self) -> None:
         """Check the number of jumps.
@@ -77,20 +75,19 @@ class Progressive(Objective):
         cond: Condition | None = None,
         *,
         generator: torch.Generator | None = None,
-        teacher: FlowMap | None = None,
+        average: FlowMap | None = None,
     ) -> Losses:
-        """Losses of noise x0 paired with data x1; `teacher` jumps, unless `frozen` does."""
-        t, r = self.times.draw(x1, generator)
-        x = flow_map.interpolant.interpolate(x0, x1, t)
-        source = self.frozen or teacher or flow_map
-        output = flow_map.field(x, t, r, cond)
-        target = flow_map.prediction.conditional(x0, x1, t).clone()
-        is_apart = r > t
-        (off,) = is_apart.nonzero(as_tuple=True)
+        """Losses of noise x0 paired with data x1; `average` jumps, unless `frozen` does."""
+        sample = self.draw(flow_map, x0, x1, cond, generator)
+        source = self.frozen or average or flow_map
+        output = sample.field(flow_map)
+        target = sample.conditional(flow_map).clone()
+        off = sample.off
         if len(off) > 0:
-            there = None if cond is None else cond[off]
+            there = sample[off]
             with torch.no_grad():
-                goal = composed_field(source, x[off], t[off], r[off], there, jumps=self.jumps)
+                start = there.x, there.t, there.r, there.cond
+                goal = composed_field(source, *start, jumps=self.jumps)
             target[off] = goal.to(target.dtype)
-        total = self.weight(flow_map, output - target, t)
-        return Losses.split(total, is_apart)
+        total = self.weight(flow_map, output - target, sample.t)
+        return Losses.split(total, sample.is_apart)

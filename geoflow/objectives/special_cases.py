@@ -1,14 +1,15 @@
 """Published few-step models that are settings of the family: a name, an objective, its cell.
 
 Each is shown to coincide with its paper's formula by a test; none is written twice. A case may
-belong to one cell of the grid of interpolants and predictions: others train with it too, under
-another name.
+belong to one cell of the grid of interpolants and predictions. Its objective is defined in the
+others too, but the published model is not: there it goes by the name of the objective, and the case
+refuses. `shortcut`, the default of training, is a split of the averaging law that every cell has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from geoflow.objectives.base import Objective, Weight
 from geoflow.objectives.consistency import Consistency
@@ -21,12 +22,20 @@ from geoflow.times import LogitNormalPairs, UniformPairs
 class SpecialCase:
     """A published setting."""
 
-    build: Callable[[], Objective]
-    """The objective."""
+    settings: Callable[[], Objective]
+    """The objective with the paper's settings."""
     interpolant: str | None = None
     """Key of INTERPOLANTS that the paper has; None: any."""
     prediction: str | None = None
     """Key of PREDICTIONS that the paper has; None: any."""
+    suits_all: bool = False
+    """Whether the cell is a default alone, and others may train by this name."""
+
+    def build(self) -> Objective:
+        """The objective; it refuses maps of another cell than the paper's."""
+        if self.suits_all or self.interpolant is None or self.prediction is None:
+            return self.settings()
+        return replace(self.settings(), cell=(self.interpolant, self.prediction))
 
 
 def mean_flow() -> Objective:
@@ -86,7 +95,7 @@ def trigflow() -> Objective:
 SPECIAL_CASES: dict[str, SpecialCase] = {
     "mean-flow": SpecialCase(mean_flow, "linear", "u"),
     "euler-mean-flow": SpecialCase(euler_mean_flow),
-    "shortcut": SpecialCase(shortcut, "linear", "u"),
+    "shortcut": SpecialCase(shortcut, "linear", "u", suits_all=True),
     "progressive-distillation": SpecialCase(progressive_distillation, "vp", "x1"),
     "trigflow": SpecialCase(trigflow, "trigonometric", "v"),
 }

@@ -49,8 +49,8 @@ class GaussianField(ExactField):
 
     def marginal(
         self, t: Times, *, like: Float[Tensor, "b *s"]
-    ) -> tuple[Float[Tensor, "b *s"], Float[Tensor, "b *s"]]:
-        """Mean and standard deviation of the state at t."""
+    ) -> tuple[Float[Tensor, "b *m"], Float[Tensor, "b *m"]]:
+        """Mean and standard deviation of the state at t, to broadcast with `like`."""
         alpha = expand_time(self.interpolant.alpha(t), like=like)
         beta = expand_time(self.interpolant.beta(t), like=like)
         return beta * self.mean, torch.sqrt(alpha.square() + (beta * self.std).square())

@@ -1,11 +1,11 @@
 """Exact flow of data whose coordinates are independent mixtures of Gaussians.
 
-In one dimension the flow is the increasing map between the laws of x_t and x_r,
+In one dimension the flow is the increasing map between the distributions of x_t and x_r,
 
     psi_{t->r} = F_r^{-1} o F_t,      F_t(x) = sum_k w_k Phi((x - beta mu_k) / sigma_k),
 
 sigma_k^2 = alpha^2 + beta^2 s_k^2; independent coordinates move each on their own. In the plane
-three components make a grid of nine blobs: a law of many modes whose flow map is known.
+three components make a grid of nine blobs: a distribution of many modes whose flow map is known.
 
 Reference: Albergo et al., "Stochastic Interpolants", 2023, arXiv:2303.08797.
 """
@@ -22,15 +22,15 @@ from geoflow.interpolant import Interpolant
 from geoflow.oracles.exact import ExactField
 from geoflow.typing import Times
 
-_HALVINGS = 60
+_HALVINGS = 44
 # Standard deviations beyond the outer means within which the inverse is sought.
 _REACH = 12.0
-# Density below which, seven deviations out, the law has no digits left to invert.
+# Density below which, seven deviations out, no digits are left to invert.
 _THIN = 1e-12
 
 
 class MixtureField(ExactField):
-    """Exact cumulative field; every coordinate has the law of one mixture."""
+    """Exact cumulative field; every coordinate is distributed as one mixture."""
 
     def __init__(
         self,
@@ -58,11 +58,11 @@ class MixtureField(ExactField):
 
     def flow(self, x: Float[Tensor, "b *s"], t: Times, r: Times) -> Float[Tensor, "b *s"]:
         """Flow map psi_{t->r}(x), in either direction of time; exact in float64."""
-        level, _ = self._law(x, t)
+        level, _ = self._probability(x, t)
         with torch.no_grad():
             guess = self._inverse(level.detach(), r.detach())
         # One step of Newton carries the derivatives in x, t and r.
-        there, density = self._law(guess.detach(), r)
+        there, density = self._probability(guess.detach(), r)
         return guess.detach() - (there - level) / density.clamp(min=_THIN)
 
     def ends(
@@ -83,7 +83,7 @@ class MixtureField(ExactField):
         std = torch.sqrt(alpha.square() + (beta * self.stds).square())
         return alpha, beta, std, (x[..., None] - beta * self.means) / std
 
-    def _law(self, x: Tensor, t: Times) -> tuple[Tensor, Tensor]:
+    def _probability(self, x: Tensor, t: Times) -> tuple[Tensor, Tensor]:
         """Cumulative probability and density of each coordinate."""
         _, _, std, z = self._standardised(x, t)
         below = (self.weights * torch.special.ndtr(z)).sum(-1)
@@ -91,13 +91,13 @@ class MixtureField(ExactField):
         return below, (self.weights * bell).sum(-1)
 
     def _inverse(self, level: Tensor, r: Times) -> Tensor:
-        """Where each coordinate's law reaches a level, by halving."""
+        """Where each coordinate's probability reaches a level, by halving."""
         zero = torch.zeros_like(level)
         _, beta, std, _ = self._standardised(zero, r)
         low = (beta * self.means - _REACH * std).amin(-1) + zero
         high = (beta * self.means + _REACH * std).amax(-1) + zero
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            is_below = self._law(middle, r)[0] < level
+            is_below = self._probability(middle, r)[0] < level
             low, high = torch.where(is_below, middle, low), torch.where(is_below, high, middle)
         return (low + high) / 2

@@ -1,4 +1,4 @@
-"""Exponential moving average of a module's parameters: the teacher, and what is shipped."""
+"""Exponential moving average of a module's parameters: stopped targets, and what is shipped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Ema(Generic[M]):
-    """A frozen copy whose parameters follow those of the module."""
+    """A copy without gradient whose parameters follow those of the module."""
 
     def __init__(self, module: M, decay: float) -> None:
         if not 0.0 <= decay < 1.0:

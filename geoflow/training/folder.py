@@ -1,10 +1,14 @@
-"""Run folders: their options, and checkpoints of a stage, enough to go on to the bit."""
+"""Run folders: what a run is, and checkpoints of its stages, enough to go on to the bit.
+
+A run is a folder: run.json (all that determines its result), one checkpoint per stage (weights,
+moments, moving average, step), log.jsonl (every report), and in the end model/.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
@@ -18,25 +22,23 @@ from geoflow.models.checkpoint import (
     with_prefix,
     without_prefix,
 )
-from geoflow.models.config import from_json, to_json
 from geoflow.training.ema import Ema
 from geoflow.training.optimisation import Optimiser
 
-C = TypeVar("C")
-
-# Files of options, one for each kind of run; a folder holds one run of one kind.
-SHAPES, POINTS, JOINTS = "run.json", "distribution.json", "joints.json"
+RUN = "run.json"
+# What earlier versions called the options of a run.
+_BEFORE = ("distribution.json", "joints.json")
 
 
 def check_free(folder: Path) -> None:
-    """Raise FileExistsError if the folder holds a run of any kind already."""
-    if any((folder / name).exists() for name in (SHAPES, POINTS, JOINTS)):
+    """Raise FileExistsError if the folder holds a run already."""
+    if any((folder / name).exists() for name in (RUN, *_BEFORE)):
         raise FileExistsError(
             f"{folder} holds a run already: add --resume to continue it, or choose another --out"
         )
 
 
-def write_options(folder: Path, name: str, config: object) -> None:
+def write_run(folder: Path, content: dict[str, Any]) -> None:
     """Start a run in an empty or new folder.
 
     Raises:
@@ -44,22 +46,36 @@ def write_options(folder: Path, name: str, config: object) -> None:
     """
     check_free(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / name, json.dumps(to_json(config), indent=2) + "\n")
+    write_text(folder / RUN, json.dumps({"geoflow": __version__, **content}, indent=2) + "\n")
 
 
-def read_options(folder: Path, name: str, kind: type[C]) -> C:
-    """The options that a run was started with.
+def read_run(folder: Path) -> dict[str, Any]:
+    """What `write_run` wrote, without the version.
 
     Raises:
-        CheckpointError: if the folder holds no run of this kind, or a damaged one.
+        CheckpointError: if the folder holds no run, a damaged one, or that of a version whose
+            checkpoints cannot be gone on with.
     """
-    path = folder / name
+    path = folder / RUN
     if not path.is_file():
-        raise CheckpointError(f"{folder} holds no run to resume ({name} is missing)")
+        if any((folder / name).is_file() for name in _BEFORE):
+            raise CheckpointError(_old(folder, "0.1"))
+        raise CheckpointError(f"{folder} holds no run to resume ({RUN} is missing)")
     try:
-        return from_json(kind, json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict) or "kind" not in content:
+        raise CheckpointError(_old(folder, "0.1"))
+    content.pop("geoflow", None)
+    return content
+
+
+def _old(folder: Path, version: str) -> str:
+    return (
+        f"{folder} holds a run of geoflow {version}, which this version cannot resume: finish it "
+        "with that one, or start afresh; its model/ can be sampled, and started from by --init-from"
+    )
 
 
 def save_stage(
@@ -67,13 +83,13 @@ def save_stage(
     network: torch.nn.Module,
     optimiser: Optimiser,
     step: int,
-    teacher: Ema[Any] | None = None,
+    average: Ema[Any] | None = None,
 ) -> None:
     """Write the weights, the moments and the step of a stage as one file, atomically."""
     tensors = with_prefix("weights", network.state_dict())
     tensors |= with_prefix("optimiser", optimiser.state_tensors())
-    if teacher is not None:
-        tensors |= with_prefix("teacher", teacher.module.state_dict())
+    if average is not None:
+        tensors |= with_prefix("average", average.module.state_dict())
     save_checkpoint(path, tensors, {"step": step, "geoflow": __version__})
 
 
@@ -81,17 +97,22 @@ def load_stage(
     path: Path,
     network: torch.nn.Module,
     optimiser: Optimiser,
-    teacher: Ema[Any] | None = None,
+    average: Ema[Any] | None = None,
 ) -> int:
-    """Load a stage's checkpoint where there is one; the step that it stands at, else 0."""
+    """Load a stage's checkpoint where there is one; the step that it stands at, else 0.
+
+    Raises:
+        CheckpointError: if it is damaged.
+    """
     if not path.is_file():
         return 0
     tensors, card = load_checkpoint(path)
     load_weights(network, without_prefix("weights", tensors), source=str(path))
-    optimiser.load_state_tensors(without_prefix("optimiser", tensors))
-    if teacher is not None:
-        load_weights(teacher.module, without_prefix("teacher", tensors), source=str(path))
-    step = card.get("step")
-    if not isinstance(step, int):
-        raise CheckpointError(f"{path} does not say at which step it was written")
+    try:
+        optimiser.load_state_tensors(without_prefix("optimiser", tensors))
+        step = int(card["step"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be resumed: {error!r}") from error
+    if average is not None:
+        load_weights(average.module, without_prefix("average", tensors), source=str(path))
     return step

@@ -1,17 +1,26 @@
-"""What every training stage does with a loss, and yields."""
+"""The one loop of training.
+
+All randomness is a function of the seed and the step, so that a run that was killed and resumed
+ends with the bits of one that was not.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
 
+from geoflow.seeds import step_generator
 from geoflow.training.ema import Ema
+from geoflow.training.folder import load_stage, save_stage
 from geoflow.training.optimisation import Optimiser
+from geoflow.training.stage import Stage, means
+
+# Weight of the past in the loss that is shown.
+_SMOOTHING = 0.98
 
 
 @dataclass(frozen=True)
@@ -23,42 +32,68 @@ class Progress:
     steps: int
     loss: float
     terms: dict[str, float]
+    smoothed: float = math.nan
+    """Loss, smoothed over the steps of this process."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether it was the stage's last step."""
+        return self.step == self.steps
+
+    def is_due(self, every: int) -> bool:
+        """Whether something that is done every so many steps, and at the end, is due; 0: never."""
+        return every > 0 and (self.is_last or self.step % every == 0)
 
 
-def descend(
-    loss: Float[Tensor, "..."],
-    terms: Mapping[str, Float[Tensor, "..."]],
-    module: nn.Module,
-    optimiser: Optimiser,
-    teacher: Ema[Any] | None = None,
-    *,
-    stage: str,
-    step: int,
-    steps: int,
-    advice: str = "lower the learning rate",
-) -> Progress:
-    """Take one step down the mean loss, and let the moving average of the weights follow.
+def fit(stage: Stage[Any, Any], *, checkpoint_every: int = 0) -> Iterator[Progress]:
+    """Train what is left of a stage; weights and moments are those of the step that is yielded.
 
     Args:
-        loss: loss of each example, or its mean.
-        terms: its parts, before weighting, to report.
-        module: what the optimiser moves, and the teacher follows.
-        optimiser: takes the step and clears the gradients.
-        teacher: moving average of the module.
-        stage: name of the stage.
-        step: number of the step, from 0.
-        steps: steps of the stage.
-        advice: what to do about a loss that is not finite.
+        stage: what to train; its context says where and from which seed.
+        checkpoint_every: steps between checkpoints in the context's folder; one is written at
+            the end, too.
+
+    Raises:
+        FloatingPointError: if the loss is not finite; nothing of that step is applied.
+        CheckpointError: if the stage's checkpoint is damaged.
+    """
+    context, options, module = stage.context, stage.options, stage.module
+    path = None if context.folder is None else context.folder / f"{stage.name}.safetensors"
+    optimiser = Optimiser(module, options.schedule)
+    stage.average = Ema(module, options.ema) if stage.keeps_average else None
+    start = 0 if path is None else load_stage(path, module, optimiser, stage.average)
+    stage.prepare()
+    module.train()
+    smoothed: float | None = None
+    for step in range(start, options.steps):
+        progress = take_step(stage, step, optimiser)
+        past = progress.loss if smoothed is None else smoothed
+        smoothed = _SMOOTHING * past + (1 - _SMOOTHING) * progress.loss
+        progress = replace(progress, smoothed=smoothed)
+        if path is not None and progress.is_due(checkpoint_every):
+            save_stage(path, module, optimiser, progress.step, stage.average)
+        yield progress
+    stage.finish()
+
+
+def take_step(stage: Stage[Any, Any], step: int, optimiser: Optimiser) -> Progress:
+    """One step down the mean loss of one batch; the moving average follows.
 
     Raises:
         FloatingPointError: if the loss is not finite; nothing is applied.
     """
-    mean = loss.float().mean()
+    context, options = stage.context, stage.options
+    generator = step_generator(context.seed, stage.name, step)
+    batch = stage.batch(generator)
+    with torch.autocast(torch.device(context.device).type, torch.bfloat16, enabled=options.bf16):
+        losses = stage.loss(batch, step, generator)
+    mean = losses.total.float().mean()
     if not torch.isfinite(mean):
-        raise FloatingPointError(f"{stage} loss is {mean.item()} at step {step}: {advice}")
+        raise FloatingPointError(
+            f"{stage.name} loss is {mean.item()} at step {step}: {stage.advice}"
+        )
     mean.backward()
-    optimiser.step(step, steps)
-    if teacher is not None:
-        teacher.update(module, step)
-    means = {name: value.float().mean().item() for name, value in terms.items()}
-    return Progress(stage, step + 1, steps, mean.item(), means)
+    optimiser.step(step, options.steps)
+    if stage.average is not None:
+        stage.average.update(stage.module, step)
+    return Progress(stage.name, step + 1, options.steps, mean.item(), means(losses.terms))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from geoflow.backbones.layers import VectorLinear
 from geoflow.training.muon import Muon
 
 # Matrices larger than this belong to AdamW: orthogonalising them costs more than it gains.
@@ -43,7 +44,7 @@ class Optimiser:
         self.names = [name for name, p in module.named_parameters() if p.requires_grad]
         parameters = dict(module.named_parameters())
         self.parameters = [parameters[name] for name in self.names]
-        hidden = {name for name in self.names if _is_hidden(name, parameters[name])}
+        hidden = hidden_matrices(module)
         matrices = [parameters[name] for name in self.names if name in hidden]
         others = [parameters[name] for name in self.names if name not in hidden]
         self.parts: list[torch.optim.Optimizer] = []
@@ -86,12 +87,18 @@ class Optimiser:
             owner[id(parameter)].state[parameter][moment] = value.clone().to(device)
 
 
-def _is_hidden(name: str, parameter: nn.Parameter) -> bool:
-    # Learned queries, positions and embeddings are tables, not maps; `to_*` are output heads.
-    table = any(part in name for part in ("queries", "position", "category", ".to_"))
-    return (
-        parameter.ndim == 2
-        and not table
-        and min(parameter.shape) >= _SMALLEST_SIDE
-        and parameter.numel() <= _LARGEST_MATRIX
-    )
+def hidden_matrices(module: nn.Module) -> set[str]:
+    """Names of the parameters that Muon moves: matrices between hidden layers.
+
+    Weights of linear maps, of scalars or of vectors; embeddings, learned queries and positions are
+    tables. Modules named `to_...`, and what they hold, are output heads.
+    """
+    return {
+        f"{name}.weight"
+        for name, part in module.named_modules()
+        if isinstance(part, nn.Linear | VectorLinear)
+        and part.weight.requires_grad
+        and not any(word.startswith("to_") for word in name.split("."))
+        and min(part.weight.shape) >= _SMALLEST_SIDE
+        and part.weight.numel() <= _LARGEST_MATRIX
+    }

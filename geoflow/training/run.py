@@ -1,16 +1,9 @@
-"""A whole training run: autoencoder, latents, flow map; checkpoints that resume exactly.
-
-A run is a folder: run.json (the resolved options), one checkpoint per stage (weights, moments,
-step), latents.safetensors, log.jsonl (every report), and in the end model/, which a Generator
-loads. All randomness is a function of the seed and the step, so that a run that was killed and
-resumed ends with the bits of one that was not.
-"""
+"""A whole training run: a list of stages, trained in turn, in a folder that can be gone on with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,83 +11,104 @@ import torch
 
 from geoflow import __version__
 from geoflow.flow_map import FlowMap
-from geoflow.models.checkpoint import load_checkpoint, save_checkpoint
-from geoflow.models.clouds import PointAutoencoder, PointGenerator
-from geoflow.models.config import ModelConfig
-from geoflow.models.fields import Generator
-from geoflow.models.kinds import GENERATORS, load_generator
-from geoflow.symmetry import upright_frame
-from geoflow.training import autoencoder, flow
-from geoflow.training.ema import Ema
-from geoflow.training.folder import SHAPES, load_stage, read_options, save_stage, write_options
-from geoflow.training.loop import Progress
-from geoflow.training.optimisation import Optimiser
-from geoflow.training.stages.field_autoencoder import AutoencoderTraining, train_autoencoder
-from geoflow.training.stages.latent_flow import FlowTraining, Latents, encode_shapes, train_flow
-from geoflow.training.stages.point_autoencoder import PointTraining, train_point_autoencoder
-from geoflow.typing import ShapeDataset
+from geoflow.models.base import Model
+from geoflow.models.checkpoint import CheckpointError
+from geoflow.models.config import from_json, to_json
+from geoflow.models.kinds import KINDS, Kind, kind_of, load
+from geoflow.training.folder import read_run, write_run
+from geoflow.training.loop import Progress, fit
+from geoflow.training.stage import Context, Stage, StageOptions
+from geoflow.typing import Count
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the shapes come from."""
+    """Where the data come from."""
 
     source: str = "procedural"
-    """The word procedural, or a folder of meshes."""
+    """The word procedural, or a folder or file."""
     category: str = "chair"
     """Category to keep, several joined by commas, or all."""
     up: str = "y"
-    """Axis that points up in a folder's files."""
-    num_shapes: int = 12_000
-    """Procedural training shapes."""
+    """Axis that points up in the files."""
+    num: Count = 12_000
+    """Procedural shapes or figures to train on."""
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """Everything that determines a run's result."""
 
+    kind: str = "sdf"
+    """Key of KINDS."""
     data: DataConfig = field(default_factory=DataConfig)
-    """Shapes."""
-
-    model: ModelConfig = field(default_factory=ModelConfig)
-    """Networks."""
-    autoencoder: AutoencoderTraining = field(default_factory=AutoencoderTraining)
-    """First stage of a model of fields."""
-    points: PointTraining = field(default_factory=PointTraining)
-    """First stage of a model of points."""
-    flow: FlowTraining = field(default_factory=FlowTraining)
-    """Second stage."""
+    """Data."""
+    model: Any = None
+    """Configuration of the model, of the kind's type."""
+    stages: Mapping[str, StageOptions] = field(default_factory=dict)
+    """Options of each stage by its name, of the stage's type."""
     seed: int = 0
     """Seed of weights, batches and noise."""
     init_from: str | None = None
-    """Model whose weights both stages start from."""
+    """Model whose weights all stages start from."""
     teacher: str | None = None
-    """Model whose flow is distilled: the student starts from it and keeps its autoencoder."""
-    checkpoint_every: int = 500
+    """Model whose flow is distilled: the student starts from it."""
+    checkpoint_every: Count = 500
     """Steps between checkpoints; each stage also saves at its end."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The command line's options by which the run was started, to compare later ones with."""
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> RunConfig:
+        """Build from what `to_json` gave.
+
+        Raises:
+            ValueError: for a field that is unknown, of another type, or out of range.
+        """
+        kind = kind_of(str(content.get("kind")))
+        rest = {name: value for name, value in content.items() if name not in ("model", "stages")}
+        plain = from_json(RunConfig, rest)
+        written = content.get("stages", {})
+        types = {stage.name: stage.options_type for stage in kind.stage_classes()}
+        if not isinstance(written, dict) or set(written) != set(types):
+            raise ValueError(f"stages must be {', '.join(types)}, got {written!r}")
+        return replace(
+            plain,
+            model=from_json(kind.model_class().config_type, content.get("model")),
+            stages={name: from_json(types[name], written[name]) for name in types},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As nested dictionaries."""
+        return to_json(self)
 
 
-def frozen_flow(model: str, device: str) -> FlowMap:
-    """The flow map of a model, frozen: as jumps, or as steps if it knows the diagonal alone."""
-    teacher = load_generator(model, device=device)
-    flow_map = teacher.flow_map.requires_grad_(False).eval()
-    run: dict[str, Any] = teacher.card.get("run", {})
-    is_diagonal = run.get("flow", {}).get("objective") == "flow-matching"
-    return flow_map.diagonal() if is_diagonal else flow_map
+def frozen_flow(teacher: Model) -> FlowMap:
+    """The flow map of a model, fixed: as jumps, or as steps if it knows the diagonal alone."""
+    flow_map: FlowMap = teacher.modules()["flow"].requires_grad_(False).eval()  # type: ignore[assignment]
+    run = teacher.card.get("run", {})
+    # Cards of earlier versions have the stage's options beside the stages.
+    options = run.get("stages", run).get("flow", {})
+    return flow_map.diagonal() if options.get("objective") == "flow-matching" else flow_map
 
 
 class Run:
-    """A run folder: open it, train what is left, read the generator."""
+    """A run folder: open it, train what is left, read the model."""
 
     def __init__(self, folder: Path, config: RunConfig, *, device: str = "cpu") -> None:
         self.folder, self.config, self.device = folder, config, device
         torch.manual_seed(config.seed)
         start = config.init_from or config.teacher
-        kind = GENERATORS[config.model.representation]
-        self.generator = kind.build(config.model) if start is None else kind.from_pretrained(start)
-        self.generator.to(device)
-        self.frozen = None if config.teacher is None else frozen_flow(config.teacher, device)
-        self.teacher: Ema[FlowMap] = Ema(self.generator.flow_map, config.flow.ema)
+        model = self.kind.model_class().build(config.model) if start is None else load(start)
+        if model.kind != config.kind:
+            raise CheckpointError(
+                f"{start} is a model of kind {model.kind!r}, the run's is {config.kind!r}"
+            )
+        self.model = model.to(device)
+        self.frozen = None
+        if config.teacher is not None:
+            self.frozen = frozen_flow(load(config.teacher, device=device))
+        self._stage: Stage[Any, Any] | None = None
 
     @staticmethod
     def create(folder: Path, config: RunConfig, *, device: str = "cpu") -> Run:
@@ -102,9 +116,11 @@ class Run:
 
         Raises:
             FileExistsError: if the folder holds a run already.
+            CheckpointError: if the model to start from is missing, damaged or of another kind.
         """
-        write_options(folder, SHAPES, config)
-        return Run(folder, config, device=device)
+        run = Run(folder, config, device=device)
+        write_run(folder, config.to_json())
+        return run
 
     @staticmethod
     def open(folder: Path, *, device: str = "cpu") -> Run:
@@ -113,104 +129,49 @@ class Run:
         Raises:
             CheckpointError: if the folder holds no run, or a damaged one.
         """
-        config = read_options(folder, SHAPES, RunConfig)
-        return Run(folder, config, device=device)
+        return Run(folder, read_config(folder), device=device)
 
-    def train(self, data: ShapeDataset, card: dict[str, Any]) -> Iterator[Progress]:
-        """Train what is left of both stages, then write model/; `card` describes the data."""
-        yield from self._train_autoencoder(data)
-        latents = self._latents(data)
-        yield from self._train_flow(latents)
-        self._write_model(card)
+    @property
+    def kind(self) -> Kind:
+        """The kind of its model."""
+        return KINDS[self.config.kind]
 
-    def _train_autoencoder(self, data: ShapeDataset) -> Iterator[Progress]:
-        generator, config = self.generator, self.config
-        path = self.folder / f"{autoencoder.STAGE}.safetensors"
-        teacher: Ema[PointAutoencoder] | None = None
-        stage: Callable[..., Iterator[Progress]]
-        if isinstance(generator, PointGenerator):
-            optimiser = Optimiser(generator.autoencoder, config.points.schedule)
-            teacher = Ema(generator.autoencoder, config.points.ema)
-            stage = partial(
-                train_point_autoencoder,
-                generator.autoencoder,
-                teacher,
-                data,
-                optimiser,
-                config.points,
-            )
-        else:
-            optimiser = Optimiser(generator.autoencoder, config.autoencoder.schedule)
-            stage = partial(
-                train_autoencoder, generator.autoencoder, data, optimiser, config.autoencoder
-            )
-        start = load_stage(path, generator.autoencoder, optimiser, teacher)
-        for progress in stage(
-            symmetry=config.model.symmetry, seed=config.seed, start=start, device=self.device
-        ):
-            if self._is_due(progress):
-                save_stage(path, generator.autoencoder, optimiser, progress.step, teacher)
-            yield progress
+    def train(self, data: Any, about: Mapping[str, Any] | None = None) -> Iterator[Progress]:
+        """Train what is left of all stages, then write model/.
 
-    def _latents(self, data: ShapeDataset) -> Latents:
-        """Scaled latents of all shapes, encoded once per run."""
-        path, generator = self.folder / "latents.safetensors", self.generator
-        symmetry, scale = self.config.model.symmetry, generator.scale
-        if path.is_file():
-            tensors, _ = load_checkpoint(path)
-            encoded = Latents(tensors["tokens"], tensors["category"])
-        else:
-            encoded = encode_shapes(
-                generator.autoencoder,
-                data,
-                self.config.flow,
-                symmetry=symmetry,
-                seed=self.config.seed,
-                device=self.device,
-            )
-            stored = {"tokens": encoded.tokens, "category": encoded.category}
-            save_checkpoint(path, stored, {})
-        scale.to("cpu")
-        frame = upright_frame(symmetry, len(encoded.tokens))
-        if self.config.init_from is None and self.config.teacher is None:
-            scale.fit(encoded.tokens, frame)
-        scaled = Latents(scale.normalise(encoded.tokens, frame), encoded.category)
-        scale.to(self.device)
-        return scaled
+        Args:
+            data: as the kind's stages take them.
+            about: what the model's card says of the data.
 
-    def _train_flow(self, latents: Latents) -> Iterator[Progress]:
-        options, flow_map = self.config.flow, self.generator.flow_map
-        path = self.folder / f"{flow.STAGE}.safetensors"
-        optimiser = Optimiser(flow_map, options.schedule)
-        start = load_stage(path, flow_map, optimiser, self.teacher)
-        for progress in train_flow(
-            flow_map,
-            self.teacher,
-            latents,
-            optimiser,
-            options,
-            symmetry=self.config.model.symmetry,
-            seed=self.config.seed,
-            start=start,
-            device=self.device,
-            frozen=self.frozen,
-        ):
-            if self._is_due(progress):
-                save_stage(path, flow_map, optimiser, progress.step, self.teacher)
-            yield progress
-
-    def averaged(self) -> Generator | PointGenerator:
-        """The generator with the moving average of the flow map's weights."""
-        return replace(self.generator, flow_map=self.teacher.module)
-
-    def _write_model(self, card: dict[str, Any]) -> None:
-        generator = self.averaged()
-        # A model travels; the place of its meshes on one machine does not.
+        Raises:
+            FloatingPointError: if a loss is not finite; nothing of that step is applied.
+        """
+        start = self.config.init_from or self.config.teacher
+        context = Context(
+            self.model, data, self.folder, self.config.seed, self.device, self.frozen, start is None
+        )
+        for stage_class in self.kind.stage_classes():
+            self._stage = stage_class(self.config.stages[stage_class.name], context)
+            yield from fit(self._stage, checkpoint_every=self.config.checkpoint_every)
+        # A model travels; the place of its data on one machine does not.
         source = replace(self.config.data, source=Path(self.config.data.source).name)
-        config = replace(self.config, data=source)
-        generator.card = {"geoflow": __version__, "data": card, "run": asdict(config)}
-        generator.to(self.device)
-        generator.save_pretrained(self.folder / "model")
+        config = asdict(replace(self.config, data=source, options={}))
+        self.model.card = {"geoflow": __version__, "data": dict(about or {}), "run": config}
+        self.model.to(self.device)
+        self.model.save_pretrained(self.folder / "model")
 
-    def _is_due(self, progress: Progress) -> bool:
-        return progress.step == progress.steps or progress.step % self.config.checkpoint_every == 0
+    def averaged(self) -> Model:
+        """The model as it would be kept now: the stage in training gives its moving average."""
+        return self.model if self._stage is None else self._stage.kept()
+
+
+def read_config(folder: Path) -> RunConfig:
+    """What determines the run of a folder.
+
+    Raises:
+        CheckpointError: if it holds no run, a damaged one, or one of an earlier version.
+    """
+    try:
+        return RunConfig.from_json(read_run(folder))
+    except ValueError as error:
+        raise CheckpointError(f"{folder / 'run.json'} cannot be read: {error}") from error

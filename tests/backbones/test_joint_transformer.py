@@ -151,7 +151,7 @@ def test_every_parameter_learns_and_zero_points_are_no_trouble(network):
 
 
 def test_it_asks_for_its_surface(network):
-    with pytest.raises(ValueError, match=r"needs the surface points, as cond\.points"):
+    with pytest.raises(ValueError, match=r"needs cond\.points, the points of a surface"):
         network(draw(CLOUD, 1), *times(), None)
     with pytest.raises(ValueError, match="at least 12 surface points are needed, got 5"):
         network(draw(CLOUD, 1), *times(), Condition(points=draw(5, 2)))

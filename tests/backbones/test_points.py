@@ -2,18 +2,9 @@
 
 import pytest
 import torch
+from point_networks import ALL, EQUIVARIANT
 from torch import nn
 
-from geoflow.backbones import (
-    PointBaseline,
-    PointBaselineConfig,
-    PointDecoder,
-    PointMessages,
-    PointMessagesConfig,
-    PointTransformer,
-    PointTransformerConfig,
-    ShapeConfig,
-)
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.objectives import FlowMatching
@@ -21,32 +12,7 @@ from geoflow.symmetry import FRAME_SIZES, upright_frame
 from geoflow.testing import assert_equivariant, relative_error, rotate_points, rotate_tokens
 
 BATCH, NUM = 3, 24
-NARROW = {"width": 16, "condition_width": 16, "blocks": 2, "num_categories": 2}
-LATENT = {"num_tokens": 3, "scalars": 4, "vectors": 2, "heads": 4, "normals": False}
 TOKENS = torch.randn(BATCH, 3, 10, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-
-
-def transformer(size):
-    tokens = {"token_width": 16, "vector_width": 4, "num_tokens": 5}
-    return PointTransformer(PointTransformerConfig(frame_size=size, **NARROW, **tokens))
-
-
-def messages(size):
-    sizes = {"vector_width": 4, "neighbors": 6, "radial": 8}
-    return PointMessages(PointMessagesConfig(frame_size=size, **NARROW, **sizes))
-
-
-def decoder(size):
-    widths = {"encoder_width": 16, "decoder_width": 24, "decoder_layers": 2}
-    return PointDecoder(ShapeConfig(frame_size=size, **widths, **LATENT))
-
-
-def baseline(size):
-    return PointBaseline(PointBaselineConfig(**NARROW, token_width=16, num_tokens=5))
-
-
-EQUIVARIANT = {"transformer": transformer, "messages": messages, "decoder": decoder}
-ALL = EQUIVARIANT | {"baseline": baseline}
 CASES = [(name, symmetry) for name in EQUIVARIANT for symmetry in FRAME_SIZES]
 
 
@@ -120,7 +86,7 @@ def test_reflections_too(name):
 
 def test_the_baseline_commutes_with_no_rotation():
     with pytest.raises(AssertionError, match="not equivariant"):
-        assert_equivariant(turning(build("baseline"), "frame", torch.float64))
+        assert_equivariant(turning(build("point-baseline"), "frame", torch.float64))
 
 
 @pytest.mark.parametrize("name", EQUIVARIANT)
@@ -153,7 +119,7 @@ def test_the_order_of_points_does_not_matter(name):
 def test_messages_do_not_know_where_they_are():
     x, shift = cloud(torch.float64), torch.tensor([3.0, -1.0, 2.0], dtype=torch.float64)
     cond = given("frame", torch.float64)
-    for name, is_free in (("messages", True), ("transformer", False)):
+    for name, is_free in (("point-messages", True), ("point-transformer", False)):
         network = build(name)
         here, there = (network(points, *times(torch.float64), cond) for points in (x, x + shift))
         assert (relative_error(there, here) < 1e-9) == is_free
@@ -199,7 +165,7 @@ def test_equal_times_are_one_time(name):
     t, r = times(torch.float64)
     cond = given("frame", torch.float64)
     before = network(x, t, t, cond), network(x, t, r, cond)
-    holder = network if name == "decoder" else network.condition
+    holder = network.condition
     holder.time_from, holder.time_to = holder.time_to, holder.time_from
     assert relative_error(network(x, t, t, cond), before[0]) < 1e-12
     assert relative_error(network(x, t, r, cond), before[1]) > 1e-6
@@ -207,10 +173,10 @@ def test_equal_times_are_one_time(name):
 
 def test_a_wrong_condition_is_refused():
     x, (t, r) = cloud(torch.float64), times(torch.float64)
-    for name in ("transformer", "messages"):
+    for name in ("point-transformer", "point-messages"):
         with pytest.raises(ValueError, match=r"cond\.frame must have 3 vectors.*got 0"):
             build(name)(x, t, r, None)
     with pytest.raises(ValueError, match=r"needs cond\.tokens"):
-        build("decoder")(x, t, r, None)
+        build("point-decoder")(x, t, r, None)
     with pytest.raises(ValueError, match="at least 2 points, got 1"):
-        build("messages")(x[:, :1], t, r, given("frame", torch.float64))
+        build("point-messages")(x[:, :1], t, r, given("frame", torch.float64))

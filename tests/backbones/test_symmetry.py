@@ -6,8 +6,8 @@ import torch
 from geoflow.backbones import FieldAutoencoder, ShapeConfig, TokenTransformer, TransformerConfig
 from geoflow.backbones.latent_scale import LatentScale
 from geoflow.condition import Condition
+from geoflow.models.base import shipped
 from geoflow.models.fields import Generator
-from geoflow.models.latent import shipped_models
 from geoflow.symmetry import FRAME_SIZES, upright_frame
 from geoflow.testing import (
     EQUIVARIANCE_TOLERANCE,
@@ -18,6 +18,7 @@ from geoflow.testing import (
     rotate_tokens,
 )
 
+SHIPPED = [name for name, file in shipped().items() if file.kind == "sdf"]
 BATCH, DTYPES = 4, (torch.float64, torch.float32)
 SMALL = {"num_tokens": 3, "scalars": 4, "vectors": 2}
 FIELD = {**SMALL, "encoder_width": 32, "decoder_width": 24, "decoder_layers": 2, "heads": 4}
@@ -225,7 +226,7 @@ def test_untrained_decoder_draws_a_sphere():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", shipped_models("sdf"))
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_sampler_turns_with_noise_and_frame(name, dtype):
     """Rotated noise and frame give the rotated field, through both networks, after training."""
     generator = Generator.from_pretrained(name)
@@ -234,13 +235,15 @@ def test_shipped_sampler_turns_with_noise_and_frame(name, dtype):
     scalars = generator.config.autoencoder.scalars
     noise, points = generator.noise(BATCH, seed=3).to(dtype), cloud(200, dtype)
     frame = frames(generator.config.symmetry, dtype)
-    tokens = generator.sample_latents(noise, steps=2, frame=frame)
+    tokens = generator.sample_latents(noise, generator.condition(BATCH, frame=frame), steps=2)
     distance = generator.autoencoder.decode(tokens, points, frame)
 
     def compare(rotation):
         turned_frame = turned(frame, rotation)
         moved = generator.sample_latents(
-            rotate_tokens(noise, rotation, scalars=scalars), steps=2, frame=turned_frame
+            rotate_tokens(noise, rotation, scalars=scalars),
+            generator.condition(BATCH, frame=turned_frame),
+            steps=2,
         )
         return (
             generator.autoencoder.decode(moved, rotate_points(points, rotation), turned_frame),

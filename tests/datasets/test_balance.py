@@ -24,7 +24,7 @@ def drawn(shapes):
         num_surface=4,
         num_queries=1,
         generator=torch.Generator().manual_seed(0),
-    ).category.tolist()
+    ).condition.category.tolist()
 
 
 def test_each_category_has_as_many_rows(bank):

@@ -6,13 +6,9 @@ import torch
 import trimesh
 
 from geoflow.geometry.points import SUFFIXES, write_points
-from geoflow_datasets import describe_folder, load, load_clouds
-from geoflow_datasets.cloud_folder import (
-    load_cloud_folder,
-    load_cloud_reports,
-    normalise_cloud,
-    prepare_cloud_folder,
-)
+from geoflow_datasets import describe, load
+from geoflow_datasets.cloud_folder import CLOUDS, CloudOptions, normalise_cloud
+from geoflow_datasets.folder import load_folder, load_reports, prepare_folder
 from geoflow_datasets.layouts import category_of, split_of
 
 AXES = np.array([0.5, 1.0, 0.25])
@@ -23,6 +19,14 @@ def ellipsoid(num=300, seed=0):
     points = np.random.default_rng(seed).normal(size=(num, 3))
     points[:6] = np.concatenate([np.eye(3), -np.eye(3)])
     return AXES * points / np.linalg.norm(points, axis=1, keepdims=True)
+
+
+def load_clouds(folder, *, options=None, **settings):
+    return load_folder(CLOUDS, folder, options or CloudOptions(), **settings)
+
+
+def reports_of(folder, cache):
+    return load_reports(CLOUDS, prepare_folder(CLOUDS, folder, CloudOptions(), cache=cache))
 
 
 def write(path, points):
@@ -42,28 +46,28 @@ def pc15k(tmp_path):
 
 def test_pointflows_layout_gives_names_and_keeps_its_splits(pc15k, tmp_path):
     for split, num in (("train", 2), ("val", 1), ("test", 1)):
-        bank = load_cloud_folder(pc15k, split=split, cache=tmp_path / "cache")
+        bank = load_clouds(pc15k, split=split, cache=tmp_path / "cache")
         assert bank.category_names == ("airplane", "chair")
         assert bank.categories.tolist() == [0] * num + [1] * num
         assert all(f"/{split}/" in name for name in bank.names)
-    planes = load_cloud_folder(pc15k, category="airplane", cache=tmp_path / "cache")
+    planes = load_clouds(pc15k, category="airplane", cache=tmp_path / "cache")
     assert planes.category_names == ("airplane",)
-    both = load_cloud_folder(pc15k, category="chair,airplane", cache=tmp_path / "cache")
+    both = load_clouds(pc15k, category="chair,airplane", cache=tmp_path / "cache")
     assert len(both) == 4
     for wrong in ("lamp", "chair,lamp"):
         with pytest.raises(ValueError, match="no category 'lamp'; it has airplane, chair, or all"):
-            load_cloud_folder(pc15k, category=wrong, cache=tmp_path / "cache")
+            load_clouds(pc15k, category=wrong, cache=tmp_path / "cache")
 
 
 def test_every_format_gives_the_normalised_cloud_and_its_report(tmp_path):
     points = 30 * ellipsoid() + np.array([5.0, -2.0, 1.0])
     for suffix in SUFFIXES:
         write(tmp_path / "clouds" / f"cloud{suffix}", points)
-    prepared = prepare_cloud_folder(tmp_path / "clouds", cache=tmp_path / "cache")
-    bank = load_cloud_folder(tmp_path / "clouds", cache=tmp_path / "cache")
+    reports = reports_of(tmp_path / "clouds", tmp_path / "cache")
+    bank = load_clouds(tmp_path / "clouds", cache=tmp_path / "cache")
     assert sorted(bank.names) == sorted(f"cloud{suffix}" for suffix in SUFFIXES)
     stored = {tuple(p) for p in ellipsoid().astype(np.float16).tolist()}
-    for cloud, report in zip(bank.surface, load_cloud_reports(prepared), strict=True):
+    for cloud, report in zip(bank.surface, reports, strict=True):
         assert np.abs(np.linalg.norm(cloud / AXES, axis=1) - 1).max() < 5e-3
         assert len({tuple(p) for p in cloud.tolist()}) == len(stored)
         # The report undoes the normalisation.
@@ -75,7 +79,9 @@ def test_every_format_gives_the_normalised_cloud_and_its_report(tmp_path):
 def test_points_of_small_clouds_repeat_equally_and_of_large_ones_never(tmp_path):
     write(tmp_path / "clouds" / "a.npy", ellipsoid(300))
     for num, least, most in ((200, 1, 1), (300, 1, 1), (700, 2, 3)):
-        bank = load_cloud_folder(tmp_path / "clouds", num_surface=num, cache=tmp_path / "cache")
+        bank = load_clouds(
+            tmp_path / "clouds", options=CloudOptions(num_surface=num), cache=tmp_path / "cache"
+        )
         _, counts = np.unique(bank.surface[0], axis=0, return_counts=True)
         assert counts.sum() == num
         assert {least, most} == set(counts.tolist())
@@ -84,14 +90,14 @@ def test_points_of_small_clouds_repeat_equally_and_of_large_ones_never(tmp_path)
 def test_z_up_clouds_are_turned(tmp_path):
     write(tmp_path / "clouds" / "a.npy", ellipsoid() * [1, 1, 8])
     for up, tallest in (("y", 2), ("z", 1)):
-        bank = load_cloud_folder(tmp_path / "clouds", up=up, cache=tmp_path / "cache")
+        bank = load_clouds(tmp_path / "clouds", options=CloudOptions(up), cache=tmp_path / "cache")
         assert np.argmax(np.abs(bank.surface[0]).max(0)) == tallest
     turned, _, _ = normalise_cloud(ellipsoid() * [1, 1, 8], up="z")
     back = turned @ np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])  # x, -z, y
     plain, _, _ = normalise_cloud(ellipsoid() * [1, 1, 8])
     np.testing.assert_allclose(back, plain, atol=1e-12)
     with pytest.raises(ValueError, match="up must be 'y' or 'z'"):
-        load_cloud_folder(tmp_path / "clouds", up="x")
+        CloudOptions("x")
 
 
 def test_bad_files_are_reported_and_the_rest_is_used(tmp_path):
@@ -110,15 +116,14 @@ def test_bad_files_are_reported_and_the_rest_is_used(tmp_path):
         np.save(folder / f"{name}.npy", array)
     (folder / "empty.npy").write_bytes(b"")
     (folder / "torn.npz").write_bytes(b"PK no zip")
-    prepared = prepare_cloud_folder(folder, cache=tmp_path / "cache")
-    reports = {report.name: report for report in load_cloud_reports(prepared)}
+    reports = {report.name: report for report in reports_of(folder, tmp_path / "cache")}
     for name, (_, message) in bad.items():
         assert message in reports[f"{name}.npy"].refused
     assert "cannot be read" in reports["empty.npy"].refused
     assert "cannot be read" in reports["torn.npz"].refused
-    bank = load_cloud_folder(folder, cache=tmp_path / "cache")
+    bank = load_clouds(folder, cache=tmp_path / "cache")
     assert bank.names == ("good.npy", "normals.xyz")
-    summary = describe_folder(folder, "all")
+    summary = describe(str(folder), gives="points", cache=tmp_path / "cache")
     assert summary.startswith("2 clouds (300 points), 8 refused")
     assert "few.npy: expected at least 256 points" in summary
 
@@ -126,40 +131,45 @@ def test_bad_files_are_reported_and_the_rest_is_used(tmp_path):
 def test_nothing_usable_is_an_error(tmp_path):
     (tmp_path / "clouds").mkdir()
     with pytest.raises(ValueError, match="holds no clouds; expected files"):
-        load_cloud_folder(tmp_path / "clouds")
+        load_clouds(tmp_path / "clouds")
     np.save(tmp_path / "clouds" / "a.npy", ellipsoid(9))
     with pytest.raises(ValueError, match=r"all 1 clouds .* refused; a\.npy: expected at least 256"):
-        load_cloud_folder(tmp_path / "clouds", cache=tmp_path / "cache")
+        load_clouds(tmp_path / "clouds", cache=tmp_path / "cache")
     with pytest.raises(ValueError, match="no category folders, expected chair, lamp"):
-        load_cloud_folder(tmp_path / "clouds", category="chair,lamp")
+        load_clouds(tmp_path / "clouds", category="chair,lamp")
     assert not (tmp_path / "cache").exists()
 
 
 def test_clouds_and_meshes_are_told_apart(tmp_path):
     write(tmp_path / "clouds" / "a.ply", ellipsoid())
-    with pytest.raises(ValueError, match="no signed distances: train them with --representation"):
+    with pytest.raises(ValueError, match="no signed distances: train them with --kind"):
         load(str(tmp_path / "clouds"), "chair", split="train", num=1)
-    assert len(load_clouds(str(tmp_path / "clouds"), "chair", split="train", num=1)) == 1
+    given = {"gives": "points", "split": "train"}
+    assert len(load(str(tmp_path / "clouds"), "chair", **given)) == 1
     trimesh.creation.icosphere(1).export(tmp_path / "clouds" / "b.ply")
     with pytest.raises(ValueError, match=r"holds meshes \(b\.ply\) and clouds \(a\.ply\)"):
-        load_clouds(str(tmp_path / "clouds"), "chair", split="train", num=1)
+        load(str(tmp_path / "clouds"), "chair", **given)
+    # Meshes alone give points too.
+    (tmp_path / "clouds" / "a.ply").unlink()
+    assert len(load(str(tmp_path / "clouds"), "chair", **given)) == 1
 
 
 def test_batches_are_points_of_their_clouds_and_know_nothing_else(pc15k, tmp_path):
-    bank = load_cloud_folder(pc15k, cache=tmp_path / "cache")
+    bank = load_clouds(pc15k, cache=tmp_path / "cache")
 
     def draw(seed):
         generator = torch.Generator().manual_seed(seed)
         return bank.batch(np.array([3, 0]), num_surface=50, num_queries=2, generator=generator)
 
     batch = draw(0)
-    assert batch.category.tolist() == [1, 0]
+    assert batch.condition.category.tolist() == [1, 0]
     stored = {tuple(point) for point in np.asarray(bank.surface[3], dtype=np.float32).tolist()}
     assert {tuple(point) for point in batch.surface[0].tolist()} <= stored
     assert torch.equal(batch.surface, draw(0).surface)
     assert not torch.equal(batch.surface, draw(1).surface)
-    for unknown in (batch.normals, batch.queries, batch.sdf):
-        assert unknown.isnan().all()
+    assert (batch.normals, batch.queries, batch.sdf) == (None, None, None)
+    with pytest.raises(ValueError, match="clouds of points have no normals and distances"):
+        batch.field()
 
 
 def test_splits_have_one_rule(tmp_path):

@@ -6,7 +6,7 @@ import torch
 
 from geoflow.geometry.extraction import extract_mesh
 from geoflow.geometry.sdf import union_distance
-from geoflow_datasets import load_figures
+from geoflow_datasets import load
 from geoflow_datasets.figure_bank import FigureBank
 from geoflow_datasets.figures import FIGURES, make_figure, make_surface
 from geoflow_datasets.figures.figure import Figure
@@ -80,16 +80,16 @@ def test_figures_repeat_and_differ_by_seed_and_split():
 
 
 def test_bank_is_cached_and_batches_repeat(tmp_path, monkeypatch):
-    bank = load_figures("procedural", split="val", num=4, cache=tmp_path)
+    bank = load("procedural", gives="figures", split="val", num=4, cache=tmp_path)
     assert [name.split("-")[0] for name in bank.names] == ["biped", "quadruped", "hand", "biped"]
 
     def fail(*arguments, **options):
         raise AssertionError("a cached bank was made again")
 
     monkeypatch.setattr("geoflow_datasets.figures.make_surface", fail)
-    again = load_figures("procedural", split="val", num=4, cache=tmp_path)
+    again = load("procedural", gives="figures", split="val", num=4, cache=tmp_path)
     with pytest.raises(AssertionError, match="made again"):
-        load_figures("procedural", split="val", num=5, cache=tmp_path)
+        load("procedural", gives="figures", split="val", num=5, cache=tmp_path)
 
     def draw(bank, seed):
         generator = torch.Generator().manual_seed(seed)

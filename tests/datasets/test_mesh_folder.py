@@ -7,16 +7,25 @@ import trimesh
 from geoflow.geometry.mesh import SUFFIXES
 from geoflow.geometry.sdf import RoundBox
 from geoflow_datasets import load
-from geoflow_datasets.layouts import split_of
-from geoflow_datasets.mesh_folder import (
-    load_mesh_folder,
+from geoflow_datasets.folder import (
+    load_folder,
     load_reports,
-    prepare_mesh_folder,
+    prepare_folder,
     summarise_reports,
 )
+from geoflow_datasets.layouts import split_of
+from geoflow_datasets.mesh_folder import MESHES, MeshOptions
 
-SIZE = {"num_surface": 300, "num_queries": 600, "num_workers": 1}
+SMALL = MeshOptions(num_surface=300, num_queries=600)
 HALF = np.array([1.0, 0.7, 0.4])
+
+
+def load_meshes(folder, *, options=SMALL, num_workers=1, **settings):
+    return load_folder(MESHES, folder, options, num_workers=num_workers, **settings)
+
+
+def prepare_meshes(folder, *, options=SMALL, **settings):
+    return prepare_folder(MESHES, folder, options, num_workers=1, **settings)
 
 
 def write_box(path, scale=1.0, shift=0.0):
@@ -35,7 +44,7 @@ def boxes(tmp_path_factory):
 
 
 def test_every_suffix_gives_the_normalised_box(boxes, tmp_path):
-    bank = load_mesh_folder(boxes, cache=tmp_path, **SIZE)
+    bank = load_meshes(boxes, cache=tmp_path)
     assert sorted(bank.names) == sorted(f"box{suffix}" for suffix in SUFFIXES)
     solid = RoundBox(np.zeros(3), HALF)
     for i in range(len(bank)):
@@ -47,7 +56,7 @@ def test_every_suffix_gives_the_normalised_box(boxes, tmp_path):
 
 
 def test_uniform_queries_are_uniform(boxes, tmp_path):
-    queries, _ = load_mesh_folder(boxes, cache=tmp_path, **SIZE).uniform_queries(0)
+    queries, _ = load_meshes(boxes, cache=tmp_path).uniform_queries(0)
     assert np.abs(queries).max() > 1.0
     np.testing.assert_allclose(queries.std(0), 1.05 / 3**0.5, atol=0.1)
 
@@ -58,7 +67,7 @@ def test_header_of_modelnet_is_read(tmp_path):
     first, rest = path.read_text().split("\n", 1)
     assert first.strip() == "OFF"
     path.write_text("OFF" + rest)
-    assert len(load_mesh_folder(tmp_path / "meshes", cache=tmp_path / "cache", **SIZE)) == 1
+    assert len(load_meshes(tmp_path / "meshes", cache=tmp_path / "cache")) == 1
 
 
 def test_surfaces_inside_the_solid_are_left_out(tmp_path):
@@ -67,7 +76,7 @@ def test_surfaces_inside_the_solid_are_left_out(tmp_path):
     )
     (tmp_path / "meshes").mkdir()
     trimesh.util.concatenate([left, right]).export(tmp_path / "meshes" / "two.obj")
-    bank = load_mesh_folder(tmp_path / "meshes", cache=tmp_path / "cache", **SIZE)
+    bank = load_meshes(tmp_path / "meshes", cache=tmp_path / "cache")
     union = RoundBox(np.zeros(3), np.array([1.0, 0.5, 0.5]))
     assert np.abs(union.distance(bank.surface[0].astype(float))).max() < 5e-3
 
@@ -76,9 +85,9 @@ def test_categories_are_folders(tmp_path):
     for name in ("chair/a", "chair/b", "table/c"):
         write_box(tmp_path / "meshes" / f"{name}.ply")
     cache = tmp_path / "cache"
-    chairs = load_mesh_folder(tmp_path / "meshes", category="chair", cache=cache, **SIZE)
+    chairs = load_meshes(tmp_path / "meshes", category="chair", cache=cache)
     assert chairs.names == ("chair/a.ply", "chair/b.ply")
-    every = load_mesh_folder(tmp_path / "meshes", cache=cache, **SIZE)
+    every = load_meshes(tmp_path / "meshes", cache=cache)
     assert every.category_names == ("chair", "table")
     assert every.categories.tolist() == [0, 0, 1]
     both = every.with_categories(("lamp", "table", "chair"))
@@ -86,22 +95,22 @@ def test_categories_are_folders(tmp_path):
     with pytest.raises(ValueError, match="categories are lamp; the data has chair, table"):
         every.with_categories(("lamp",))
     with pytest.raises(ValueError, match="no category 'lamp'; it has chair, table, or all"):
-        load_mesh_folder(tmp_path / "meshes", category="lamp", cache=cache, **SIZE)
+        load_meshes(tmp_path / "meshes", category="lamp", cache=cache)
 
 
 def test_shapenet_gets_names_and_modelnet_keeps_its_splits(tmp_path):
     shapenet = tmp_path / "shapenet"
     write_box(shapenet / "03001627" / "a1b2" / "models" / "model_normalized.obj")
     write_box(shapenet / "03797390" / "c3d4" / "models" / "model_normalized.obj")
-    chairs = load_mesh_folder(shapenet, category="chair", cache=tmp_path / "cache", **SIZE)
+    chairs = load_meshes(shapenet, category="chair", cache=tmp_path / "cache")
     assert chairs.names == ("03001627/a1b2/models/model_normalized.obj",)
     assert chairs.category_names == ("chair",)
     for i in range(6):
         for split in ("train", "test"):
             write_box(tmp_path / "modelnet" / "desk" / split / f"desk_{split}{i}.off")
     kept = {
-        split: load_mesh_folder(
-            tmp_path / "modelnet", category="desk", split=split, cache=tmp_path / "cache", **SIZE
+        split: load_meshes(
+            tmp_path / "modelnet", category="desk", split=split, cache=tmp_path / "cache"
         ).names
         for split in ("train", "test")
     }
@@ -115,13 +124,15 @@ def test_z_up_files_are_turned(tmp_path):
     cone.export(tmp_path / "meshes" / "cone.ply")
     cache = tmp_path / "cache"
     for up, axis in (("y", 2), ("z", 1)):
-        surface = load_mesh_folder(tmp_path / "meshes", up=up, cache=cache, **SIZE).surface[0]
+        surface = load_meshes(
+            tmp_path / "meshes", options=MeshOptions(up, 300, 600), cache=cache
+        ).surface[0]
         tip = surface[:, axis] > 0.7
         others = [i for i in range(3) if i != axis]
         assert tip.any()
         assert np.abs(surface[tip][:, others]).max() < 0.1
     with pytest.raises(ValueError, match="up must be 'y' or 'z'"):
-        load_mesh_folder(tmp_path / "meshes", up="x", cache=cache, **SIZE)
+        MeshOptions("x")
 
 
 def test_refusals_are_reported_and_the_rest_is_used(tmp_path):
@@ -129,40 +140,40 @@ def test_refusals_are_reported_and_the_rest_is_used(tmp_path):
     write_box(folder / "good.obj")
     (folder / "broken.ply").write_bytes(b"this is no mesh")
     (folder / "flat.obj").write_text("v 0 0 0\nv 0 0 0\nv 0 0 0\nf 1 2 3\n")
-    prepared = prepare_mesh_folder(folder, cache=tmp_path / "cache", **SIZE)
-    reports = {report.name: report for report in load_reports(prepared)}
+    prepared = prepare_meshes(folder, cache=tmp_path / "cache")
+    reports = {report.name: report for report in load_reports(MESHES, prepared)}
     assert reports["good.obj"].method == "winding"
     assert reports["good.obj"].watertight_input
     assert "cannot be read" in reports["broken.ply"].refused
     assert reports["flat.obj"].refused
-    summary = summarise_reports(list(reports.values()))
+    summary = summarise_reports(MESHES, list(reports.values()))
     assert summary.startswith("1 meshes (1 winding), 2 refused")
     assert "broken.ply: it cannot be read" in summary
-    assert load_mesh_folder(folder, cache=tmp_path / "cache", **SIZE).names == ("good.obj",)
+    assert load_meshes(folder, cache=tmp_path / "cache").names == ("good.obj",)
 
 
 def test_nothing_usable_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="there is no folder"):
-        load_mesh_folder(tmp_path / "none")
+        load_meshes(tmp_path / "none")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"holds no meshes; expected files \.obj, \.ply"):
-        load_mesh_folder(tmp_path / "empty")
+        load_meshes(tmp_path / "empty")
     (tmp_path / "empty" / "a.ply").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"all 1 meshes .* refused; a\.ply: it cannot be read"):
-        load_mesh_folder(tmp_path / "empty", cache=tmp_path / "cache", **SIZE)
+        load_meshes(tmp_path / "empty", cache=tmp_path / "cache")
     with pytest.raises(ValueError, match="split must be one of"):
-        load_mesh_folder(tmp_path / "empty", split="dev")
+        load_meshes(tmp_path / "empty", split="dev")
 
 
 def test_cache_is_used_until_a_file_changes(tmp_path):
     folder, cache = tmp_path / "meshes", tmp_path / "cache"
     write_box(folder / "a.obj")
-    first = prepare_mesh_folder(folder, cache=cache, **SIZE)
+    first = prepare_meshes(folder, cache=cache)
     before = (first / "bank.json").stat().st_mtime_ns
-    assert prepare_mesh_folder(folder, cache=cache, **SIZE) == first
+    assert prepare_meshes(folder, cache=cache) == first
     assert (first / "bank.json").stat().st_mtime_ns == before
     write_box(folder / "b.obj")
-    assert prepare_mesh_folder(folder, cache=cache, **SIZE) != first
+    assert prepare_meshes(folder, cache=cache) != first
 
 
 def test_interrupted_preparation_leaves_nothing(tmp_path, monkeypatch):
@@ -175,9 +186,9 @@ def test_interrupted_preparation_leaves_nothing(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("numpy.save", fail)
         with pytest.raises(KeyboardInterrupt):
-            load_mesh_folder(tmp_path / "meshes", cache=cache, **SIZE)
+            load_meshes(tmp_path / "meshes", cache=cache)
     assert list((cache / "meshes").iterdir()) == []
-    assert len(load_mesh_folder(tmp_path / "meshes", cache=cache, **SIZE)) == 1
+    assert len(load_meshes(tmp_path / "meshes", cache=cache)) == 1
 
 
 def test_splits_part_the_names_and_stay():
@@ -190,14 +201,15 @@ def test_splits_part_the_names_and_stay():
 
 
 def test_workers_give_the_same_bank(boxes, tmp_path):
-    one = load_mesh_folder(boxes, cache=tmp_path / "one", **SIZE)
-    two = load_mesh_folder(boxes, cache=tmp_path / "two", **SIZE | {"num_workers": 2})
+    one = load_meshes(boxes, cache=tmp_path / "one")
+    two = load_meshes(boxes, cache=tmp_path / "two", num_workers=2)
     assert one.names == two.names
     np.testing.assert_array_equal(one.surface, two.surface)
     np.testing.assert_array_equal(one.sdf, two.sdf)
 
 
-def test_load_takes_a_folder(boxes, tmp_path):
+def test_load_takes_a_folder(boxes, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
     bank = load(str(boxes), "chair", split="val", num=1, cache=tmp_path)
     assert len(bank) == len(SUFFIXES)
     assert bank.category_names == ("chair",)

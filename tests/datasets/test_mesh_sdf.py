@@ -5,8 +5,9 @@ import point_cloud_utils as pcu
 import pytest
 import trimesh
 
+from geoflow.geometry.read_mesh import MeshError
 from geoflow.geometry.sdf import RoundBox
-from geoflow_datasets.mesh_sdf import HALF_THICKNESS, MeshRefusedError, sign_mesh
+from geoflow_datasets.mesh_sdf import HALF_THICKNESS, sign_mesh
 
 HALF = np.array([1.0, 0.7, 0.4])
 POINTS = np.random.default_rng(0).uniform(-1.05, 1.05, (2000, 3))
@@ -97,5 +98,5 @@ def test_solid_with_a_sheet_keeps_both():
     "vertices", [np.zeros((3, 3)), np.full((3, 3), np.nan), np.eye(3)[[0, 0, 1]]]
 )
 def test_mesh_without_area_is_refused(vertices):
-    with pytest.raises(MeshRefusedError, match="finite, positive area"):
+    with pytest.raises(MeshError, match="finite, positive area"):
         sign_mesh(trimesh.Trimesh(vertices, [[0, 1, 2]], process=False))

@@ -7,8 +7,10 @@ import torch
 from geoflow.geometry.extraction import extract_mesh
 from geoflow.geometry.sdf import gradient, union_distance
 from geoflow_datasets import load
-from geoflow_datasets.bank import BOUND, ShapeBank
-from geoflow_datasets.procedural import CATEGORIES, SPLITS, make_samples, make_solids
+from geoflow_datasets.bank import ShapeBank
+from geoflow_datasets.layouts import SPLITS
+from geoflow_datasets.procedural import CATEGORIES, make_samples, make_solids
+from geoflow_datasets.queries import BOUND
 
 each_category = pytest.mark.parametrize("category", CATEGORIES)
 
@@ -114,7 +116,7 @@ def test_bank_is_cached_and_batches_repeat(tmp_path, monkeypatch):
     assert not torch.equal(first.queries, draw(bank, 1).queries)
 
 
-def test_bank_refuses_arrays_of_different_lengths():
+def test_bank_refuses_arrays_of_different_lengths(unchecked):
     with pytest.raises(ValueError, match="one length"):
         ShapeBank(
             surface=np.zeros((2, 4, 3), np.float16),

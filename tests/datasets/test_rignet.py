@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from geoflow_datasets import load_figures
+from geoflow_datasets import load
 from geoflow_datasets.rignet import read_rig
 
 RIG = """joints hip 0 1 0
@@ -41,28 +41,35 @@ def test_parents_come_before_their_children(tmp_path):
 
 
 def test_joints_and_surface_share_the_normalised_box(folder, tmp_path):
-    bank = load_figures(str(folder), split="train", num=0, cache=tmp_path / "cache")
+    bank = load(str(folder), gives="figures", split="train", num=0, cache=tmp_path / "cache")
     assert bank.names == ("7",)
     surface, joints = bank.figure(0)
     assert np.abs(surface).max(0) == pytest.approx([0.5, 1.0, 0.25], abs=0.02)
     # (p - (10, 2, 0)) / 2
     np.testing.assert_allclose(joints[0], [-4.95, 0, 0], atol=1e-6)
     np.testing.assert_array_equal(bank.parents[0], [-1, 0, 0])
-    assert load_figures(str(folder), split="test", num=0, cache=tmp_path / "c").names == ("12",)
+    assert load(str(folder), gives="figures", split="test", num=0, cache=tmp_path / "c").names == (
+        "12",
+    )
     (folder / "val_final.txt").write_text("")
     with pytest.raises(ValueError, match="no figures for the split 'val'"):
-        load_figures(str(folder), split="val", num=0, cache=tmp_path / "c")
+        load(str(folder), gives="figures", split="val", num=0, cache=tmp_path / "c")
 
 
 def test_without_lists_small_folders_are_all_of_every_split(folder, tmp_path):
     for path in folder.glob("*_final.txt"):
         path.unlink()
-    assert load_figures(str(folder), split="val", num=0, cache=tmp_path / "c").names == ("12", "7")
+    assert load(str(folder), gives="figures", split="val", num=0, cache=tmp_path / "c").names == (
+        "12",
+        "7",
+    )
 
 
 def test_a_changed_rig_is_read_again(folder, tmp_path):
     def first():
-        return load_figures(str(folder), split="train", num=0, cache=tmp_path / "c").joints[0, 0]
+        return load(
+            str(folder), gives="figures", split="train", num=0, cache=tmp_path / "c"
+        ).joints[0, 0]
 
     before = first()
     path = folder / "rig_info" / "7.txt"
@@ -95,9 +102,9 @@ def test_mistakes_name_file_and_line(tmp_path, old, new, message):
 
 def test_folders_of_another_layout_are_refused(folder, tmp_path):
     with pytest.raises(ValueError, match=r"has not RigNet's layout: expected obj/ID\.obj"):
-        load_figures(str(tmp_path / "obj"), split="train", num=0)
+        load(str(tmp_path / "obj"), gives="figures", split="train", num=0)
     with pytest.raises(ValueError, match="split must be one of train, val, test"):
-        load_figures(str(folder), split="dev", num=0)
+        load(str(folder), gives="figures", split="dev", num=0)
     (folder / "rig_info" / "7.txt").unlink()
     with pytest.raises(ValueError, match=r"figure '7' has no file .*rig_info/7\.txt"):
-        load_figures(str(folder), split="train", num=0)
+        load(str(folder), gives="figures", split="train", num=0)

@@ -1,5 +1,6 @@
-"""Work in processes: its order, and scripts that every worker would run again."""
+"""Work in processes: its order, its errors, and scripts without a main guard."""
 
+import os
 import subprocess
 import sys
 
@@ -7,17 +8,23 @@ import pytest
 
 from geoflow_datasets.workers import WorkersDiedError, map_in_processes
 
-SHAPES = """
-import os
-from pathlib import Path
-from geoflow_datasets.procedural.source import load_procedural
-os.cpu_count = lambda: 2
-load_procedural(["mug"], split="val", num=32, num_surface=8, num_queries=8, cache=Path("cache"))
-"""
-NUMBERS = """
+SCRIPT = """
 from geoflow_datasets.workers import map_in_processes
-if __name__ == "__main__":
-    print(list(map_in_processes(abs, [-1, 2, -3], 2)))
+print(list(map_in_processes(abs, [-1, 2, -3], 2)))
+"""
+CHILDREN = """
+import os, subprocess
+from geoflow_datasets.workers import map_in_processes
+
+def workers():
+    command = ["ps", "-o", "args=", "--ppid", str(os.getpid())]
+    said = subprocess.run(command, capture_output=True, text=True).stdout
+    return sum("resource_tracker" not in line for line in said.splitlines()) - 1
+
+results = map_in_processes(abs, range(100), 2)
+print(next(results), workers())
+results.close()
+print(workers())
 """
 
 
@@ -34,20 +41,31 @@ def ran(folder, script):
     )
 
 
-def test_a_script_without_a_main_guard_ends_with_one_message(tmp_path):
-    result = ran(tmp_path, SHAPES)
-    assert result.returncode == 1
-    assert result.stdout == ""
-    said = result.stderr
-    assert said.splitlines()[-1].startswith("geoflow_datasets.workers.WorkersDiedError: a worker")
-    assert 'if __name__ == "__main__":' in said
-    assert "bootstrapping" not in said
-    assert not (tmp_path / "cache").exists()
+def die(job):
+    if job == 1:
+        os._exit(9)
+    return job
 
 
-def test_a_guarded_script_gets_its_results_in_order(tmp_path):
-    result = ran(tmp_path, NUMBERS)
+def refuse(job):
+    raise KeyError(f"job {job}")
+
+
+def test_a_script_without_a_main_guard_gets_its_results_in_order(tmp_path):
+    result = ran(tmp_path, SCRIPT)
     assert (result.returncode, result.stdout, result.stderr) == (0, "[1, 2, 3]\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's ps")
+def test_no_worker_is_left_when_results_are_not_all_taken(tmp_path):
+    result = ran(tmp_path, CHILDREN)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "0 2\n0\n", "")
+
+
+def test_a_dead_worker_is_one_clear_line():
+    with pytest.raises(WorkersDiedError, match="a worker process died: memory") as error:
+        list(map_in_processes(die, [0, 1, 2], 2))
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_one_worker_is_this_process():
@@ -56,10 +74,7 @@ def test_one_worker_is_this_process():
     assert seen == [3, 1, 2]
 
 
-def test_errors_of_the_work_are_its_own():
-    def fail(job):
-        raise RuntimeError(f"job {job}")
-
-    with pytest.raises(RuntimeError, match="job 1") as error:
-        list(map_in_processes(fail, [1], 1))
-    assert not isinstance(error.value, WorkersDiedError)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_errors_of_the_work_are_its_own(workers):
+    with pytest.raises(KeyError, match="job 1"):
+        list(map_in_processes(refuse, [1], workers))

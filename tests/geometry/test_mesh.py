@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import trimesh
 
+from geoflow.geometry.axes import turn_up
 from geoflow.geometry.mesh import (
     SUFFIXES,
     normalise_mesh,
     remove_crumbs,
     simplify_mesh,
     summarise,
-    turn_up,
     write_mesh,
 )
 

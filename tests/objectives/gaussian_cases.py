@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
+import functools
+
 import torch
 from torch import Tensor, nn
 
@@ -10,16 +11,12 @@ from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.interpolant import INTERPOLANTS
 from geoflow.oracles.gaussian import GaussianField
-from geoflow.prediction import PREDICTIONS
 from geoflow.times import TimePairs
 from geoflow.typing import Times
 
 NUM = 40_000
 MEAN = torch.tensor([0.7, -0.4], dtype=torch.float64)
 STD = torch.tensor([0.3, 1.5], dtype=torch.float64)
-both = pytest.mark.parametrize(
-    ("path_key", "key"), [(i, p) for i in INTERPOLANTS for p in PREDICTIONS]
-)
 
 
 class FixedPairs(TimePairs):
@@ -79,6 +76,7 @@ def oracle(path_key: str, key: str) -> tuple[GaussianField, FlowMap]:
     return flow_map.backbone, flow_map
 
 
+@functools.cache
 def pairs(num: int = NUM) -> tuple[Tensor, Tensor]:
     x0, noise = torch.randn(
         2, num, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)

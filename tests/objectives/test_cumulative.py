@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gaussian_cases import FixedPairs, Network, Perturbed, both, oracle, pairs, states
+from cells import every_cell, unchecked
+from gaussian_cases import FixedPairs, Network, Perturbed, oracle, pairs, states
 from torch import Tensor
 
 from geoflow.condition import Condition
@@ -21,7 +22,7 @@ from geoflow.times import UniformPairs
 from geoflow.typing import Times
 
 
-@both
+@every_cell
 def test_the_identity_holds_for_the_exact_field(path_key: str, key: str) -> None:
     field, flow_map = oracle(path_key, key)
     x, t, _, r = states(field)
@@ -37,7 +38,7 @@ def test_the_identity_holds_for_the_exact_field(path_key: str, key: str) -> None
     assert residual(1e-3).abs().mean().item() > 1e-5
 
 
-@both
+@every_cell
 def test_the_identity_is_the_eulerian_equation_of_the_map(path_key: str, key: str) -> None:
     """For any network: p rho is minus the derivative of psi_{t->r} along the velocity."""
     flow_map = FlowMap(Network(), path_key, key)
@@ -60,7 +61,7 @@ def test_the_identity_is_the_eulerian_equation_of_the_map(path_key: str, key: st
     torch.testing.assert_close(-p[:, None] * residual, moved, rtol=1e-7, atol=1e-7)
 
 
-@both
+@every_cell
 def test_the_averaging_law_holds_for_the_exact_field(path_key: str, key: str) -> None:
     field, flow_map = oracle(path_key, key)
     x, t, s, r = states(field)
@@ -74,7 +75,7 @@ def test_the_averaging_law_holds_for_the_exact_field(path_key: str, key: str) ->
     assert (error / scale).abs().max().item() > 1e-4
 
 
-@both
+@every_cell
 def test_the_forward_difference_is_first_order(path_key: str, key: str) -> None:
     flow_map = FlowMap(Network(), path_key, key)
     x, t, _, _ = states(oracle(path_key, key)[0])
@@ -104,8 +105,8 @@ def test_the_forward_difference_never_passes_the_end() -> None:
     torch.testing.assert_close(torch.stack(seen).amax(0), torch.tensor([0.3, 0.5001]).double())
 
 
-@both
 @pytest.mark.parametrize("derivative", ["jvp", "average"])
+@every_cell
 def test_the_loss_is_regular_at_the_data(path_key: str, key: str, derivative: Derivative) -> None:
     flow_map = FlowMap(Network(torch.float32), path_key, key)
     x0, x1 = (end.float() for end in pairs(64))
@@ -162,5 +163,5 @@ def test_derivatives_are_taken_without_autocast(derivative: Derivative) -> None:
     ],
 )
 def test_a_bad_option_is_refused(option: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with unchecked(), pytest.raises(ValueError, match=message):
         Cumulative(**option)  # type: ignore[arg-type]

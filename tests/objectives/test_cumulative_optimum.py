@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from gaussian_cases import NUM, STD, FixedPairs, Perturbed, both, oracle, pairs
+from cells import every_cell
+from gaussian_cases import NUM, STD, FixedPairs, Perturbed, oracle, pairs
 from torch import Tensor, nn
 
 from geoflow.condition import Condition
@@ -31,8 +32,8 @@ def variance(path_key: str, key: str, t: float, r: float) -> float:
     return (spread_r / spread_t * rate * STD / (spread_t * p)).square().mean().item()
 
 
-@both
 @pytest.mark.parametrize(("t", "r"), [(0.3, 0.8), (0.4, 1.0), (0.6, 0.6)])
+@every_cell
 def test_the_derivative_loss_of_the_exact_field_is_the_known_variance(
     path_key: str, key: str, t: float, r: float
 ) -> None:
@@ -47,7 +48,7 @@ def test_the_derivative_loss_of_the_exact_field_is_the_known_variance(
     assert objective(perturbed, *pairs()).total.mean().item() > expected + error
 
 
-@both
+@every_cell
 def test_the_average_loss_of_the_exact_field_is_zero(path_key: str, key: str) -> None:
     field, flow_map = oracle(path_key, key)
     objective = Cumulative(times=FixedPairs([0.3, 0.5, 0.8], 1.0))
@@ -64,8 +65,8 @@ def z_score(per_example: Tensor) -> float:
     return (per_example.mean() / (per_example.std() / len(per_example) ** 0.5)).abs().item()
 
 
-@both
 @pytest.mark.parametrize(("t", "r"), [(0.3, 0.8), (0.5, 1.0)])
+@every_cell
 def test_the_mean_gradient_at_the_exact_field_is_zero(
     path_key: str, key: str, t: float, r: float
 ) -> None:

@@ -6,7 +6,8 @@ import copy
 
 import pytest
 import torch
-from gaussian_cases import FixedPairs, Network, Perturbed, both, oracle, pairs, states
+from cells import every_cell
+from gaussian_cases import FixedPairs, Network, Perturbed, oracle, pairs, states
 
 from geoflow.flow_map import FlowMap
 from geoflow.objectives import Consistency, Cumulative, Eulerian, Lagrangian, Progressive
@@ -16,7 +17,7 @@ every = pytest.mark.parametrize("kind", [Lagrangian, Eulerian])
 TIMES = [0.1, 0.3, 0.5, 0.7]
 
 
-@both
+@every_cell
 def test_the_lagrangian_equation_holds_for_the_exact_map(path_key: str, key: str) -> None:
     field, flow_map = oracle(path_key, key)
     x, t, _, r = states(field)
@@ -30,7 +31,7 @@ def test_the_lagrangian_equation_holds_for_the_exact_map(path_key: str, key: str
 
 
 @every
-@both
+@every_cell
 def test_self_distillation_vanishes_on_the_exact_map_alone(
     path_key: str, key: str, kind: type[Lagrangian | Eulerian]
 ) -> None:
@@ -102,7 +103,7 @@ def test_the_lagrangian_gradient_is_that_of_its_loss() -> None:
     assert (gradient * direction).sum().item() == pytest.approx(difference, rel=1e-5)
 
 
-@both
+@every_cell
 def test_progressive_matching_vanishes_on_the_exact_map_alone(path_key: str, key: str) -> None:
     field, exact = oracle(path_key, key)
     x0, x1 = pairs(400)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gaussian_cases import MEAN, NUM, STD, FixedPairs, Perturbed, both, pairs
+from cells import every_cell
+from gaussian_cases import MEAN, NUM, STD, FixedPairs, Perturbed, pairs
 from torch import Tensor
 
 from geoflow.flow_map import FlowMap
@@ -34,8 +35,8 @@ def conditional_variance(path_key: str, key: str, t: float) -> float:
     return (path.area_rate(time) * STD / (spread * p)).square().mean().item()
 
 
-@both
 @pytest.mark.parametrize("t", [0.3, 0.8])
+@every_cell
 def test_the_loss_of_the_exact_field_is_the_conditional_variance(
     path_key: str, key: str, t: float
 ) -> None:
@@ -50,7 +51,7 @@ def test_the_loss_of_the_exact_field_is_the_conditional_variance(
     assert perturbed.mean().item() > total.mean().item() + error
 
 
-@both
+@every_cell
 def test_the_mean_gradient_at_the_exact_field_is_zero(path_key: str, key: str) -> None:
     for offset, is_zero in ((0.0, True), (0.3, False)):
         scale = conditional_variance(path_key, key, 0.5) ** 0.5

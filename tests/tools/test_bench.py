@@ -4,7 +4,6 @@ import itertools
 import json
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -15,23 +14,29 @@ from geoflow.objectives import OBJECTIVES, SPECIAL_CASES
 from geoflow.training.stages.distribution import DistributionTraining
 from geoflow_tools.bench import ladder, memory
 from geoflow_tools.bench.distribution import DistributionBenchmark
-from geoflow_tools.bench.laws import LAWS
 from geoflow_tools.bench.objectives import ObjectivesBenchmark
 from geoflow_tools.bench.timing import median_seconds
+from geoflow_tools.bench.toy_data import DATA
 
 
-def test_medians_take_turns_after_a_warm_up():
-    calls = []
-    seconds = median_seconds(
-        {"short": lambda: calls.append("s"), "long": lambda: (calls.append("l"), time.sleep(0.02))},
-        repeats=3,
-    )
-    assert "".join(calls) == "slslslsl"
-    assert seconds["long"] > seconds["short"]
+def test_medians_take_turns_after_a_warm_up(monkeypatch):
+    """On a clock that the calls themselves move; the warm-up is the longest, and does not count."""
+    calls, clock = [], [0.0]
+    monkeypatch.setattr("geoflow_tools.bench.timing.time.perf_counter", lambda: clock[0])
+    lasting = {"a": iter([90.0, 1.0, 3.0, 2.0]), "b": iter([90.0, 5.0, 4.0, 60.0])}
+
+    def call(name):
+        calls.append(name)
+        clock[0] += next(lasting[name])
+
+    seconds = median_seconds({"a": lambda: call("a"), "b": lambda: call("b")}, repeats=3)
+    assert "".join(calls) == "abababab"
+    assert seconds == {"a": 2.0, "b": 5.0}
     with pytest.raises(ValueError, match="repeats must be at least 1"):
         median_seconds({}, repeats=0)
 
 
+@pytest.mark.slow
 def test_sample_benchmark_reports_ratios_and_queries(tmp_path):
     out = tmp_path / "report.json"
     command = [sys.executable, "-W", "ignore", "-m", "geoflow_tools.bench", "sample"]
@@ -56,9 +61,10 @@ def test_every_objective_stands_on_the_ladder():
             assert case.prediction in (None, rung.prediction)
 
 
+@pytest.mark.slow
 def test_a_short_climb_is_scored_and_drawn(tmp_path):
     benchmark = ObjectivesBenchmark(
-        laws=("mixture",),
+        data=("mixture",),
         rungs=("flow-matching linear",),
         samples=200,
         workers=1,
@@ -67,7 +73,7 @@ def test_a_short_climb_is_scored_and_drawn(tmp_path):
         cost=False,
         plot=tmp_path / "ladder.png",
     )
-    report = benchmark.measure()["laws"]["mixture"]
+    report = benchmark.measure()["data"]["mixture"]
     assert set(report["rungs"]) == {"flow-matching linear x1", "flow-matching linear u"}
     for row in report["rungs"].values():
         assert min(row["training_steps"]) >= 1
@@ -80,9 +86,9 @@ def test_a_short_climb_is_scored_and_drawn(tmp_path):
     assert (tmp_path / "ladder.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_wrong_rungs_and_laws_are_refused():
-    for wrong in ({"rungs": ("gan",)}, {"laws": ("cube",)}):
-        with pytest.raises(ValueError, match="laws are mixture, checkerboard"):
+def test_wrong_rungs_and_data_are_refused():
+    for wrong in ({"rungs": ("gan",)}, {"data": ("cube",)}):
+        with pytest.raises(ValueError, match="data are mixture, checkerboard"):
             ObjectivesBenchmark(**wrong).measure()
 
 
@@ -94,11 +100,11 @@ def test_wasserstein_is_that_of_the_best_pairing():
     assert ladder.wasserstein(a / 0, b) is None
 
 
-@pytest.mark.parametrize("law", ["mixture", "checkerboard"])
-def test_plane_laws_are_what_they_say(law):
-    x = LAWS[law](20_000, torch.Generator().manual_seed(0), "train").numpy()
+@pytest.mark.parametrize("name", ["mixture", "checkerboard"])
+def test_plane_data_are_what_they_say(name):
+    x = DATA[name](20_000, torch.Generator().manual_seed(0), "train").numpy()
     assert x.shape == (20_000, 2)
-    if law == "checkerboard":
+    if name == "checkerboard":
         squares = np.floor(x + 2).astype(int)
         assert set(map(tuple, squares)) == {
             (i, j) for i in range(4) for j in range(4) if (i + j) % 2 == 0
@@ -118,7 +124,7 @@ def test_memory_counts_what_is_alive_at_once():
     assert memory.peak_tensor_bytes(lambda: chain(True)) == 5 * 4_000
 
 
-def test_one_nna_knows_one_law_from_two():
+def test_one_nna_knows_one_distribution_from_two():
     x = torch.randn(3, 300, 2, generator=torch.Generator().manual_seed(0))
     assert ladder.one_nna(x[0], x[1]) == pytest.approx(0.5, abs=0.08)
     assert ladder.one_nna(x[0], x[2] + 5) > 0.99

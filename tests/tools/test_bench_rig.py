@@ -11,7 +11,7 @@ from geoflow.interpolant import VariancePreserving
 from geoflow.models.joints import Rigger, RiggerConfig
 from geoflow.oracles.gaussian import GaussianField
 from geoflow.training.stages.joints import JointTraining
-from geoflow_datasets import load_figures
+from geoflow_datasets import load
 from geoflow_tools.bench.rig import RigBenchmark, sample_diffusion
 from geoflow_tools.validation.joints import predict_clouds, score_clouds, tune_merging
 
@@ -41,7 +41,7 @@ def test_diffusion_ends_at_the_data(ancestral):
 
 
 def test_perfect_clouds_get_perfect_scores_and_the_merging_is_tuned():
-    bank = load_figures("procedural", split="val", num=3)
+    bank = load("procedural", gives="figures", split="val", num=3)
     rigger = Rigger.build(RiggerConfig(merge=5.0))
     rng = np.random.default_rng(0)
     clouds = [np.repeat(bank.figure(i)[1], 2, axis=0).astype(float) for i in range(3)]
@@ -54,7 +54,7 @@ def test_perfect_clouds_get_perfect_scores_and_the_merging_is_tuned():
 
 
 def test_clouds_do_not_depend_on_the_size_of_the_bank():
-    bank = load_figures("procedural", split="val", num=3)
+    bank = load("procedural", gives="figures", split="val", num=3)
     (first, *_), (alone,) = (
         predict_clouds(some, lambda points: points[:, :4], num_points=8)
         for some in (bank, bank.subset([0]))

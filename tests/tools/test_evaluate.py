@@ -1,11 +1,12 @@
 """Scores of samples against sets whose answers are known."""
 
 import numpy as np
+import pytest
 import trimesh
 
 from geoflow.geometry.metrics import pairwise_chamfer
 from geoflow_tools.evaluate import Options, evaluate, score_samples
-from geoflow_tools.validation.fields import surface_points
+from geoflow_tools.validation.samples import surface_points
 
 
 def boxes(num, seed):
@@ -17,7 +18,8 @@ def references(meshes):
     return [surface_points(mesh, seed=1000 + i, num=512) for i, mesh in enumerate(meshes)]
 
 
-def test_same_law_scores_near_a_half_and_another_near_one():
+@pytest.mark.slow
+def test_the_same_distribution_scores_near_a_half_and_another_near_one():
     reference = references(boxes(60, 0))
     within = pairwise_chamfer(reference)
     same = score_samples(boxes(60, 1), reference, within)
@@ -40,6 +42,7 @@ def test_empty_and_broken_samples_count_against_the_model():
     assert scores["single_component"] == 0.5
 
 
+@pytest.mark.slow
 def test_report_of_the_shipped_model():
     report = evaluate(Options(num=6, reconstructions=6, steps=(2,), ode_steps=None, resolution=48))
     assert report["reconstruction"]["iou"] > 0.93

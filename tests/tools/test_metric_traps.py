@@ -112,9 +112,10 @@ def test_3_a_little_less_than_half_is_noise():
 
 def test_4_training_never_sees_the_test_split():
     """Checkpoints can be chosen on `val` alone; the evaluation is what reads `test`."""
-    training = [*(ROOT / "geoflow" / "training").glob("*.py")]
-    training += [*(ROOT / "geoflow" / "cli").glob("train*.py")]
-    training += [ROOT / "tools" / "geoflow_tools" / "validation.py"]
+    tools = ROOT / "tools"
+    training = [*(ROOT / "geoflow" / "training").rglob("*.py"), tools / "geoflow_cli" / "train.py"]
+    training += [*(tools / "geoflow_cli" / "kinds").glob("*.py")]
+    training += [*(tools / "geoflow_tools" / "validation").glob("*.py")]
     assert len(training) > 5
     assert not [path.name for path in training if '"test"' in path.read_text()]
     assert (

@@ -10,24 +10,20 @@ from geoflow.backbones import JointTransformerConfig, ShapeConfig, TransformerCo
 from geoflow.flow_map import FlowMap
 from geoflow.geometry.metrics import Estimate
 from geoflow.interpolant import INTERPOLANTS
-from geoflow.models.clouds import PointGenerator
-from geoflow.models.config import ModelConfig
+from geoflow.models.clouds import CloudConfig, PointGenerator
 from geoflow.models.distribution import DistributionConfig, GeometryDistribution
 from geoflow.models.joints import Rigger, RiggerConfig
 from geoflow.oracles.gaussian import GaussianField
-from geoflow_datasets import load, load_figures
-from geoflow_tools import step_quality
-from geoflow_tools.validation.step_quality import (
-    distribution_quality,
-    joint_quality,
-    pairing_distance,
-    shape_quality,
-)
+from geoflow_datasets import load
+from geoflow_tools.validation import joints, samples
+from geoflow_tools.validation.distribution import distribution_quality
+from geoflow_tools.validation.joints import joint_quality
+from geoflow_tools.validation.samples import shape_quality
+from geoflow_tools.validation.step_quality import pairing_distance
 
 EVALUATIONS = 1 + 2 + 4 + 8 + 50
 SMALL = {"num_tokens": 4, "scalars": 4, "vectors": 1}
-SHAPES = ModelConfig(
-    representation="points",
+SHAPES = CloudConfig(
     categories=("bottle",),
     autoencoder=ShapeConfig(
         **SMALL,
@@ -91,16 +87,16 @@ def test_shapes_are_as_near_as_others_of_the_data_are(monkeypatch, evaluations):
 
     def perfect(generator, tokens, *, steps, ode):
         drawn.append((len(tokens), steps, ode))
-        return step_quality._clouds(banks[0], np.array([0, 2]), "frame", seed=0)[::-1]
+        return samples._clouds(banks[0], np.array([0, 2]), "frame", seed=0)[::-1]
 
-    monkeypatch.setattr(step_quality, "_decode", perfect)
+    monkeypatch.setattr(samples, "_decode", perfect)
     best = shape_quality(generator, *banks, num=2)
     assert drawn == [(2, steps, False) for steps in (1, 2, 4, 8)] + [(2, 50, True)]
     assert [*best.evaluations.values(), best.ode, *best.to_ode.values()] == [0.0] * 9
     assert 0 < best.floor == found.floor < min(found.evaluations.values())
-    # Upright samples are no samples of a law of any pose: its shapes are turned.
+    # Upright samples are no samples of shapes in any pose: its shapes are turned.
     turned = replace(generator, config=replace(SHAPES, symmetry="so3"))
-    monkeypatch.setattr(PointGenerator, "sample_latents", lambda self, noise, **named: noise)
+    monkeypatch.setattr(PointGenerator, "sample_latents", lambda self, noise, cond, **named: noise)
     assert shape_quality(turned, *banks, num=2).ode > 0.05
 
 
@@ -126,7 +122,7 @@ def test_points_of_an_exact_map_are_as_near_as_data_at_any_count(evaluations):
 
 
 def test_exact_joints_score_nothing_and_untrained_ones_much(monkeypatch, evaluations):
-    figures = load_figures("procedural", split="val", num=3)
+    figures = load("procedural", gives="figures", split="val", num=3)
     rigger = Rigger.build(JOINTS)
     found = joint_quality(rigger, figures)
     assert len(evaluations) == EVALUATIONS
@@ -134,7 +130,7 @@ def test_exact_joints_score_nothing_and_untrained_ones_much(monkeypatch, evaluat
     assert set(found.errors) == {*found.evaluations, "ode"}
     assert min(found.evaluations.values()) > 1
     clouds = [np.repeat(figures.figure(i)[1], 2, axis=0) for i in range(len(figures))]
-    monkeypatch.setattr(step_quality, "predict_clouds", lambda *_, **__: clouds)
+    monkeypatch.setattr(joints, "predict_clouds", lambda *_, **__: clouds)
     sharp = replace(rigger, config=replace(JOINTS, merge=1e-6))
     assert max(joint_quality(sharp, figures).evaluations.values()) < 1e-3
 

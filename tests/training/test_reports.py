@@ -105,9 +105,10 @@ def ring(tmp_path):
 
 
 def weights(folder):
-    return load_checkpoint(folder / "model" / "points.safetensors")[0]
+    return load_checkpoint(folder / "model" / "model.safetensors")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_validation_is_logged_drawn_and_changes_no_weight(ring):
     """Events hold the numbers of the log; the weights are those of a run without any."""

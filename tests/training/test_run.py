@@ -1,5 +1,6 @@
 """Training runs: exact resume, atomic checkpoints, clear refusals, and learning itself."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,18 +10,19 @@ import torch
 from geoflow.backbones import ShapeConfig, TransformerConfig
 from geoflow.condition import Condition
 from geoflow.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from geoflow.models.config import ModelConfig, from_json, to_json
-from geoflow.models.fields import Generator
+from geoflow.models.clouds import CloudConfig
+from geoflow.models.fields import FieldConfig, Generator
+from geoflow.models.kinds import load as load_model
 from geoflow.training.muon import Muon, orthogonalise
 from geoflow.training.optimisation import Schedule
-from geoflow.training.run import Run, RunConfig, frozen_flow
+from geoflow.training.run import Run, RunConfig, frozen_flow, read_config
 from geoflow.training.stages.field_autoencoder import AutoencoderTraining
 from geoflow.training.stages.latent_flow import FlowTraining
 from geoflow.training.stages.point_autoencoder import PointTraining
 from geoflow_datasets import load
 
 SMALL = {"num_tokens": 4, "scalars": 4, "vectors": 1}
-MODEL = ModelConfig(
+MODEL = FieldConfig(
     autoencoder=ShapeConfig(
         **SMALL, encoder_width=32, decoder_width=32, decoder_layers=2, heads=4, encoder_blocks=1
     ),
@@ -35,17 +37,22 @@ def bank(tmp_path_factory):
     return load("procedural", "bottle", split="train", num=6, cache=tmp_path_factory.mktemp("bank"))
 
 
-POINTS = replace(
-    MODEL, representation="points", autoencoder=replace(MODEL.autoencoder, normals=False)
+POINTS = CloudConfig(
+    autoencoder=replace(MODEL.autoencoder, normals=False), transformer=MODEL.transformer
 )
+FIRST = {
+    "sdf": AutoencoderTraining(batch=4, num_surface=32, num_queries=64),
+    "points": PointTraining(batch=4, num_surface=32, groups=2, group_points=16),
+}
 
 
-def config(steps=6, **changes):
+def config(steps=6, *, kind="sdf", autoencoder=None, objective="shortcut", **changes):
+    first = replace(FIRST[kind], steps=steps) if autoencoder is None else autoencoder
+    flow = FlowTraining(steps=steps, batch=8, num_surface=32, objective=objective)
     base = RunConfig(
-        model=MODEL,
-        autoencoder=AutoencoderTraining(steps=steps, batch=4, num_surface=32, num_queries=64),
-        points=PointTraining(steps=steps, batch=4, num_surface=32, groups=2, group_points=16),
-        flow=FlowTraining(steps=steps, batch=8, num_surface=32, diagonal_first=0.3),
+        kind=kind,
+        model=MODEL if kind == "sdf" else POINTS,
+        stages={"autoencoder": first, "flow": flow},
         checkpoint_every=2,
     )
     return replace(base, **changes)
@@ -63,11 +70,11 @@ def train(run, bank, *, stop=None):
             return
 
 
-@pytest.mark.parametrize("model", [MODEL, POINTS], ids=["sdf", "points"])
+@pytest.mark.parametrize("kind", ["sdf", "points"])
 @pytest.mark.parametrize("stop", [("autoencoder", 3), ("flow", 1), ("flow", 5)])
-def test_resumed_run_equals_uninterrupted_bit_for_bit(tmp_path, bank, stop, model):
-    train(Run.create(tmp_path / "whole", config(model=model)), bank)
-    train(Run.create(tmp_path / "broken", config(model=model)), bank, stop=stop)
+def test_resumed_run_equals_uninterrupted_bit_for_bit(tmp_path, bank, stop, kind):
+    train(Run.create(tmp_path / "whole", config(kind=kind)), bank)
+    train(Run.create(tmp_path / "broken", config(kind=kind)), bank, stop=stop)
     assert not (tmp_path / "broken" / "model").exists()
     train(Run.open(tmp_path / "broken"), bank)
     whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "broken")
@@ -95,33 +102,29 @@ def test_init_from_starts_from_the_model(tmp_path, bank):
     train(Run.create(tmp_path / "first", config(steps=2)), bank)
     fine = Run.create(tmp_path / "fine", config(steps=2, init_from=str(tmp_path / "first")))
     source = Generator.from_pretrained(tmp_path / "first")
-    for name, value in fine.generator.autoencoder.state_dict().items():
+    for name, value in fine.model.autoencoder.state_dict().items():
         torch.testing.assert_close(value, source.autoencoder.state_dict()[name])
 
 
 def test_a_flow_map_starts_from_ordinary_flow_matching_exactly(tmp_path, bank):
     """At r = t a fresh map is its flow-matching start to the bit: so are its ODE samples."""
-    first = config(steps=2)
-    first = replace(first, flow=replace(first.flow, objective="flow-matching"))
+    first = config(steps=2, objective="flow-matching")
     train(Run.create(tmp_path / "first", first), bank)
     source = Generator.from_pretrained(tmp_path / "first")
     run = Run.create(tmp_path / "map", config(steps=2, init_from=str(tmp_path / "first")))
     noise = source.noise(3)
-    expected, started = (
-        g.sample_latents(noise, steps=4, ode=True) for g in (source, run.generator)
-    )
+    expected, started = (g.sample_latents(noise, steps=4, ode=True) for g in (source, run.model))
     assert torch.equal(started, expected)
     train(run, bank)
-    assert not torch.equal(run.generator.sample_latents(noise, steps=4, ode=True), expected)
+    assert not torch.equal(run.model.sample_latents(noise, steps=4, ode=True), expected)
 
 
+@pytest.mark.slow
 def test_a_teacher_of_steps_alone_jumps_by_steps(tmp_path, bank):
     """A flow-matching teacher knows no jumps: its ends are ignored, those of a map are not."""
     for objective, is_step in (("flow-matching", True), ("cumulative", False)):
-        options = config(steps=2)
-        options = replace(options, flow=replace(options.flow, objective=objective))
-        train(Run.create(tmp_path / objective, options), bank)
-        flow_map = frozen_flow(str(tmp_path / objective), "cpu")
+        train(Run.create(tmp_path / objective, config(steps=2, objective=objective)), bank)
+        flow_map = frozen_flow(load_model(tmp_path / objective))
         generator = Generator.from_pretrained(tmp_path / objective)
         x, t = generator.noise(3), torch.full((3,), 0.2)
         cond = Condition(generator.frame_for(3))
@@ -175,13 +178,37 @@ def test_damaged_checkpoint_is_refused_and_a_failed_write_keeps_the_old(tmp_path
         load_checkpoint(path)
 
 
-def test_configuration_survives_json_and_refuses_unknown_fields():
-    import json
+@pytest.mark.parametrize("kind", ["sdf", "points"])
+def test_a_run_survives_its_file(tmp_path, kind):
+    Run.create(tmp_path / "run", config(kind=kind))
+    assert read_config(tmp_path / "run") == config(kind=kind)
 
-    data = json.loads(json.dumps(to_json(config())))
-    assert from_json(RunConfig, data) == config()
-    with pytest.raises(ValueError, match="has no field speed"):
-        from_json(RunConfig, data | {"speed": 1})
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"speed": 1}, "RunConfig has no field speed"),
+        ({"kind": "holograms"}, "kind must be one of sdf, points, distribution, joints"),
+        ({"seed": "three"}, r"RunConfig\.seed: Expected `int`, got `str`, found 'three'"),
+        ({"stages": {}}, "stages must be autoencoder, flow, got {}"),
+        ({"model": {"symmetry": "o7"}}, "found 'o7'"),
+        ({"checkpoint_every": 0}, "checkpoint_every: Expected `int` >= 1, found 0"),
+    ],
+)
+def test_a_wrong_file_of_a_run_is_one_line(tmp_path, change, message):
+    content = config().to_json() | change
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=message) as caught:
+        Run.open(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_of_another_kind_is_no_start(tmp_path, bank):
+    train(Run.create(tmp_path / "first", config(steps=1)), bank)
+    start = str(tmp_path / "first")
+    with pytest.raises(CheckpointError, match="of kind 'sdf', the run's is 'points'"):
+        Run.create(tmp_path / "run", config(kind="points", init_from=start))
+    assert not (tmp_path / "run").exists()
 
 
 def test_orthogonalise_brings_singular_values_near_one():

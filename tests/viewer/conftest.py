@@ -5,8 +5,7 @@ import torch
 
 from geoflow.backbones.shape_encoder import ShapeConfig
 from geoflow.backbones.token_transformer import TransformerConfig
-from geoflow.models.config import ModelConfig
-from geoflow.models.fields import Generator
+from geoflow.models.fields import FieldConfig, Generator
 from geoflow_viewer.models import Models
 
 LATENT = {"num_tokens": 4, "scalars": 4, "vectors": 1}
@@ -14,7 +13,7 @@ LATENT = {"num_tokens": 4, "scalars": 4, "vectors": 1}
 
 @pytest.fixture(scope="session")
 def generator():
-    config = ModelConfig(
+    config = FieldConfig(
         symmetry="frame",
         categories=("blob", "pebble"),
         autoencoder=ShapeConfig(

@@ -10,9 +10,9 @@ import trimesh
 
 from geoflow.backbones.shape_encoder import ShapeConfig
 from geoflow.backbones.token_transformer import TransformerConfig
-from geoflow.models.clouds import PointGenerator
-from geoflow.models.config import ModelConfig
+from geoflow.models.clouds import CloudConfig, PointGenerator
 from geoflow.models.distribution import DistributionConfig, GeometryDistribution
+from geoflow.models.kinds import KINDS
 from geoflow_viewer.command import command
 from geoflow_viewer.export import export_bytes, suffixes
 from geoflow_viewer.items import Rung
@@ -36,8 +36,7 @@ def shaken(networks):
 
 @pytest.fixture(scope="module")
 def clouds():
-    config = ModelConfig(
-        representation="points",
+    config = CloudConfig(
         symmetry="frame",
         categories=("bird", "fish"),
         autoencoder=ShapeConfig(
@@ -224,7 +223,7 @@ def test_commands_of_clouds_name_their_points():
     rung, shows = Rung(64, 500), ("points", "latent")
 
     def said(state, out, kind="points"):
-        return command(state, rung=rung, out=out, kind=kind, shows=shows)
+        return command(state, rung=rung, out=out, kind=KINDS[kind], shows=shows)
 
     plain = "geoflow sample --model cloud --seed 3 --points 500 --out a"
     for suffix in (".ply", ".xyz", ".obj"):

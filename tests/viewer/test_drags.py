@@ -8,8 +8,8 @@ import pytest
 import trimesh
 
 from geoflow_viewer.items import Rung
+from geoflow_viewer.kinds.fields import Source as FieldSource
 from geoflow_viewer.session import Session
-from geoflow_viewer.sources import FieldSource
 from geoflow_viewer.state import State
 
 LADDER = (Rung(16, 64), Rung(20, 96), Rung(24, 128))

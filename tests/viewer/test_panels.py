@@ -1,7 +1,9 @@
 """Side panels of the browser and of the window, without either: events in, texts and values out."""
 
+import io
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import trimesh
 from fake_gui import Gui, Page
@@ -98,7 +100,7 @@ def test_what_there_is_not_is_not_on_the_page(page, session):
 def test_a_mesh_is_uploaded_and_reconstructed_and_other_files_are_refused(page, session):
     upload = page["Open and reconstruct a mesh"]
     upload.move(SimpleNamespace(name="no.obj", content=b"\x00nothing"))
-    assert "no.obj cannot be read as a mesh" in page.told[0] or "no vertices" in page.told[0]
+    assert "no.obj: it cannot be read as a mesh" in page.told[0] or "no vertices" in page.told[0]
     assert session.state == START
     content = trimesh.creation.box().export(file_type="stl")
     upload.move(SimpleNamespace(name="box.stl", content=content))
@@ -106,6 +108,17 @@ def test_a_mesh_is_uploaded_and_reconstructed_and_other_files_are_refused(page, 
     assert [item.label for item in session.result.items] == ["box.stl", "reconstruction"]
     page["Back to samples"].move()
     assert session.state.mesh is None
+
+
+def test_an_uploaded_cube_with_normals_is_closed(page, session):
+    cube = trimesh.creation.box()
+    apart = trimesh.Trimesh(cube.triangles.reshape(-1, 3), np.arange(36).reshape(-1, 3),
+                            process=False)  # fmt: skip
+    content = apart.export(file_type="obj", include_normals=True).encode()
+    assert not trimesh.load_mesh(io.BytesIO(content), file_type="obj").is_watertight
+    page["Open and reconstruct a mesh"].move(SimpleNamespace(name="a.obj", content=content))
+    assert session.wait()
+    assert session.result.items[0].mesh.is_watertight
 
 
 def test_a_download_is_what_is_on_the_screen(page, session):

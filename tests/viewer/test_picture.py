@@ -55,3 +55,22 @@ def test_sheet_has_a_row_per_label(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
     with pytest.raises(ValueError, match="one label per row"):
         contact_sheet([[mesh]], [], tmp_path / "sheet.png")
+
+
+def test_colours_of_vertices_stand_where_the_vertices_do():
+    ball = trimesh.creation.icosphere(3)
+    is_right = ball.vertices[:, 0] > 0
+    ball.visual.vertex_colors = np.where(is_right[:, None], [255, 0, 0, 255], [0, 0, 255, 255])
+    image = render_mesh(ball, size=80, azimuth=0.0, elevation=0.0).astype(int)
+    assert image[40, 50, 0] > 100 > image[40, 50, 2]
+    assert image[40, 30, 2] > 100 > image[40, 30, 0]
+
+
+def test_the_inside_of_a_cut_shape_is_lit_as_its_outside():
+    """A sheet looks the same from both sides, wherever its faces are turned."""
+    corners = [[-1, 1, 0], [1, 1, 0], [1, -1, 0], [-1, -1, 0]]
+    front = trimesh.Trimesh(corners, [[0, 2, 1], [0, 3, 2]], process=False)
+    back = trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]], process=False)
+    view = {"size": 40, "azimuth": 0.0, "elevation": 0.0}
+    np.testing.assert_array_equal(render_mesh(front, **view), render_mesh(back, **view))
+    assert coverage(render_mesh(back, **view)) > 0.5

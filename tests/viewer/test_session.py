@@ -11,9 +11,9 @@ from geoflow.geometry.extraction import EmptySurfaceError
 from geoflow.seeds import great_circle
 from geoflow_viewer.generation import latent_of
 from geoflow_viewer.items import Rung
+from geoflow_viewer.kinds.source import noise_of
 from geoflow_viewer.models import Models
 from geoflow_viewer.session import Session
-from geoflow_viewer.sources import noise_of
 from geoflow_viewer.state import COMPARED_STEPS, NUM_VARIATIONS, State
 
 LADDER = (Rung(16, 64), Rung(20, 96), Rung(24, 128))

@@ -6,45 +6,26 @@ Exit codes: 0 done, 1 failure, 2 wrong usage.
 
 from __future__ import annotations
 
-import io
+import difflib
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stderr
-from typing import Annotated
-
-import tyro
 
 from geoflow import __version__
-from geoflow_cli.errors import Failure, UsageError, one_line
-from geoflow_cli.options import Evaluate, Info, Rig, Sample, Train, View
-
-_Command = (
-    Annotated[Train, tyro.conf.subcommand("train")]
-    | Annotated[Sample, tyro.conf.subcommand("sample")]
-    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
-    | Annotated[Rig, tyro.conf.subcommand("rig")]
-    | Annotated[View, tyro.conf.subcommand("view")]
-    | Annotated[Info, tyro.conf.subcommand("info")]
-)
-_DESCRIPTION = "Generate 3D geometry in one to four network evaluations."
+from geoflow_cli.commands import COMMANDS, Command, overview
+from geoflow_cli.errors import Failure, UsageError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run, and return the exit code."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments == ["--version"]:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
         print(__version__)
         return 0
-    said = io.StringIO()
+    if words in ([], ["-h"], ["--help"]):
+        print(overview())
+        return 0 if words else 2
     try:
-        with redirect_stderr(said):
-            command = tyro.cli(_Command, prog="geoflow", description=_DESCRIPTION, args=arguments)
-    except SystemExit as end:
-        if end.code != 0:
-            print(f"geoflow: error: {one_line(said.getvalue())}", file=sys.stderr)
-        raise
-    try:
-        command.run()
+        _command(words[0]).run(words[1:])
     except UsageError as error:
         print(f"geoflow: error: {error}", file=sys.stderr)
         return 2
@@ -55,3 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("; ".join(["geoflow: interrupted", *map(str, stop.args)]), file=sys.stderr)
         return 130
     return 0
+
+
+def _command(word: str) -> Command:
+    if word not in COMMANDS:
+        near = difflib.get_close_matches(word, COMMANDS, n=1)
+        meant = f"perhaps {near[0]} was meant" if near else f"expected {', '.join(COMMANDS)}"
+        raise UsageError(f"there is no command {word!r}; {meant}")
+    return COMMANDS[word]

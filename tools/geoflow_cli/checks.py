@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
-from geoflow.geometry.extraction import MAX_RESOLUTION, MIN_RESOLUTION
-from geoflow.geometry.mesh import check_suffix
 from geoflow_cli.errors import UsageError
 
 
@@ -20,6 +15,8 @@ def check_at_least(name: str, value: int, lowest: int) -> None:
 
 def check_resolution(value: int) -> None:
     """Raise UsageError for a grid that is too coarse or too fine."""
+    from geoflow.geometry.extraction import MAX_RESOLUTION, MIN_RESOLUTION
+
     if not MIN_RESOLUTION <= value <= MAX_RESOLUTION:
         raise UsageError(
             f"--resolution must be between {MIN_RESOLUTION} and {MAX_RESOLUTION}, got {value}"
@@ -28,6 +25,8 @@ def check_resolution(value: int) -> None:
 
 def check_output(name: str, path: Path) -> None:
     """Raise UsageError for a mesh file that cannot be written."""
+    from geoflow.geometry.mesh import check_suffix
+
     try:
         check_suffix(path)
     except ValueError as error:
@@ -59,11 +58,3 @@ def resolve_device(name: str) -> str:
         here = ", ".join(device for device, is_there in found.items() if is_there)
         raise UsageError(f"--device {name} is not available here; available: {here}")
     return name
-
-
-def refuse_options(options: Any, names: Sequence[str], *, because: str) -> None:
-    """Raise UsageError for an option that was given although it has no meaning here."""
-    defaults = {f.name: f.default for f in fields(options)}
-    for name in names:
-        if getattr(options, name) != defaults[name]:
-            raise UsageError(f"--{name.replace('_', '-')} does not go with {because}")

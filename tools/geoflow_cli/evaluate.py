@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,6 @@ from geoflow_cli.checks import (
     check_at_least,
     check_folder,
     check_resolution,
-    refuse_options,
     resolve_device,
 )
 from geoflow_cli.errors import Failure, UsageError, failing
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 _OF_MODELS = ("steps", "resolution", "category")
 
 
-def evaluate(options: Evaluate) -> None:
+def evaluate(options: Evaluate, given: Collection[str]) -> None:
     """Check, measure or go on measuring, print one line per metric, and write the report."""
     if options.samples is not None and options.model is None:
-        refuse_options(options, _OF_MODELS, because="--samples")
+        for name in _OF_MODELS:
+            if name in given:
+                raise UsageError(f"--{name} does not go with --samples")
     check_at_least("steps", options.steps, 1)
     check_resolution(options.resolution)
     check_folder("out", options.out)

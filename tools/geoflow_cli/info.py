@@ -15,20 +15,14 @@ _OPTIONAL = {
     "torch_cluster": "neighbour search",
     "pytorch3d": "neighbour search",
 }
-_KINDS = {
-    "sdf": "meshes (sdf)",
-    "points": "clouds of points (points)",
-    "distribution": "points of one surface (distribution)",
-    "joints": "joints of a mesh (joints)",
-}
-"""What a model gives, by its --representation."""
 
 
 def info() -> None:
     """Print versions, devices, shipped models, optional packages and who finds neighbours."""
     import torch
 
-    from geoflow.models.kinds import shipped
+    from geoflow.models.base import shipped
+    from geoflow.models.kinds import KINDS
 
     print(f"geoflow {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for name in _REQUIRED:
@@ -41,7 +35,7 @@ def info() -> None:
     for name, model in shipped().items():
         size = f"{model.path.stat().st_size / 1e6:.1f} MB"
         categories = f", categories: {', '.join(model.categories)}" if model.categories else ""
-        print(f"  {name}: {_KINDS[model.kind]}, {size}{categories}")
+        print(f"  {name}: {KINDS[model.kind].makes} ({model.kind}), {size}{categories}")
     for name, use in _OPTIONAL.items():
         found = "found" if util.find_spec(name) else "not found"
         print(f"  {name}: {found} ({use})")

@@ -9,83 +9,49 @@ from typing import Annotated, Literal
 import tyro
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+KindName = Annotated[
+    Literal["sdf", "points", "distribution", "joints"],
+    tyro.conf.arg(aliases=("--representation",)),
+]
+Objective = Literal[
+    "cumulative",
+    "flow-matching",
+    "lagrangian",
+    "eulerian",
+    "progressive",
+    "flow-map-matching",
+    "consistency",
+    "consistency-trajectory",
+    "neural-operator",
+    "mean-flow",
+    "euler-mean-flow",
+    "shortcut",
+    "progressive-distillation",
+    "trigflow",
+]
 
 
 @dataclass(frozen=True)
-class Train:
-    """Train an autoencoder of shapes and a flow of its latents; a law of points; or a rigger."""
+class TrainOptions:
+    """Train a model. What can be chosen depends on --kind."""
 
-    representation: Literal["sdf", "points", "distribution", "joints"] = "sdf"
+    kind: KindName = "sdf"
     """Signed distance fields of a category; its point clouds; the surface points of one mesh, given
     as --data; or joints of figures from points of their surface."""
-    shape_category: str = "chair"
-    """Category, or several as 'chair,airplane', or 'all': procedural ones, or those of the folder
-    given as --data. A model of several is sampled by --category."""
     data: str = "procedural"
-    """'procedural', or a folder of .obj, .ply, .stl, .off or .glb files; for --representation
-    points also one of clouds, .npy, .npz, .ply or .xyz; one mesh file for --representation
-    distribution; a folder in RigNet's layout for --representation joints."""
-    channels: Literal["position", "position+normal", "position+color", "all"] = "position"
-    """What the points of a distribution carry; 'all' is position, normal and, if there, color."""
-    data_up: Literal["y", "z"] = "y"
-    """Axis that points up in the folder's files."""
+    """Where the data come from."""
     out: Path | None = None
-    """Run folder. Default: runs/CATEGORY."""
+    """Run folder. Default: in runs/."""
     resume: bool = False
     """Continue the run in --out, with the options that it was started with."""
-    init_from: str | None = None
-    """Start from a model, a shipped name or a folder, with its networks, path and prediction."""
-    teacher: str | None = None
-    """Distil the flow of a model: start from it, keep its autoencoder, and learn from its flow."""
     steps: int | None = None
-    """Optimiser steps of each stage. Default: 10,000 for the autoencoder (6,000 for points) and
-    12,000 for the flow, or a tenth of that with --init-from or --teacher."""
-    autoencoder_steps: int | None = None
-    """Optimiser steps of the autoencoder alone; 0 keeps that of --init-from as it is."""
-    objective: (
-        Literal[
-            "cumulative",
-            "flow-matching",
-            "lagrangian",
-            "eulerian",
-            "progressive",
-            "flow-map-matching",
-            "consistency",
-            "consistency-trajectory",
-            "neural-operator",
-            "mean-flow",
-            "euler-mean-flow",
-            "shortcut",
-            "progressive-distillation",
-            "trigflow",
-        ]
-        | None
-    ) = None
-    """Objective of the flow map; docs/choosing.md compares them. Default: for shapes and clouds the
-    winner there, shortcut, on the linear path of u; elsewhere cumulative."""
-    derivative: Literal["average", "jvp", "difference"] | None = None
-    """How a cumulative objective uses its identity. Default: average, or as the special case."""
-    times: Literal["uniform", "logit-normal"] | None = None
-    """Law of the pairs of times. Default: as the objective."""
-    diagonal: float | None = None
-    """Share of pairs of times that are equal. Default: as the objective."""
-    end: float | None = None
-    """Share of the other pairs that end at the data. Default: as the objective."""
-    weight_space: Literal["field", "velocity", "edm"] | None = None
-    """Where errors count. Default: as the objective."""
-    weight_power: float | None = None
-    """Divide each squared error by itself to this power. Default: as the objective."""
-    coupling: Literal["independent", "batch"] = "independent"
-    """Pair noise and data at random, or by optimal transport over each batch."""
+    """Optimiser steps of each stage."""
+    objective: Objective | None = None
+    """Objective of the flow map; docs/choosing.md compares them."""
     interpolant: Literal["linear", "vp", "ve", "trigonometric"] | None = None
-    """Path between noise and data. Default: linear, or as the special case."""
+    """Path between noise and data. Default: as the kind, or as the special case."""
     prediction: Literal["x1", "u", "x0", "v"] | None = None
-    """What the network predicts. Default: u for shapes and clouds, x1 for joints and points of
-    one mesh, or as the special case."""
-    symmetry: Literal["frame", "so2", "so3"] = "frame"
-    """Upright samples in a frame; symmetric about the up axis; or in any pose."""
-    num_shapes: int = 12_000
-    """Procedural training shapes."""
+    """What the network predicts. Default: as the kind, or as the special case."""
     sheet_every: int = 2_000
     """Steps between contact sheets and validations, which also come at the end; 0: none."""
     log: Literal["jsonl", "tensorboard"] = "jsonl"
@@ -100,49 +66,21 @@ class Train:
     progress: bool = True
     """Show a progress bar."""
 
-    def run(self) -> None:
-        """Run the command."""
-        from geoflow_cli.train import train
-
-        train(self)
-
 
 @dataclass(frozen=True)
-class Sample:
-    """Generate meshes and write them by suffix."""
+class SampleOptions:
+    """Sample a model, and write what it makes by suffix. What can be chosen depends on --model."""
 
     out: Path
-    """File to write: .obj, .ply, .stl, .glb or .off; for several, NAME-000.obj and on; for points
-    .ply, .xyz, .npy or .npz, and the other suffixes for a surface through a cloud."""
+    """File to write."""
     steps: int = 2
     """Network evaluations per sample."""
     model: str = "chair"
     """Shipped model, or a folder of a model or a run."""
-    num: int = 1
-    """Number of samples."""
-    points: int | None = None
-    """Number of points, for a model of points. Default: 2,048 of a cloud, 20,000 of a cloud that
-    is made a mesh, 100,000 of a distribution."""
-    resolution: int = 128
-    """Cells of the extraction grid along an edge."""
-    faces: int | None = None
-    """Simplify to at most this many triangles."""
-    category: str | None = None
-    """Category, for a model of several."""
-    up: Literal["y", "z"] = "y"
-    """Axis that points up in the files."""
-    preview: bool = False
-    """Write beside --out a picture of all samples, NAME.png."""
     seed: int = 0
     """Seed of the noise."""
     device: Device = "auto"
     """Where to compute."""
-
-    def run(self) -> None:
-        """Run the command."""
-        from geoflow_cli.sample import sample
-
-        sample(self)
 
 
 @dataclass(frozen=True)
@@ -163,12 +101,6 @@ class Rig:
     """Seed of the surface points and of the noise."""
     device: Device = "auto"
     """Where to compute."""
-
-    def run(self) -> None:
-        """Run the command."""
-        from geoflow_cli.rig import rig
-
-        rig(self)
 
 
 @dataclass(frozen=True)
@@ -225,12 +157,6 @@ class View:
     device: Device = "auto"
     """Where to compute."""
 
-    def run(self) -> None:
-        """Run the command."""
-        from geoflow_cli.view import view
-
-        view(self)
-
 
 @dataclass(frozen=True)
 class Evaluate:
@@ -269,19 +195,7 @@ class Evaluate:
     progress: bool = True
     """Show a progress bar."""
 
-    def run(self) -> None:
-        """Run the command."""
-        from geoflow_cli.evaluate import evaluate
-
-        evaluate(self)
-
 
 @dataclass(frozen=True)
 class Info:
     """Print versions, the device, and which optional packages are found."""
-
-    def run(self) -> None:
-        """Run the command."""
-        from geoflow_cli.info import info
-
-        info()

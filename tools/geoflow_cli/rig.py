@@ -23,19 +23,19 @@ def rig(options: Rig) -> None:
     if options.png is not None:
         _check_suffix("png", options.png, ".png")
     from geoflow.atomic import write_text
+    from geoflow.geometry.read_mesh import read_mesh
     from geoflow.models.joints import Rigger
-    from geoflow.models.kinds import describe_model
-    from geoflow_datasets.mesh_folder import read_mesh
+    from geoflow.models.kinds import describe_kind
 
     with failing():
-        kind = describe_model(options.model).kind
-        if kind != "joints":
+        kind = describe_kind(options.model)
+        if kind.has_samples:
             raise UsageError(
-                f"--model must find joints, {options.model} is a model of {kind}: "
+                f"--model must find joints, {options.model} is a model of {kind.name}: "
                 f"geoflow sample --model {options.model}"
             )
         device = resolve_device(options.device)
-        mesh = read_mesh(options.mesh, up="y")
+        mesh = read_mesh(options.mesh)
         model = Rigger.from_pretrained(options.model, device=device)
         start = time.perf_counter()
         found = model.rig(mesh, steps=options.steps, seed=options.seed)

@@ -47,10 +47,11 @@ def view(options: View) -> None:
     if options.reconstruct and options.mesh is None:
         raise UsageError("--reconstruct needs a mesh file")
     meshes = {} if options.mesh is None else {str(options.mesh): _read(options.mesh)}
-    from geoflow_viewer.models import Models, load_model
+    from geoflow.models.kinds import load
+    from geoflow_viewer.models import Models
 
     device = resolve_device(options.device)
-    models = Models([options.model], load=lambda name: load_model(name, device=device))
+    models = Models([options.model], load=lambda name: load(name, device=device))
     with failing():
         if meshes == {} or options.reconstruct:
             _check_category(options, models)
@@ -85,13 +86,14 @@ def _output(options: View) -> Path | None:
 
 def _read(path: Path) -> trimesh.Trimesh:
     from geoflow.geometry.mesh import normalise_mesh
+    from geoflow.geometry.read_mesh import read_mesh
 
     if not path.is_file():
         raise UsageError(f"there is no mesh file {path}")
     try:
-        return normalise_mesh(trimesh.load_mesh(path))
-    except Exception as error:  # Readers of many formats fail in as many ways.
-        raise UsageError(f"{path} cannot be read as a mesh: {error}") from error
+        return normalise_mesh(read_mesh(path))
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def _check_category(options: View, models: Models) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import trimesh
@@ -16,15 +16,16 @@ import tyro
 
 from geoflow.geometry.extraction import extract_mesh
 from geoflow.geometry.mesh import normalise_mesh
+from geoflow.geometry.read_mesh import read_mesh
 from geoflow.geometry.sdf import union_distance
-from geoflow.models.clouds import PointGenerator
-from geoflow.models.fields import Generator
-from geoflow.models.kinds import load_generator
+from geoflow.models.kinds import describe_kind
+from geoflow.models.latent import Shape
+from geoflow.typing import ShapeDataset
 from geoflow_datasets import PROCEDURAL, load
-from geoflow_datasets.mesh_folder import read_mesh
+from geoflow_datasets.cloud_files import is_cloud, read_cloud
 from geoflow_datasets.procedural import make_solids
-from geoflow_tools.validation.clouds import clouds, reconstruct_points
-from geoflow_tools.validation.fields import encode_shape, sample_rows, try_decode
+from geoflow_datasets.sources import Gives
+from geoflow_tools.validation.samples import sample_rows
 from geoflow_viewer.picture import contact_sheet
 
 
@@ -64,40 +65,30 @@ def procedural_mesh(category: str, index: int, *, resolution: int = 96) -> trime
     return extract_mesh(field, resolution=resolution).mesh
 
 
-def data_rows(
-    generator: Generator, source: str, category: str, num: int, resolution: int
-) -> tuple[list[list[trimesh.Trimesh | None]], list[str]]:
-    """Shapes of a source and their reconstructions, with labels."""
-    if source == PROCEDURAL:
-        bank = load(source, category, split="test", num=num)
-        shapes = [procedural_mesh(category, i, resolution=resolution) for i in range(num)]
-        label = "data (test split)"
-    else:
-        bank = load(source, category, split="train", num=num)
-        names = bank.names[:num]
-        shapes = [normalise_mesh(read_mesh(Path(source) / name)) for name in names]
-        label = "meshes"
-    rebuilt = [
-        try_decode(generator, encode_shape(generator, bank, i), resolution)
-        for i in range(len(shapes))
-    ]
-    return [[*shapes], rebuilt], [label, "reconstruction"]
-
-
-def cloud_rows(
-    generator: PointGenerator, source: str, category: str, num: int
-) -> tuple[list[list[trimesh.PointCloud]], list[str]]:
-    """Clouds of a source and their reconstructions in two evaluations, with labels."""
+def data_shapes(
+    source: str, category: str, num: int, resolution: int, *, gives: Gives
+) -> tuple[list[Shape], ShapeDataset, str]:
+    """The first shapes of a source, their bank, and a label."""
     split = "test" if source == PROCEDURAL else "train"
-    bank = load(source, category, split=split, num=num)
-    _, drawn = reconstruct_points(generator, bank, num=num)
-    labels = [f"data ({split} split)", "reconstruction"]
-    return [clouds(drawn["data"]), clouds(drawn["2"])], labels
+    made: list[Shape]
+    bank: Any = load(source, category, gives=gives, split=split, num=num)
+    if source == PROCEDURAL:
+        made = [procedural_mesh(category, i, resolution=resolution) for i in range(num)]
+    else:
+        made = [_read(Path(source) / name) for name in bank.names[:num]]
+    return made, bank, f"data ({split} split)"
+
+
+def _read(path: Path) -> Shape:
+    if is_cloud(path):
+        return trimesh.PointCloud(read_cloud(path))
+    return normalise_mesh(read_mesh(path))
 
 
 def draw(options: Options) -> None:
     """Write the sheet."""
-    generator = load_generator(options.model)
+    kind = describe_kind(options.model)
+    generator: Any = kind.model_class().from_pretrained(options.model)
     rows, labels = sample_rows(
         generator,
         num=options.num,
@@ -107,14 +98,16 @@ def draw(options: Options) -> None:
         resolution=options.resolution,
     )
     if options.data is not None:
-        category = options.category or generator.config.categories[0]
-        if isinstance(generator, PointGenerator):
-            above, names = cloud_rows(generator, options.data, category, options.num)
-        else:
-            above, names = data_rows(
-                generator, options.data, category, options.num, options.resolution
-            )
-        rows, labels = [*above, *rows], [*names, *labels]
+        room: Any = kind.on("geoflow_tools.validation")
+        shapes, bank, label = data_shapes(
+            options.data,
+            options.category or generator.categories[0],
+            options.num,
+            options.resolution,
+            gives=room.GIVES,
+        )
+        above = room.data_rows(generator, shapes, bank, options.resolution)
+        rows, labels = [*above, *rows], [label, "reconstruction", *labels]
     contact_sheet(rows, labels, options.out, size=options.size)
 
 

@@ -31,8 +31,10 @@ from geoflow.geometry.metrics import (
     pairwise_chamfer,
 )
 from geoflow.models.fields import Generator
+from geoflow.models.latent import Detail
 from geoflow_datasets.procedural.source import load_procedural
-from geoflow_tools.validation.fields import reconstruct, surface_points, try_decode
+from geoflow_tools.validation.fields import reconstruct
+from geoflow_tools.validation.samples import surface_points
 
 # Rows of the report: the label of a step count of the ODE ends in "ode".
 _ODE = "ode"
@@ -107,14 +109,12 @@ def evaluate(options: Options) -> dict[str, object]:
     samples: dict[str, dict[str, float | None]] = {}
     for label, steps, ode in runs:
         tokens = torch.cat(
-            [
-                generator.sample_latents(part, steps=steps, ode=ode, category=category)
-                for part in noise.split(50)
-            ]
+            [generator.sample_latents(part, steps=steps, ode=ode) for part in noise.split(50)]
         )
         meshes = [
-            try_decode(generator, token, options.resolution)
+            shape
             for token in track(tokens, description=f"{label} steps")
+            for shape in generator.shapes(token[None], Detail(options.resolution))
         ]
         samples[label] = score_samples(meshes, reference, within)
         report["samples"] = samples

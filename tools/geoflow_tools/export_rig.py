@@ -13,7 +13,7 @@ import torch
 import tyro
 
 from geoflow.models.joints import Rigger
-from geoflow_datasets import PROCEDURAL, load_figures
+from geoflow_datasets import PROCEDURAL, load
 from geoflow_tools.validation.joints import predict_clouds, score_clouds, tune_merging
 
 
@@ -36,7 +36,7 @@ class Options:
 def export(options: Options) -> None:
     """Write the folder, and print the scores on the split that the merging was tuned on."""
     rigger = Rigger.from_pretrained(options.run)
-    bank = load_figures(options.data, split="val", num=options.num, show_progress=True)
+    bank = load(options.data, gives="figures", split="val", num=options.num, show_progress=True)
 
     def sampler(points: torch.Tensor) -> torch.Tensor:
         return rigger.predict(points, steps=options.steps)

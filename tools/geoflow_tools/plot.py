@@ -15,11 +15,11 @@ from pathlib import Path
 import tyro
 
 from geoflow.atomic import write_text
-from geoflow.models.kinds import load_generator
+from geoflow.models.kinds import load as load_model
 from geoflow.training.log import Report, read_log
 from geoflow.training.plots import quality_figure, save_figure, training_figure
 from geoflow_datasets import PROCEDURAL, load
-from geoflow_tools.validation.step_quality import shape_quality
+from geoflow_tools.validation.samples import shape_quality
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,14 @@ def plot(options: Options) -> None:
         save_figure(training_figure(read_log(options.log)), options.out)
         return
     assert options.model is not None
-    generator = load_generator(options.model)
-    (category,) = generator.config.categories
+    generator: Any = load_model(options.model)
+    (category,) = generator.categories
     held_out, training = (
         load(PROCEDURAL, category, split=split, num=options.num) for split in ("val", "train")
     )
     quality = asdict(shape_quality(generator, held_out, training, num=options.num))
-    steps = generator.card.get("run", {}).get("flow", {}).get("steps", 0)
+    run = generator.card.get("run", {})
+    steps = run.get("stages", run).get("flow", {}).get("steps", 0)
     report: Report = {"step": steps, "quality": quality}
     figure = quality_figure({"flow": [report]})
     assert figure is not None

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from geoflow.geometry.points import SUFFIXES as POINT_SUFFIXES
+from geoflow.models.kinds import DEFAULT, KINDS, Kind
 from geoflow_viewer.items import Rung
 from geoflow_viewer.state import SHOWS, State, visible
 
@@ -29,7 +30,7 @@ def command(
     *,
     rung: Rung,
     out: str | None = None,
-    kind: str = "sdf",
+    kind: Kind = KINDS[DEFAULT],
     shows: tuple[str, ...] = SHOWS,
 ) -> str:
     """A line for a shell that shows a state, or writes it to a file by suffix.
@@ -41,7 +42,7 @@ def command(
         state: what is on the screen.
         rung: how fine it is.
         out: file to write; None: a window.
-        kind: representation of the model.
+        kind: of the model.
         shows: what can be drawn of the shapes.
     """
     default = State()
@@ -66,8 +67,7 @@ def command(
     if shown.show != default.show:
         words += ["--show", *shown.show]
     if shown.mesh is None or shown.reconstruct:
-        fine = ("--resolution", rung.resolution) if kind == "sdf" else ("--points", rung.points)
-        words += map(str, fine)
+        words += [f"--{kind.detail}", str(getattr(rung, kind.detail))]
     if out is not None:
         words += ["--out", out]
     return shlex.join(words)
@@ -83,9 +83,9 @@ def _text(value: object) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _is_plain_sample(state: State, kind: str, out: str) -> bool:
+def _is_plain_sample(state: State, kind: Kind, out: str) -> bool:
     """Whether `geoflow sample` knows the suffix, and every option that differs from its default."""
-    if kind == "distribution" and Path(out).suffix.lower() not in POINT_SUFFIXES:
+    if not kind.has_shapes and Path(out).suffix.lower() not in POINT_SUFFIXES:
         return False
     known = ("model", "category", "seed", "steps", "locked")
     same = {name: getattr(state, name) for name in known}

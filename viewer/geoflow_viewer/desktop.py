@@ -12,6 +12,7 @@ import numpy as np
 import trimesh
 from jaxtyping import Float
 
+from geoflow.geometry.read_mesh import read_mesh
 from geoflow_viewer.arrangement import (
     FIELD_OF_VIEW,
     LABEL_DROP,
@@ -255,9 +256,9 @@ class Window:
 
         def load(path: str) -> None:
             try:
-                mesh = trimesh.load_mesh(path)
-            except Exception as error:  # Readers of many formats fail in as many ways.
-                raise ValueError(f"{path} cannot be read as a mesh: {error}") from error
+                mesh = read_mesh(path)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from error
             self.session.open_mesh(path, mesh, reconstruct=True)
 
         self._ask(self._gui.FileDialog.OPEN, "Open a mesh", load)

@@ -115,7 +115,7 @@ class DesktopPanel:
     def command_text(self) -> str:
         """The command that makes what is on the screen again."""
         session, result = self._session, self._session.result
-        suffix = ".obj" if session.kind == "sdf" else ".ply"
+        suffix = session.kind.suffix
         return command(
             session.state,
             rung=RUNGS[1] if result is None else result.rung,

@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from geoflow.atomic import write_bytes
+from geoflow.geometry.mesh import join_meshes
 from geoflow_viewer.items import Result
 from geoflow_viewer.picture import Shape, labelled_grid, png_bytes
 from geoflow_viewer.renderers import Renderer, SoftwareRenderer
@@ -76,6 +77,7 @@ def page(shown: Sequence[Tile]) -> bytes:
     from trimesh.viewer.notebook import scene_to_html
 
     whole = assembled(shown)
+    assert isinstance(whole.visual, trimesh.visual.ColorVisuals)
     own = np.asarray(whole.visual.vertex_colors)
     # The page's lamp at the eye is strong, and leaves dark what it grazes; a surface of one colour
     # glows in it, while a glow over several colours would mix them.
@@ -86,8 +88,9 @@ def page(shown: Sequence[Tile]) -> bytes:
         metallicFactor=0.0, roughnessFactor=0.9, doubleSided=True,
         emissiveFactor=glow * own[0, :3] / 255.0,
     )  # fmt: skip
-    whole.visual = trimesh.visual.TextureVisuals(material=matt)
-    whole.visual.vertex_attributes["color"] = colours
+    surface = trimesh.visual.TextureVisuals(material=matt)
+    surface.vertex_attributes["color"] = colours
+    whole.visual = surface
     scene = trimesh.Scene(whole)
     spread = SPACING * max(_columns(shown) - 1, 1)
     turned = trimesh.transformations.rotation_matrix(np.radians(25), [0, 1, 0]) @ (
@@ -157,7 +160,7 @@ def _drawn(tile: Tile) -> Shape | None:
     first, *others = tile.layers
     if isinstance(first, PointsLayer) and first.name == "points" and not others:
         return trimesh.PointCloud(first.points, colors=first.colours)
-    return trimesh.util.concatenate([solid(layer) for layer in tile.layers])
+    return join_meshes([solid(layer) for layer in tile.layers])
 
 
 def _columns(shown: Sequence[Tile]) -> int:

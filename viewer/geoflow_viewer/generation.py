@@ -14,7 +14,6 @@ from geoflow.geometry.extraction import EmptySurfaceError
 from geoflow_viewer.items import RUNGS, Item, Result, Rung
 from geoflow_viewer.measure import measure
 from geoflow_viewer.models import Models
-from geoflow_viewer.sources import FieldSource
 from geoflow_viewer.state import State, parts
 from geoflow_viewer.worker import Ticket
 
@@ -65,9 +64,7 @@ def generate(
         ticket.check()
         if made is None:
             made = source.item(label, part, latents[index], rung, ticket)
-        cut = None
-        if is_cut and isinstance(source, FieldSource):
-            cut = source.slice(latents[index], part.slice, ticket)
+        cut = source.slice(latents[index], part.slice, ticket) if is_cut else None
         return replace(made, label=label, state=part, slice=cut)
 
     wanted = list(rungs)

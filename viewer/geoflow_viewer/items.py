@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 import trimesh
 from jaxtyping import Float, Float32
 
+from geoflow.models.latent import Detail
 from geoflow_viewer.measure import CloudMeasures, Measures
 from geoflow_viewer.state import State
 
 SLICE_BOUND = 1.05
 
 
-class Rung(NamedTuple):
-    """How fine shapes are: cells of the extraction grid along an edge, and points of a cloud."""
-
-    resolution: int
-    points: int
-
+Rung: TypeAlias = Detail
+"""How fine shapes are."""
 
 RUNGS = (Rung(64, 2048), Rung(128, 8192), Rung(256, 20_000))
 """The ladder of one shape; several shapes together stop before its last rung."""

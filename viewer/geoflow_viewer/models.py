@@ -4,30 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TypeAlias
 
-from geoflow.models.clouds import PointGenerator
-from geoflow.models.distribution import WEIGHTS, GeometryDistribution
-from geoflow.models.fields import Generator
-from geoflow.models.kinds import load_generator
-from geoflow.models.latent import shipped_models
-from geoflow_viewer.sources import SOURCES, Source
+from geoflow.models.base import Model, shipped
+from geoflow.models.kinds import DEFAULT, KINDS, Kind, load
+from geoflow_viewer.kinds.source import Source
 from geoflow_viewer.state import SHOWS
-
-Model: TypeAlias = Generator | PointGenerator | GeometryDistribution
-
-
-def load_model(name_or_folder: str, *, device: str = "cpu") -> Model:
-    """A shipped model, or a folder's: meshes, clouds, or the points of one surface.
-
-    Raises:
-        CheckpointError: if there is none, or its files are damaged.
-    """
-    folder = Path(name_or_folder)
-    if any(path.is_file() for path in (folder / WEIGHTS, folder / "model" / WEIGHTS)):
-        return GeometryDistribution.from_pretrained(folder, device=device)
-    return load_generator(name_or_folder, device=device)
 
 
 class Models:
@@ -37,10 +18,16 @@ class Models:
         self,
         names: Sequence[str] = (),
         *,
-        load: Callable[[str], Model] = load_model,
+        load: Callable[[str], Model] = load,
     ) -> None:
-        shipped = (*shipped_models("sdf"), *shipped_models("points"))
-        self.names = list(dict.fromkeys([*names, *shipped]))
+        found = shipped()
+        inside = (
+            name
+            for kind in KINDS.values()
+            for name, file in found.items()
+            if kind.has_samples and file.kind == kind.name
+        )
+        self.names = list(dict.fromkeys([*names, *inside]))
         self._load = load
         self._loaded: dict[str, Source] = {}
         self._lock = threading.Lock()
@@ -49,15 +36,14 @@ class Models:
         """What makes shapes with a model; only names of the list are loaded.
 
         Raises:
-            ValueError: for another name.
+            ValueError: for another name, or a model that makes no shapes of noise.
             CheckpointError: if its files are missing or damaged.
         """
         if name not in self.names:
             raise ValueError(f"model must be one of {', '.join(self.names)}, got {name!r}")
         with self._lock:
             if name not in self._loaded:
-                model = self._load(name)
-                self._loaded[name] = SOURCES[type(model)](model)
+                self._loaded[name] = source_of(self._load(name))
             return self._loaded[name]
 
     def categories(self, name: str) -> tuple[str, ...]:
@@ -70,7 +56,20 @@ class Models:
         source = self._loaded.get(name)
         return SHOWS if source is None else source.shows
 
-    def kind(self, name: str) -> str:
-        """Representation of a model; sdf before it is loaded."""
+    def kind(self, name: str) -> Kind:
+        """Kind of a model; before it is loaded, that of the default one."""
         source = self._loaded.get(name)
-        return "sdf" if source is None else source.kind
+        return KINDS[DEFAULT if source is None else source.kind]
+
+
+def source_of(model: Model) -> Source:
+    """What makes shapes of states with a model.
+
+    Raises:
+        ValueError: for a model that makes no shapes of noise.
+    """
+    kind = KINDS[model.kind]
+    if not kind.has_samples:
+        raise ValueError(f"a model that finds {kind.makes} has no samples to show")
+    source: Source = kind.on("geoflow_viewer.kinds").Source(model)
+    return source

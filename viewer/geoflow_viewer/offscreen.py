@@ -16,6 +16,7 @@ import numpy as np
 import trimesh
 from jaxtyping import UInt8
 
+from geoflow.geometry.mesh import vertex_colours
 from geoflow_viewer.display import PACKAGES
 from geoflow_viewer.picture import ELEVATION, Shape
 from geoflow_viewer.projection import COLOUR, view_rotation
@@ -60,12 +61,12 @@ class Open3DRenderer:
 def _arrays(shape: Shape) -> dict[str, np.ndarray]:
     vertices = np.asarray(shape.vertices, np.float64)
     if isinstance(shape, trimesh.PointCloud):
-        own = shape.colors if len(shape.colors) else None
+        own = np.asarray(shape.colors)[:, :3] / 255.0 if len(shape.colors) else None
         found = {"vertices": vertices}
     else:
-        own = shape.visual.vertex_colors if shape.visual.kind == "vertex" else None
+        own = vertex_colours(shape)
         found = {"vertices": vertices, "faces": np.asarray(shape.faces, np.int32)}
-    colours = COLOUR if own is None else np.asarray(own)[:, :3] / 255.0
+    colours = COLOUR if own is None else own
     return found | {"colours": np.broadcast_to(colours, vertices.shape)}
 
 

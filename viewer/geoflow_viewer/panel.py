@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import html
-import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import trimesh
-
+from geoflow.geometry.read_mesh import read_mesh_bytes
 from geoflow_viewer.command import command
 from geoflow_viewer.export import EXPORTS, export_bytes, suffixes
 from geoflow_viewer.items import RUNGS
@@ -38,7 +37,7 @@ class Panel:
         self._client, self._session, self._gui = client, session, client.gui
         self._controls: dict[str, Any] = {}
         self._synced: dict[str, Any] = {}
-        self._told: dict[str, str] = {}
+        self._told: dict[int, str] = {}
         # The control that is being moved is not moved by its own echo.
         self._editing: str | None = None
         self._add_sample()
@@ -198,11 +197,10 @@ class Panel:
             self._client.add_notification("Not done", str(error), color="red")
 
     def _open(self, name: str, content: bytes) -> None:
-        suffix = name.rsplit(".", 1)[-1].lower()
         try:
-            mesh = trimesh.load_mesh(io.BytesIO(content), file_type=suffix)
-        except Exception as error:  # Readers of many formats fail in as many ways.
-            raise ValueError(f"{name} cannot be read as a mesh: {error}") from error
+            mesh = read_mesh_bytes(content, Path(name).suffix)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
         self._session.open_mesh(name, mesh, reconstruct=True)
 
     def _download(self) -> None:
@@ -231,9 +229,9 @@ class Panel:
             self._gui.add_button("Close").on_click(lambda _: modal.close())
 
     def _say(self, handle: Any, text: str) -> None:
-        if self._told.get(handle._impl.uuid) == text:
+        if self._told.get(id(handle)) == text:
             return
-        self._told[handle._impl.uuid] = text
+        self._told[id(handle)] = text
         handle.content = text
 
     def _status_text(self) -> str:

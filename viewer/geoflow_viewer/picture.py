@@ -1,7 +1,7 @@
 """Pictures of meshes without a display, a driver or a GPU.
 
-Triangles are sampled densely enough to cover every pixel, the nearest sample of a pixel wins,
-and is shaded with its interpolated normal. Supersampled twice.
+One ray per pixel of a picture that is supersampled twice; what it meets first is shaded with its
+interpolated normal.
 """
 
 from __future__ import annotations
@@ -13,12 +13,20 @@ from typing import TypeAlias
 
 import numpy as np
 import trimesh
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from geoflow.atomic import write_bytes
+from geoflow.geometry.mesh import vertex_colours
 from geoflow_viewer.point_picture import render_points
-from geoflow_viewer.projection import COLOUR, EXTENT, SUPERSAMPLING, project, shrink, view_rotation
+from geoflow_viewer.projection import (
+    COLOUR,
+    EXTENT,
+    MARGIN,
+    SUPERSAMPLING,
+    shrink,
+    view_rotation,
+)
 
 _SUN = np.array([0.35, 0.85, 0.55]) / np.linalg.norm([0.35, 0.85, 0.55])
 _LABEL_HEIGHT = 22
@@ -54,29 +62,18 @@ def render_mesh(
     image = np.ones((pixels * pixels, 3))
     if mesh is not None and len(mesh.faces):
         view = view_rotation(azimuth, elevation)
+        face, corners = _seen(mesh.vertices @ view.T, mesh.faces, pixels, extent)
+        covered = face >= 0
+        met, weights = mesh.faces[face[covered]], corners[covered]
         normals = mesh.vertex_normals @ view.T
-        flat, height = project(mesh.vertices, view, pixels, extent)
-        colours = np.broadcast_to(COLOUR, normals.shape)
-        if mesh.visual.kind == "vertex":
-            colours = np.asarray(mesh.visual.vertex_colors)[:, :3] / 255.0
         # A face that is seen from behind is lit as from the front: the inside of a cut shape.
-        corners = flat[mesh.faces]
-        (x0, y0), (x1, y1) = (corners[:, 1:] - corners[:, :1]).transpose(1, 2, 0)
-        # Rows count downwards.
-        facing = np.where(x0 * y1 > y0 * x1, -1.0, 1.0)[:, None, None]
-        position, depth, normal, colour = _samples(
-            np.column_stack([flat, height])[mesh.faces],
-            np.concatenate([normals[mesh.faces] * facing, colours[mesh.faces]], -1),
-        )
-        column, row = np.floor(position).astype(np.int64).T
-        inside = (column >= 0) & (column < pixels) & (row >= 0) & (row < pixels)
-        # Sorted from far to near, the last write to a pixel is the nearest sample's.
-        order = np.flatnonzero(inside)[np.argsort(depth[inside], kind="stable")]
-        nearest = np.full(len(image), -1)
-        nearest[(row * pixels + column)[order]] = order
-        covered = nearest >= 0
-        seen_there = nearest[covered]
-        image[covered] = _light(normal[seen_there], view)[:, None] * colour[seen_there]
+        facing = np.where(mesh.face_normals[face[covered]] @ view[2] < 0, -1.0, 1.0)
+        normal = np.einsum("sk,skd->sd", weights, normals[met]) * facing[:, None]
+        colour = np.broadcast_to(COLOUR, normal.shape)
+        own = vertex_colours(mesh)
+        if own is not None:
+            colour = np.einsum("sk,skd->sd", weights, own[met])
+        image[covered] = _light(normal, view)[:, None] * colour
     return shrink(image, size)
 
 
@@ -149,51 +146,27 @@ def png_bytes(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
     return content.getvalue()
 
 
-def _samples(
-    corners: Float[np.ndarray, "f 3 3"], attributes: Float[np.ndarray, "f 3 6"]
-) -> tuple[
-    Float[np.ndarray, "s 2"],
-    Float[np.ndarray, " s"],
-    Float[np.ndarray, "s 3"],
-    Float[np.ndarray, "s 3"],
-]:
-    """Points on each triangle, at most a pixel apart, with depth, normal and colour at each.
+def _seen(
+    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], pixels: int, extent: float
+) -> tuple[Int[np.ndarray, " p"], Float[np.ndarray, "p 3"]]:
+    """The first face behind each pixel, or -1, and where on it, in barycentric coordinates.
 
-    Attributes are the normals and colours of the corners.
+    Vertices are in the axes of the view: right, up and towards us.
     """
-    # Corners are turned so that the longest edge is the first.
-    edges = np.roll(corners, -1, axis=1)[:, :, :2] - corners[:, :, :2]
-    lengths = np.sqrt((edges**2).sum(-1))
-    turned = (lengths.argmax(1)[:, None] + np.arange(3)) % 3
-    values = np.concatenate([corners, attributes], -1)
-    values = np.take_along_axis(values, turned[:, :, None], axis=1)
-    longest = lengths.max(1)
-    (x0, y0), (x1, y1) = edges[:, 0].T, edges[:, 1].T
-    height = np.abs(x0 * y1 - y0 * x1) / np.maximum(longest, 1e-12)
-    # Powers of two keep the number of lattices small.
-    along, across = (
-        2 ** np.ceil(np.log2(np.maximum(size * 1.3, 1.0))).astype(int) for size in (longest, height)
+    import point_cloud_utils as pcu
+
+    middle = (np.arange(pixels) + 0.5) / pixels * 2 - 1
+    x, y = np.meshgrid(middle, -middle)
+    nearest = np.full(pixels * pixels, vertices[:, 2].max() + 1)
+    origins = np.column_stack([x.ravel() * extent / MARGIN, y.ravel() * extent / MARGIN, nearest])
+    away = np.broadcast_to([0.0, 0.0, -1.0], origins.shape)
+    face, corners, distance = pcu.ray_mesh_intersection(
+        np.ascontiguousarray(vertices, dtype=np.float64),
+        np.ascontiguousarray(faces, dtype=np.int64),
+        origins,
+        np.ascontiguousarray(away),
     )
-    found = []
-    for division, rows in np.unique(np.stack([along, across], 1), axis=0):
-        chosen = (along == division) & (across == rows)
-        weights = _lattice(division, rows)
-        found.append((weights @ values[chosen]).reshape(-1, 9))
-    samples = np.concatenate(found)
-    return samples[:, :2], samples[:, 2], samples[:, 3:6], samples[:, 6:]
-
-
-def _lattice(division: int, rows: int) -> Float[np.ndarray, "s 3"]:
-    """Barycentric coordinates: a triangle's lattice, or rows along the first edge of a sliver."""
-    if 2 * rows >= division:
-        i, j = np.meshgrid(np.arange(division + 1), np.arange(division + 1), indexing="ij")
-        keep = i + j <= division
-        u, v = i[keep] / division, j[keep] / division
-    else:
-        i, j = np.meshgrid(np.arange(division + 1), np.arange(rows + 1), indexing="ij")
-        v = j.ravel() / rows
-        u = i.ravel() / division * (1 - v)
-    return np.column_stack([1 - u - v, u, v])
+    return np.where(np.isfinite(distance), face, -1), np.asarray(corners)
 
 
 def _light(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,6 +14,7 @@ from geoflow_viewer.picture import ELEVATION, Shape, render
 RENDERERS = ("auto", "open3d", "software")
 
 
+@runtime_checkable
 class Renderer(Protocol):
     """Draws shapes from several sides."""
 

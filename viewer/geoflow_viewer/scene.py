@@ -10,7 +10,7 @@ import numpy as np
 import trimesh
 from jaxtyping import Float, Float32, Int, UInt8
 
-from geoflow.geometry.mesh import simplify_mesh
+from geoflow.geometry.mesh import join_meshes, simplify_mesh
 from geoflow_viewer.items import SLICE_BOUND, Item, Result
 from geoflow_viewer.state import State, visible
 
@@ -202,7 +202,7 @@ def assembled(shown: Sequence[Tile]) -> trimesh.Trimesh:
     ]
     if not placed:
         raise ValueError("there is nothing to write: the scene is empty")
-    return trimesh.util.concatenate(placed)
+    return join_meshes(placed)
 
 
 def without_layers(tile: Tile, names: set[str]) -> Tile:

@@ -16,6 +16,7 @@ import numpy as np
 import trimesh
 
 from geoflow.geometry.mesh import normalise_mesh
+from geoflow.models.kinds import Kind
 from geoflow_viewer.generation import generate
 from geoflow_viewer.items import RUNGS, Result, Rung
 from geoflow_viewer.models import Models
@@ -89,8 +90,8 @@ class Session:
         return self.models.categories(self.state.model)
 
     @property
-    def kind(self) -> str:
-        """Representation of the model; sdf before it is loaded."""
+    def kind(self) -> Kind:
+        """Kind of the model; before it is loaded, that of the default one."""
         return self.models.kind(self.state.model)
 
     @property

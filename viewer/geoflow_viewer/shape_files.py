@@ -11,6 +11,7 @@ import trimesh
 from jaxtyping import Float
 
 from geoflow.geometry.mesh import SUFFIXES as MESH_SUFFIXES
+from geoflow.geometry.mesh import join_meshes, mesh_bytes
 from geoflow.geometry.points import SUFFIXES as POINT_SUFFIXES
 from geoflow.geometry.points import write_points
 from geoflow.geometry.reconstruction import reconstruct_surface
@@ -42,11 +43,10 @@ def shape_bytes(result: Result, suffix: str) -> bytes:
     if len(meshes) == 1:
         whole = meshes[0]
     else:
-        whole = trimesh.util.concatenate(
+        whole = join_meshes(
             [mesh.copy().apply_translation([SPACING * i, 0, 0]) for i, mesh in enumerate(meshes)]
         )
-    content = whole.export(file_type=suffix[1:])
-    return content.encode() if isinstance(content, str) else bytes(content)
+    return mesh_bytes(whole, suffix)
 
 
 def _are_clouds(result: Result) -> bool:

@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from geoflow.atomic import write_bytes
+from geoflow.geometry.box import box_of
 from geoflow.geometry.mesh import normalise_mesh
 from geoflow_viewer.picture import render_mesh
 from geoflow_viewer.projection import project, view_rotation
@@ -79,9 +80,8 @@ def write_rig_picture(
     size: int = 480,
 ) -> None:
     """Write three views side by side as PNG, fitted to the mesh; whole or not at all."""
-    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
-    placed = (joints - (low + high) / 2) * (2.0 / float((high - low).max()))
-    normal = normalise_mesh(mesh)
+    centre, half = box_of(np.asarray(mesh.vertices))
+    normal, placed = normalise_mesh(mesh), (joints - centre) / half
     views = [
         render_skeleton(normal, placed, parents, size=size, azimuth=a, extent=1.4)
         for a in (35.0, 0.0, 90.0)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from geoflow.geometry.box import box_of
 from geoflow.geometry.sdf import RoundCone
 
 # Two balls of a round cone must not contain each other.
@@ -31,8 +32,8 @@ class Figure:
     def normalised(self) -> Figure:
         """The figure with its bounding box centred and its longest half extent 1."""
         corners = np.concatenate([solid.corners() for solid in self.solids])
-        low, high = corners.min(0), corners.max(0)
-        scale, shift = 2.0 / float((high - low).max()), -(low + high) / 2
+        centre, half = box_of(corners)
+        scale, shift = 1.0 / float(half), -centre
         solids = tuple(solid.scaled(scale, shift) for solid in self.solids)
         return Figure(self.names, self.parents, (self.joints + shift) * scale, solids)
 

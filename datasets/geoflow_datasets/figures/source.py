@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from functools import partial
 from pathlib import Path
@@ -10,13 +9,40 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-import geoflow_datasets.figures as figures
-from geoflow.geometry import sdf
+from geoflow.geometry import box, sdf
+from geoflow_datasets import figures, layouts
 from geoflow_datasets.bank import cache_folder
+from geoflow_datasets.digest import digest_of_sources
 from geoflow_datasets.figure_bank import FigureBank
+from geoflow_datasets.request import Request, refuse_category
 from geoflow_datasets.workers import map_in_processes
 
 _CHUNK = 16
+
+
+def check(request: Request) -> tuple[str, ...]:
+    """Nothing: figures have no categories.
+
+    Raises:
+        ValueError: for a category.
+    """
+    refuse_category(request)
+    return ()
+
+
+def load(request: Request) -> FigureBank:
+    """The first figures of a split, in turn over the kinds.
+
+    Raises:
+        ValueError: for a category, an unknown split, or a number below 1.
+    """
+    check(request)
+    return load_procedural_figures(
+        split=request.split,
+        num=0 if request.num is None else request.num,
+        cache=request.cache,
+        show_progress=request.show_progress,
+    )
 
 
 def load_procedural_figures(
@@ -31,14 +57,15 @@ def load_procedural_figures(
 
     Raises:
         ValueError: for an unknown split, or num < 1.
-        WorkersDiedError: in a script that has no main guard.
+        WorkersDiedError: if memory runs out.
     """
     if num < 1:
         raise ValueError(f"num must be at least 1, got {num}")
     kinds = list(figures.FIGURES)
     figures.make_figure(kinds[0], 0, split=split)
     # The sources' digest is part of the key: an edited figure never meets its old shapes.
-    name = f"{split}-{num}-{num_surface}-{_sources_digest()}.npz"
+    version = digest_of_sources(figures, sdf, box, layouts)
+    name = f"{split}-{num}-{num_surface}-{version}.npz"
     path = (cache or cache_folder()) / "figures" / name
     if path.is_file():
         return FigureBank.load(path)
@@ -62,10 +89,3 @@ def _make(
     figure = figures.make_figure(kind, index, split=split)
     surface = figures.make_surface(kind, index, split=split, num=num)
     return surface, figure.joints, figure.parents
-
-
-def _sources_digest() -> str:
-    digest = hashlib.sha256(Path(sdf.__file__).read_bytes())
-    for path in sorted(Path(figures.__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]

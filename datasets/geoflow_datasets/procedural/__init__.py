@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Float
 
 from geoflow.geometry.sdf import Solid, normalise, sample_surface, union_distance
-from geoflow_datasets.bank import BOUND, NEAR_SHARE
 from geoflow_datasets.layouts import ALL, SPLITS, category_names
 from geoflow_datasets.procedural.chair import chair
 from geoflow_datasets.procedural.lamp import lamp
@@ -22,6 +21,7 @@ from geoflow_datasets.procedural.sofa import sofa
 from geoflow_datasets.procedural.table import table
 from geoflow_datasets.procedural.vehicles import airplane, car
 from geoflow_datasets.procedural.vessels import bottle, mug
+from geoflow_datasets.queries import sample_queries
 
 CATEGORIES: dict[str, Callable[[np.random.Generator], list[Solid]]] = {
     "chair": chair,
@@ -33,9 +33,6 @@ CATEGORIES: dict[str, Callable[[np.random.Generator], list[Solid]]] = {
     "car": car,
     "sofa": sofa,
 }
-
-# Queries near the surface stray from it by one of these standard deviations.
-NEAR_SCALES = (0.012, 0.05)
 
 
 @dataclass(frozen=True)
@@ -88,11 +85,7 @@ def make_samples(
     solids = make_solids(category, index, split=split)
     rng = np.random.default_rng([int(_generator(category, index, split).integers(2**32)), 1])
     surface, normals = sample_surface(solids, num_surface, rng)
-    near = int(NEAR_SHARE * num_queries)
-    scale = rng.choice(NEAR_SCALES, size=(near, 1))
-    close = surface[rng.integers(num_surface, size=near)] + scale * rng.normal(size=(near, 3))
-    spread = rng.uniform(-BOUND, BOUND, (num_queries - near, 3))
-    queries = np.concatenate([close, spread]).astype(np.float16)
+    queries = sample_queries(surface, num_queries, rng)
     sdf = union_distance(solids, queries.astype(np.float64))
     return Samples(
         surface.astype(np.float16), normals.astype(np.float16), queries, sdf.astype(np.float16)

@@ -67,32 +67,7 @@ def _legs(rng: np.random.Generator, width: float, depth: float, under: float) ->
     top, tip = rng.uniform(0.024, 0.036), rng.uniform(0.020, 0.027)
     x, z = width / 2 - 0.045, depth / 2 - 0.045
     if kind in ("four", "three"):
-        splay = rng.uniform(0.0, 0.14) if rng.random() < 0.7 else 0.0
-        square = rng.random() < 0.35
-        inset = rng.uniform(0.72, 0.9)
-        if kind == "four":
-            feet = [(-x, z), (x, z), (x, -z), (-x, -z)]
-        else:
-            feet = [(-x, z), (x, z), (0.0, -z)]
-        joints = [np.array([inset * px, under + 0.01, inset * pz]) for px, pz in feet]
-        tips = [
-            np.array([j[0] * (1 + splay) / inset * 0.95, tip, j[2] * (1 + splay) / inset * 0.95])
-            for j in joints
-        ]
-        solids: list[Solid] = []
-        for joint, foot in zip(joints, tips, strict=True):
-            solids.append(bar(joint, foot, top) if square else RoundCone(joint, foot, top, tip))
-        if kind == "four" and rng.random() < 0.35:
-            level = rng.uniform(0.25, 0.55)
-            points = [j + (f - j) * level for j, f in zip(joints, tips, strict=True)]
-            rail = rng.uniform(0.018, 0.022)
-            left, right = (points[0] + points[3]) / 2, (points[1] + points[2]) / 2
-            solids += [
-                RoundCone(points[0], points[3], rail, rail),
-                RoundCone(points[1], points[2], rail, rail),
-                RoundCone(left, right, rail, rail),
-            ]
-        return solids
+        return _straight_legs(rng, kind == "four", under, (x, z), (top, tip))
     if kind == "pedestal":
         reach = rng.uniform(0.36, 0.5) * min(width, depth)
         column, flare = rng.uniform(0.028, 0.045), rng.uniform(0.025, 0.045)
@@ -107,7 +82,7 @@ def _legs(rng: np.random.Generator, width: float, depth: float, under: float) ->
         reach, arm = rng.uniform(0.24, 0.32), rng.uniform(0.02, 0.028)
         column, hub = rng.uniform(0.028, 0.04), rng.uniform(0.07, 0.12)
         turn = np.pi / 2 if spokes == 5 else np.pi / 4
-        solids = [
+        solids: list[Solid] = [
             RoundCone(np.array([0, hub, 0]), np.array([0, under, 0]), column, column),
         ]
         for angle in turn + 2 * np.pi * np.arange(spokes) / spokes:
@@ -132,6 +107,40 @@ def _legs(rng: np.random.Generator, width: float, depth: float, under: float) ->
     return solids
 
 
+def _straight_legs(
+    rng: np.random.Generator,
+    has_four: bool,
+    under: float,
+    reach: tuple[float, float],
+    radii: tuple[float, float],
+) -> list[Solid]:
+    """Four legs, or three, splayed or not, round or square, perhaps with a stretcher."""
+    (x, z), (top, tip) = reach, radii
+    splay = rng.uniform(0.0, 0.14) if rng.random() < 0.7 else 0.0
+    square = rng.random() < 0.35
+    inset = rng.uniform(0.72, 0.9)
+    feet = [(-x, z), (x, z), *([(x, -z), (-x, -z)] if has_four else [(0.0, -z)])]
+    joints = [np.array([inset * px, under + 0.01, inset * pz]) for px, pz in feet]
+    tips = [
+        np.array([j[0] * (1 + splay) / inset * 0.95, tip, j[2] * (1 + splay) / inset * 0.95])
+        for j in joints
+    ]
+    solids: list[Solid] = []
+    for joint, foot in zip(joints, tips, strict=True):
+        solids.append(bar(joint, foot, top) if square else RoundCone(joint, foot, top, tip))
+    if has_four and rng.random() < 0.35:
+        level = rng.uniform(0.25, 0.55)
+        points = [j + (f - j) * level for j, f in zip(joints, tips, strict=True)]
+        rail = rng.uniform(0.018, 0.022)
+        left, right = (points[0] + points[3]) / 2, (points[1] + points[2]) / 2
+        solids += [
+            RoundCone(points[0], points[3], rail, rail),
+            RoundCone(points[1], points[2], rail, rail),
+            RoundCone(left, right, rail, rail),
+        ]
+    return solids
+
+
 def _back(
     rng: np.random.Generator,
     width: float,
@@ -153,29 +162,18 @@ def _back(
     length = rise + thick / 2
     x = width / 2 * rng.uniform(0.78, 0.98) - half
     if kind == "solid":
-        gap = rng.uniform(0.1, 0.3) * rise if rng.random() < 0.3 else 0.0
-        top = x * rng.uniform(0.75, 1.0)
-        radius = rng.uniform(0.2, 0.95) * half
-        bottom = 0.0 if gap == 0 else thick / 2 + gap
-        outline = np.array([[-x, bottom], [x, bottom], [top, length], [-top, length]])
-        inner = radius * np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]])
-        panel = Extrusion(hinge, outline + inner, half - radius, radius, lean)
-        if gap == 0:
-            return [panel]
-        thin = half * 0.8
-        posts = [
-            RoundCone(at(s * x * 0.6, 0), at(s * x * 0.6, bottom + 0.03), thin, thin)
-            for s in (-1, 1)
-        ]
-        return [panel, *posts]
+        return _panel_back(rng, hinge, lean, (x, length, half), rise, thick)
     post = rng.uniform(0.022, 0.029)
     flare = rng.uniform(0.92, 1.08)
     solids: list[Solid] = [
-        RoundCone(at(s * x, 0), at(s * x * flare, length), post, post * 0.9) for s in (-1, 1)
+        RoundCone(at(s * x, 0.0), at(s * x * flare, length), post, post * 0.9) for s in (-1, 1)
     ]
     rail = rng.uniform(0.03, 0.055)
     crest = RoundBox(
-        at(0, length - rail * 0.5), np.array([x * flare + post * 0.5, rail, post]), post * 0.9, lean
+        at(0.0, length - rail * 0.5),
+        np.array([x * flare + post * 0.5, rail, post]),
+        post * 0.9,
+        lean,
     )
     if kind == "ladder":
         count = int(rng.integers(2, 5))
@@ -184,19 +182,46 @@ def _back(
         for y in levels:
             across = x * (1 + (flare - 1) * y / length)
             size = np.array([across, slat, post * 0.75])
-            solids.append(RoundBox(at(0, float(y)), size, post * 0.6, lean))
+            solids.append(RoundBox(at(0.0, float(y)), size, post * 0.6, lean))
         return solids
     solids.append(crest)
     if kind == "spindle":
         count = int(rng.integers(2, 6))
         radius = rng.uniform(0.018, 0.022)
         for u in np.linspace(-1, 1, count + 2)[1:-1]:
-            solids.append(RoundCone(at(u * x, 0), at(u * x * flare, length), radius, radius))
+            solids.append(RoundCone(at(u * x, 0.0), at(u * x * flare, length), radius, radius))
         return solids
     board = rng.uniform(0.2, 0.45) * x
     size = np.array([board, length / 2, post * 0.75])
-    solids.append(RoundBox(at(0, length / 2), size, post * 0.6, lean))
+    solids.append(RoundBox(at(0.0, length / 2), size, post * 0.6, lean))
     return solids
+
+
+def _panel_back(
+    rng: np.random.Generator,
+    hinge: np.ndarray,
+    lean: np.ndarray,
+    size: tuple[float, float, float],
+    rise: float,
+    thick: float,
+) -> list[Solid]:
+    """One panel of half width, length and half thickness `size`, on the seat or above a gap."""
+    x, length, half = size
+    gap = rng.uniform(0.1, 0.3) * rise if rng.random() < 0.3 else 0.0
+    top = x * rng.uniform(0.75, 1.0)
+    radius = rng.uniform(0.2, 0.95) * half
+    bottom = 0.0 if gap == 0 else thick / 2 + gap
+    outline = np.array([[-x, bottom], [x, bottom], [top, length], [-top, length]])
+    inner = radius * np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]])
+    panel = Extrusion(hinge, outline + inner, half - radius, radius, lean)
+    if gap == 0:
+        return [panel]
+    thin = half * 0.8
+    posts: list[Solid] = []
+    for side in (-0.6 * x, 0.6 * x):
+        foot, end = (hinge + lean @ np.array([side, y, 0.0]) for y in (0.0, bottom + 0.03))
+        posts.append(RoundCone(foot, end, thin, thin))
+    return [panel, *posts]
 
 
 def _arms(

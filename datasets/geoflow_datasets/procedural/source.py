@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
+from rich.progress import track
 
-import geoflow_datasets.procedural as procedural
+from geoflow.geometry import box, sdf
+from geoflow_datasets import layouts, procedural, queries
 from geoflow_datasets.bank import ShapeBank, cache_folder
+from geoflow_datasets.digest import digest_of_sources
+from geoflow_datasets.request import Request
 from geoflow_datasets.workers import map_in_processes
 
-T = TypeVar("T")
 _CHUNK = 16
+
+
+def check(request: Request) -> tuple[str, ...]:
+    """The categories' names.
+
+    Raises:
+        ValueError: for an unknown category, or fewer shapes than categories.
+    """
+    known = procedural.known_categories(request.category)
+    if request.num is not None and request.num < len(known):
+        raise ValueError(
+            f"num must be at least {len(known)}, one shape a category, got {request.num}"
+        )
+    return known
+
+
+def load(request: Request) -> ShapeBank:
+    """The first shapes of a split, in turn over the categories.
+
+    Raises:
+        ValueError: for an unknown category or split, or a number below 1.
+    """
+    return load_procedural(
+        procedural.known_categories(request.category),
+        split=request.split,
+        num=0 if request.num is None else request.num,
+        cache=request.cache,
+        show_progress=request.show_progress,
+    )
 
 
 def load_procedural(
@@ -33,7 +63,7 @@ def load_procedural(
 
     Raises:
         ValueError: for an unknown category or split, or num < 1.
-        WorkersDiedError: in a script that has no main guard.
+        WorkersDiedError: if memory runs out.
     """
     if num < 1:
         raise ValueError(f"num must be at least 1, got {num}")
@@ -41,7 +71,8 @@ def load_procedural(
     for name in names:
         procedural.make_solids(name, 0, split=split)
     # The sources' digest is part of the key: an edited category never meets its old shapes.
-    key = f"{'-'.join(names)}-{split}-{num}-{num_surface}-{num_queries}-{_sources_digest()}"
+    version = digest_of_sources(procedural, sdf, box, queries, layouts)
+    key = f"{'-'.join(names)}-{split}-{num}-{num_surface}-{num_queries}-{version}"
     folder = (cache or cache_folder()) / "procedural" / key
     if (folder / "bank.json").is_file():
         return ShapeBank.load(folder)
@@ -49,7 +80,9 @@ def load_procedural(
     make = partial(_make, split=split, num_surface=num_surface, num_queries=num_queries)
     workers = min(os.cpu_count() or 1, max(num // _CHUNK, 1))
     made = map_in_processes(make, jobs, workers, chunk=_CHUNK)
-    samples = list(_track(made, len(jobs), show_progress))
+    samples = list(
+        track(made, total=num, description="procedural shapes", disable=not show_progress)
+    )
     bank = ShapeBank(
         surface=np.stack([s.surface for s in samples]),
         normals=np.stack([s.normals for s in samples]),
@@ -70,20 +103,3 @@ def _make(
     return procedural.make_samples(
         category, index, split=split, num_surface=num_surface, num_queries=num_queries
     )
-
-
-def _sources_digest() -> str:
-    from geoflow.geometry import sdf
-
-    digest = hashlib.sha256(Path(sdf.__file__).read_bytes())
-    for path in sorted(Path(procedural.__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def _track(items: Iterable[T], total: int, show: bool) -> Iterable[T]:
-    if not show:
-        return items
-    from rich.progress import track
-
-    return track(items, total=total, description="procedural shapes")

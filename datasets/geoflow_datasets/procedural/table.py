@@ -5,6 +5,8 @@ Lengths are metres before normalisation; +Y up.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from geoflow.geometry.sdf import RoundCone, Solid
@@ -24,45 +26,83 @@ def table(rng: np.random.Generator) -> list[Solid]:
     else:
         size = [width / 2, thick / 2, depth / 2]
         solids = [box([0, height - thick / 2, 0], size, rng.uniform(0.1, 0.9) * thick / 2)]
-    under = height - thick + 0.005
-    kind = rng.choice(["four", "pedestal", "trestle", "slab"], p=[0.5, 0.2, 0.15, 0.15])
     reach = 0.62 if is_round else 0.88
-    x, z = reach * width / 2, reach * depth / 2
-    if kind == "four":
-        top, tip = rng.uniform(0.035, 0.05), rng.uniform(0.025, 0.04)
-        splay, square = rng.uniform(0.9, 1.08), rng.random() < 0.5
-        for sx in (-1, 1):
-            for sz in (-1, 1):
-                joint = np.array([sx * x * 0.94, under, sz * z * 0.94])
-                foot = np.array([sx * x * splay, tip, sz * z * splay])
-                solids.append(bar(joint, foot, top) if square else RoundCone(joint, foot, top, tip))
-        if not is_round and rng.random() < 0.4:
-            half = rng.uniform(0.04, 0.07)
-            for sz in (-1, 1):
-                solids.append(box([0, under - half, sz * z * 0.94], [x * 0.94, half, 0.022], 0.005))
-        if not is_round and rng.random() < 0.3:
-            level = rng.uniform(0.2, 0.45) * height
-            solids.append(box([0, level, 0], [x * 0.96, 0.022, z * 0.96], 0.01))
-    elif kind == "pedestal":
-        column, spread = rng.uniform(0.05, 0.09), rng.uniform(0.4, 0.6) * min(width, depth)
-        solids.append(
-            lathe([(0, 0), (spread, 0), (spread, 0.03), (column, 0.1), (column, 0.85 * under),
-                   (2 * column, under), (0, under)])
-        )  # fmt: skip
-    elif kind == "trestle":
-        half = rng.uniform(0.028, 0.04)
-        for sx in (-1, 1):
-            for sz in (-1, 1):
-                joint = np.array([sx * x * 0.8, under, sz * z * 0.25])
-                solids.append(bar(joint, np.array([sx * x * 0.8, half, sz * z]), half))
-        solids.append(box([0, 0.4 * height, 0], [x * 0.8, 0.03, 0.03], 0.008))
-        for sx in (-1, 1):
-            across = [0.03, 0.03, z * 0.7]
-            solids.append(box([sx * x * 0.8, 0.4 * height, 0], across, 0.008))
-    else:
-        half = rng.uniform(0.03, 0.05)
-        for sx in (-1, 1):
-            solids.append(box([sx * x, under / 2, 0], [half, under / 2, z], 0.01))
-        if rng.random() < 0.5:
-            solids.append(box([0, under * 0.75, -z * 0.8], [x, under * 0.25, 0.025], 0.008))
+    frame = _Frame(
+        under=height - thick + 0.005,
+        x=reach * width / 2,
+        z=reach * depth / 2,
+        height=height,
+        spread=min(width, depth),
+        is_round=is_round,
+    )
+    stand = _STANDS[rng.choice(list(_STANDS), p=[0.5, 0.2, 0.15, 0.15])]
+    return solids + stand(frame, rng)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What a stand must fit under: the top's lower side, and half a footprint."""
+
+    under: float
+    x: float
+    z: float
+    height: float
+    spread: float
+    is_round: bool
+
+
+def _four_legs(frame: _Frame, rng: np.random.Generator) -> list[Solid]:
+    under, x, z = frame.under, frame.x, frame.z
+    solids: list[Solid] = []
+    top, tip = rng.uniform(0.035, 0.05), rng.uniform(0.025, 0.04)
+    splay, square = rng.uniform(0.9, 1.08), rng.random() < 0.5
+    for sx in (-1, 1):
+        for sz in (-1, 1):
+            joint = np.array([sx * x * 0.94, under, sz * z * 0.94])
+            foot = np.array([sx * x * splay, tip, sz * z * splay])
+            solids.append(bar(joint, foot, top) if square else RoundCone(joint, foot, top, tip))
+    if not frame.is_round and rng.random() < 0.4:
+        half = rng.uniform(0.04, 0.07)
+        for sz in (-1, 1):
+            solids.append(box([0, under - half, sz * z * 0.94], [x * 0.94, half, 0.022], 0.005))
+    if not frame.is_round and rng.random() < 0.3:
+        level = rng.uniform(0.2, 0.45) * frame.height
+        solids.append(box([0, level, 0], [x * 0.96, 0.022, z * 0.96], 0.01))
     return solids
+
+
+def _pedestal(frame: _Frame, rng: np.random.Generator) -> list[Solid]:
+    under = frame.under
+    column, spread = rng.uniform(0.05, 0.09), rng.uniform(0.4, 0.6) * frame.spread
+    return [
+        lathe([(0, 0), (spread, 0), (spread, 0.03), (column, 0.1), (column, 0.85 * under),
+               (2 * column, under), (0, under)])
+    ]  # fmt: skip
+
+
+def _trestle(frame: _Frame, rng: np.random.Generator) -> list[Solid]:
+    under, x, z, level = frame.under, frame.x, frame.z, 0.4 * frame.height
+    solids: list[Solid] = []
+    half = rng.uniform(0.028, 0.04)
+    for sx in (-1, 1):
+        for sz in (-1, 1):
+            joint = np.array([sx * x * 0.8, under, sz * z * 0.25])
+            solids.append(bar(joint, np.array([sx * x * 0.8, half, sz * z]), half))
+    solids.append(box([0, level, 0], [x * 0.8, 0.03, 0.03], 0.008))
+    for sx in (-1, 1):
+        solids.append(box([sx * x * 0.8, level, 0], [0.03, 0.03, z * 0.7], 0.008))
+    return solids
+
+
+def _slabs(frame: _Frame, rng: np.random.Generator) -> list[Solid]:
+    under, x, z = frame.under, frame.x, frame.z
+    half = rng.uniform(0.03, 0.05)
+    solids: list[Solid] = [
+        box([sx * x, under / 2, 0], [half, under / 2, z], 0.01) for sx in (-1, 1)
+    ]
+    if rng.random() < 0.5:
+        solids.append(box([0, under * 0.75, -z * 0.8], [x, under * 0.25, 0.025], 0.008))
+    return solids
+
+
+_STANDS = {"four": _four_legs, "pedestal": _pedestal, "trestle": _trestle, "slab": _slabs}

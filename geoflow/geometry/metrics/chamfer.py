@@ -21,7 +21,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 
-Points = Float[np.ndarray, "n 3"]
+Points = Float[np.ndarray, "_ 3"]
+"""A cloud of any size: two of a pair need not agree."""
+
 # Larger leaves than SciPy's 16: a tenth faster on 2,048 surface points.
 _LEAF_SIZE = 24
 

@@ -26,8 +26,8 @@ _TOLERANCE = 1e-6
 
 
 def jensen_shannon_divergence(
-    a: Iterable[Float[np.ndarray, "n 3"]],
-    b: Iterable[Float[np.ndarray, "n 3"]],
+    a: Iterable[Float[np.ndarray, "_ 3"]],
+    b: Iterable[Float[np.ndarray, "_ 3"]],
     *,
     half_extent: float = 1.0,
     resolution: int = RESOLUTION,
@@ -42,14 +42,14 @@ def jensen_shannon_divergence(
     return max(float(bits), 0.0)
 
 
-def outside_share(clouds: Iterable[Float[np.ndarray, "n 3"]], *, half_extent: float = 1.0) -> float:
+def outside_share(clouds: Iterable[Float[np.ndarray, "_ 3"]], *, half_extent: float = 1.0) -> float:
     """Share of all points that lie outside the sphere, and count at its rim."""
     radius = np.linalg.norm(np.concatenate(list(clouds)), axis=1)
     return float((radius > half_extent * (1 + _TOLERANCE)).mean())
 
 
 def _occupancy(
-    clouds: Iterable[Float[np.ndarray, "n 3"]], half_extent: float, resolution: int
+    clouds: Iterable[Float[np.ndarray, "_ 3"]], half_extent: float, resolution: int
 ) -> Float[np.ndarray, " g"]:
     """Share of the points of a set at each point of the grid in the sphere."""
     axis = np.linspace(-half_extent, half_extent, resolution)

@@ -10,7 +10,10 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-Clouds = Float[np.ndarray, "n p 3"]
+from geoflow.geometry.box import box_of, normalise_box
+
+Clouds = Float[np.ndarray, "_ _ 3"]
+"""Clouds of one size; samples and reference need not agree in number or size."""
 
 
 def none(samples: Clouds, reference: Clouds) -> tuple[Clouds, Clouds]:
@@ -20,12 +23,7 @@ def none(samples: Clouds, reference: Clouds) -> tuple[Clouds, Clouds]:
 
 def box(samples: Clouds, reference: Clouds) -> tuple[Clouds, Clouds]:
     """Each shape's bounding box is centred and its longest half extent becomes 1."""
-
-    def place(clouds: Clouds) -> Clouds:
-        low, high = clouds.min(1, keepdims=True), clouds.max(1, keepdims=True)
-        return _scale(clouds - (low + high) / 2, (high - low).max((1, 2)) / 2)
-
-    return place(samples), place(reference)
+    return normalise_box(samples), normalise_box(reference)
 
 
 def sphere(samples: Clouds, reference: Clouds) -> tuple[Clouds, Clouds]:
@@ -40,9 +38,8 @@ def sphere(samples: Clouds, reference: Clouds) -> tuple[Clouds, Clouds]:
 
 def whole(samples: Clouds, reference: Clouds) -> tuple[Clouds, Clouds]:
     """One move and one scale for all: the box around all references has half extent 1."""
-    low, high = reference.min((0, 1)), reference.max((0, 1))
-    scale = np.atleast_1d((high - low).max() / 2)
-    centre = (low + high) / 2
+    centre, half = box_of(reference.reshape(-1, 3))
+    scale = np.atleast_1d(half)
     return _scale(samples - centre, scale), _scale(reference - centre, scale)
 
 

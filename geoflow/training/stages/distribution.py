@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,87 +11,78 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geoflow.models.distribution import GeometryDistribution
-from geoflow.objectives import FlowMatching, build_objective
+from geoflow.objectives import FlowMatching, Losses, build_objective
 from geoflow.seeds import step_generator
-from geoflow.training.ema import Ema
-from geoflow.training.loop import Progress, descend
-from geoflow.training.optimisation import Optimiser, Schedule
-
-STAGE = "distribution"
+from geoflow.training.optimisation import Schedule
+from geoflow.training.stage import Context
+from geoflow.training.stages.flow import FlowOptions, FlowStage, current_objective
+from geoflow.typing import Count, Share
 
 # Objectives without published shares of their own.
 _AVERAGING = ("cumulative", "shortcut")
+# Points to which the scale is fitted.
+_NUM_FIT = 65_536
 
 Draw = Callable[[int, torch.Generator], Float[Tensor, "n c"]]
 """Points of the surface, of every channel, fresh in every call."""
 
 
 @dataclass(frozen=True)
-class DistributionTraining:
+class DistributionTraining(FlowOptions):
     """Options of the training."""
 
     steps: int = 5_000
     """Optimiser steps."""
-    batch: int = 2_048
+    batch: Count = 2_048
     """Points of a step."""
     objective: str = "cumulative"
     """Key of OBJECTIVES or SPECIAL_CASES."""
-    diagonal_first: float = 0.25
+    diagonal_first: Share = 0.25
     """Share of the run, at its start, that is flow matching alone."""
-    diagonal: float = 0.25
+    diagonal: Share = 0.25
     """Share of pairs with r = t, for objectives of the averaging law: the diagonal is learnt long
     before the jumps are."""
-    end: float = 0.5
+    end: Share = 0.5
     """Share of the other pairs with r = 1, likewise."""
     ema: float = 0.99
     """Decay of the moving average of the weights, which is what is kept."""
-    bf16: bool = True
-    """Run the network under bfloat16 autocast."""
     schedule: Schedule = field(default_factory=lambda: Schedule(learning_rate=2e-3))
     """Learning rate."""
 
 
-def train_distribution(
-    model: GeometryDistribution,
-    teacher: Ema[Any],
-    draw: Draw,
-    optimiser: Optimiser,
-    options: DistributionTraining,
-    *,
-    seed: int = 0,
-    start: int = 0,
-    device: str = "cpu",
-) -> Iterator[Progress]:
-    """Yield after every step from `start` on.
+class DistributionStage(FlowStage[GeometryDistribution, Float[Tensor, "n c"]]):
+    """Trains a `GeometryDistribution`; the context's data is a `Draw`."""
 
-    Raises:
-        FloatingPointError: if the loss is not finite; nothing of that step is applied.
-    """
-    flow_map = model.flow_map.train()
-    # Errors count as the preconditioned network sees them: surfaces are thin.
-    space = "edm" if model.config.prediction == "x1" else "field"
-    objective: Any = build_objective(options.objective)
-    weight = replace(objective.weight, space=space, data_std=1.0, limit=1e6)
-    shares = {"diagonal": objective.times.diagonal, "end": objective.times.end}
-    if options.objective in _AVERAGING:
-        shares = {"diagonal": options.diagonal, "end": options.end}
-    times = replace(model.config.times, **shares)
-    objective = replace(objective, weight=weight, times=times)
-    warm_up = FlowMatching(weight=weight, times=times)
-    for step in range(start, options.steps):
-        generator = step_generator(seed, STAGE, step)
-        x1 = model.scale.normalise(draw(options.batch, generator).to(device))
-        x0 = torch.randn(x1.shape, generator=generator).to(device)
-        current = warm_up if step < options.diagonal_first * options.steps else objective
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.bf16):
-            losses = current(flow_map, x0, x1, generator=generator, teacher=teacher.module)
-        yield descend(
-            losses.total,
-            losses.terms,
-            flow_map,
-            optimiser,
-            teacher,
-            stage=STAGE,
-            step=step,
-            steps=options.steps,
-        )
+    name = "distribution"
+    options_type = DistributionTraining
+
+    def __init__(self, options: DistributionTraining, context: Context) -> None:
+        super().__init__(options, context)
+        config = self.model.config
+        # Errors count as the preconditioned network sees them: surfaces are thin.
+        space = "edm" if config.prediction == "x1" else "field"
+        objective: Any = build_objective(options.objective)
+        weight = replace(objective.weight, space=space, data_std=1.0, limit=1e6)
+        shares = {"diagonal": objective.times.diagonal, "end": objective.times.end}
+        if options.objective in _AVERAGING:
+            shares = {"diagonal": options.diagonal, "end": options.end}
+        times = replace(config.times, **shares)
+        self._objective = replace(objective, weight=weight, times=times)
+        self._objective.check_cell(self.module)
+        self._warm_up = FlowMatching(weight=weight, times=times)
+
+    def prepare(self) -> None:
+        """Fit the scale to points of the surface."""
+        draw: Draw = self.context.data
+        self.model.scale.fit(draw(_NUM_FIT, step_generator(self.context.seed, "scale", 0)))
+
+    def batch(self, generator: torch.Generator) -> Float[Tensor, "n c"]:
+        """Fresh points, scaled."""
+        points = self.context.data(self.options.batch, generator).to(self.context.device)
+        return self.model.scale.normalise(points)
+
+    def loss(self, batch: Float[Tensor, "n c"], step: int, generator: torch.Generator) -> Losses:
+        """Losses of single points."""
+        x0 = torch.randn(batch.shape, generator=generator).to(batch.device)
+        objective = current_objective(self._objective, self.options, step, self._warm_up)
+        return objective(self.module, x0, batch, generator=generator, average=self.slow)

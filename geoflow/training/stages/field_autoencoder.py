@@ -11,121 +11,95 @@ Reference: Park et al., "DeepSDF", 2019, arXiv:1901.05103 (clamped distance).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from geoflow.backbones.field import FieldAutoencoder
-from geoflow.seeds import step_generator
-from geoflow.symmetry import Symmetry, upright_frame
-from geoflow.training.loop import Progress, descend
-from geoflow.training.optimisation import Optimiser, Schedule
-from geoflow.typing import ShapeDataset
-
-STAGE = "autoencoder"
+from geoflow.models.fields import Generator
+from geoflow.objectives import Losses
+from geoflow.training.optimisation import Schedule
+from geoflow.training.stage import Stage, StageOptions
+from geoflow.training.stages.shapes import draw_shapes, frame_on
+from geoflow.typing import Count, NonNegative, Positive, ShapeBatch
 
 
 @dataclass(frozen=True)
-class AutoencoderTraining:
+class AutoencoderTraining(StageOptions):
     """Options of the first stage."""
 
     steps: int = 10_000
     """Optimiser steps."""
-    batch: int = 16
+    batch: Count = 16
     """Shapes of a step."""
-    num_surface: int = 384
+    num_surface: Count = 384
     """Surface points that the encoder reads."""
-    num_queries: int = 768
+    num_queries: Count = 768
     """Query points of a shape in a step."""
-    clamp: float = 0.1
+    clamp: Positive = 0.1
     """Half width of the band in which distances count."""
-    sign_weight: float = 0.1
+    sign_weight: NonNegative = 0.1
     """Weight of the sign's cross-entropy."""
-    sharpness: float = 40.0
+    sharpness: Positive = 40.0
     """Logits of the sign per unit of distance."""
     mirror: bool = True
     """Mirror shapes left to right at random."""
-    bf16: bool = True
-    """Run the network under bfloat16 autocast."""
-    schedule: Schedule = field(default_factory=Schedule)
-    """Learning rate."""
-
-    @staticmethod
-    def fine_tuning() -> AutoencoderTraining:
-        """A tenth of the steps at a third of the rate, for weights that are good already."""
-        return AutoencoderTraining(steps=1_000, schedule=Schedule(learning_rate=1e-3))
 
 
 def field_loss(
     predicted: Float[Tensor, "b q"], sdf: Float[Tensor, "b q"], options: AutoencoderTraining
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Clamped distance term and sign term, before weighting."""
+) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    """Clamped distance term and sign term of each shape, before weighting."""
     c = options.clamp
-    distance = (predicted.clamp(-c, c) - sdf.clamp(-c, c)).abs().mean() / c
+    distance = (predicted.clamp(-c, c) - sdf.clamp(-c, c)).abs().mean(1) / c
     sign = nn.functional.binary_cross_entropy_with_logits(
-        predicted * options.sharpness, (sdf > 0).to(predicted.dtype)
+        predicted * options.sharpness, (sdf > 0).to(predicted.dtype), reduction="none"
     )
-    return distance, sign
+    return distance, sign.mean(1)
 
 
-def mirror_batch(
-    points: Float[Tensor, "b n 3"], flip: Float[Tensor, " b"]
-) -> Float[Tensor, "b n 3"]:
-    """Multiply the x coordinate of shape i by flip[i] = +-1."""
-    scale = torch.ones(len(points), 1, 3)
-    scale[:, 0, 0] = flip
-    return points * scale.to(points)
+class FieldAutoencoderStage(Stage[Generator, ShapeBatch]):
+    """Trains the autoencoder of a `Generator`."""
 
+    name = "autoencoder"
+    options_type = AutoencoderTraining
+    advice = "lower the learning rate or look at the data's distances"
+    keeps_average: ClassVar[bool] = False
 
-def train_autoencoder(
-    model: FieldAutoencoder,
-    data: ShapeDataset,
-    optimiser: Optimiser,
-    options: AutoencoderTraining,
-    *,
-    symmetry: Symmetry,
-    seed: int = 0,
-    start: int = 0,
-    device: torch.device | str = "cpu",
-) -> Iterator[Progress]:
-    """Yield after every step from `start` on; weights and moments are then those of the step.
+    @property
+    def module(self) -> FieldAutoencoder:
+        """The autoencoder."""
+        return self.model.autoencoder
 
-    Raises:
-        FloatingPointError: if the loss is not finite; nothing of that step is applied.
-    """
-    model.train()
-    for step in range(start, options.steps):
-        generator = step_generator(seed, STAGE, step)
-        indices = torch.randint(len(data), (options.batch,), generator=generator)
-        batch = data.batch(
-            indices.numpy(),
+    @classmethod
+    def fine_tuning(cls) -> AutoencoderTraining:
+        """A tenth of the steps at a third of the rate, for weights that are good already."""
+        return AutoencoderTraining(steps=1_000, schedule=Schedule(learning_rate=1e-3))
+
+    def batch(self, generator: torch.Generator) -> ShapeBatch:
+        """Random shapes, mirrored at random."""
+        options: AutoencoderTraining = self.options
+        return draw_shapes(
+            self.context.data,
+            options.batch,
             num_surface=options.num_surface,
             num_queries=options.num_queries,
+            mirror=options.mirror,
             generator=generator,
+            device=self.context.device,
         )
-        flip = torch.ones(options.batch)
-        if options.mirror:
-            flip = torch.randint(2, (options.batch,), generator=generator) * 2.0 - 1.0
-        surface, normals, queries = (
-            mirror_batch(x, flip).to(device) for x in (batch.surface, batch.normals, batch.queries)
-        )
-        frame = upright_frame(symmetry, options.batch)
-        frame = frame if frame is None else frame.to(device)
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.bf16):
-            tokens = model.encode(surface, normals, frame)
-            noise = torch.randn(tokens.shape, generator=generator).to(device)
-            predicted = model.decode(tokens + model.config.noise * noise, queries, frame)
-            distance, sign = field_loss(predicted.float(), batch.sdf.to(device), options)
-        yield descend(
-            distance + options.sign_weight * sign,
-            {"distance": distance, "sign": sign},
-            model,
-            optimiser,
-            stage=STAGE,
-            step=step,
-            steps=options.steps,
-            advice="lower the learning rate or look at the data's distances",
-        )
+
+    def loss(self, batch: ShapeBatch, step: int, generator: torch.Generator) -> Losses:
+        """Distance and sign at the queries, from a latent with noise."""
+        options: AutoencoderTraining = self.options
+        normals, queries, sdf = batch.field()
+        module, device = self.module, self.context.device
+        frame = frame_on(self.model.config.symmetry, len(batch.surface), device)
+        tokens = module.encode(batch.surface, normals, frame)
+        noise = torch.randn(tokens.shape, generator=generator).to(device)
+        predicted = module.decode(tokens + module.config.noise * noise, queries, frame)
+        distance, sign = field_loss(predicted.float(), sdf, options)
+        return Losses(distance + options.sign_weight * sign, {"distance": distance, "sign": sign})

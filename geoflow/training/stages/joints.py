@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,15 +13,13 @@ from torch import Tensor
 from geoflow.condition import Condition
 from geoflow.couplings import COUPLINGS
 from geoflow.models.joints import Rigger, standardise
-from geoflow.objectives import FlowMatching, build_objective
-from geoflow.seeds import step_generator
-from geoflow.training.ema import Ema
-from geoflow.training.loop import Progress, descend
-from geoflow.training.optimisation import Optimiser, Schedule
-
-STAGE = "joints"
+from geoflow.objectives import Losses, build_objective
+from geoflow.training.optimisation import Schedule
+from geoflow.training.stages.flow import FlowOptions, FlowStage, current_objective
+from geoflow.typing import Count, Share
 
 
+@runtime_checkable
 class FigureDataset(Protocol):
     """Figures by index, as the trainer sees them."""
 
@@ -36,21 +33,21 @@ class FigureDataset(Protocol):
 
 
 @dataclass(frozen=True)
-class JointTraining:
+class JointTraining(FlowOptions):
     """Options of the training."""
 
     steps: int = 2_000
     """Optimiser steps."""
-    batch: int = 24
+    batch: Count = 24
     """Figures of a step."""
     objective: str = "cumulative"
     """Key of OBJECTIVES or SPECIAL_CASES."""
     coupling: str = "points"
     """Key of COUPLINGS."""
-    diagonal_first: float = 0.4
+    diagonal_first: Share = 0.4
     """Share of the run, at its start, that is flow matching alone."""
-    ema: float = 0.995
-    """Decay of the moving average of the weights, which is what is kept."""
+    bf16: bool = False
+    """Distances between points need their digits."""
     schedule: Schedule = field(default_factory=lambda: Schedule(learning_rate=3e-3, warmup=100))
     """Learning rate."""
 
@@ -77,49 +74,37 @@ def repeat_joints(
     return joints.gather(1, index[..., None].expand(-1, -1, 3))
 
 
-def train_joints(
-    model: Rigger,
-    teacher: Ema[Any],
-    data: FigureDataset,
-    optimiser: Optimiser,
-    options: JointTraining,
-    *,
-    seed: int = 0,
-    start: int = 0,
-    device: str = "cpu",
-) -> Iterator[Progress]:
-    """Yield after every step from `start` on.
+class Figures(NamedTuple):
+    """Joints of a step's figures, as often as the cloud has points, and their surfaces."""
 
-    Raises:
-        FloatingPointError: if the loss is not finite; nothing of that step is applied.
-        ValueError: for figures with more joints than the cloud has points.
-    """
-    flow_map = model.flow_map.train()
-    objective, warm_up = build_objective(options.objective), FlowMatching()
-    coupling = COUPLINGS[options.coupling]()
-    for step in range(start, options.steps):
-        generator = step_generator(seed, STAGE, step)
-        rows = torch.randint(len(data), (options.batch,), generator=generator).numpy()
-        points, joints, counts = data.batch(
-            rows, num_points=model.config.num_points, generator=generator
-        )
+    x0: Float[Tensor, "b k 3"]
+    x1: Float[Tensor, "b k 3"]
+    cond: Condition
+
+
+class JointStage(FlowStage[Rigger, Figures]):
+    """Trains a `Rigger`; the context's data is a `FigureDataset`."""
+
+    name = "joints"
+    options_type = JointTraining
+
+    def batch(self, generator: torch.Generator) -> Figures:
+        """Random figures, each of mean 0 and unit variance.
+
+        Raises:
+            ValueError: for figures with more joints than the cloud has points.
+        """
+        data, config, device = self.context.data, self.model.config, self.context.device
+        rows = torch.randint(len(data), (self.options.batch,), generator=generator).numpy()
+        points, joints, counts = data.batch(rows, num_points=config.num_points, generator=generator)
         centre, scale = standardise(points)
-        x1 = repeat_joints(
-            (joints - centre) / scale, counts, model.config.cloud, generator=generator
-        )
-        x0 = coupling(torch.randn(x1.shape, generator=generator), x1).to(device)
-        cond = Condition(points=((points - centre) / scale).to(device))
-        current = warm_up if step < options.diagonal_first * options.steps else objective
-        losses = current(
-            flow_map, x0, x1.to(device), cond, generator=generator, teacher=teacher.module
-        )
-        yield descend(
-            losses.total,
-            losses.terms,
-            flow_map,
-            optimiser,
-            teacher,
-            stage=STAGE,
-            step=step,
-            steps=options.steps,
-        )
+        x1 = repeat_joints((joints - centre) / scale, counts, config.cloud, generator=generator)
+        coupling = COUPLINGS[self.options.coupling]()
+        cond = Condition(points=(points - centre) / scale)
+        x0 = coupling(torch.randn(x1.shape, generator=generator), x1, cond)
+        return Figures(x0.to(device), x1.to(device), cond.to(device))
+
+    def loss(self, batch: Figures, step: int, generator: torch.Generator) -> Losses:
+        """Losses of the clouds of joints."""
+        objective = current_objective(build_objective(self.options.objective), self.options, step)
+        return objective(self.module, *batch, generator=generator, average=self.slow)

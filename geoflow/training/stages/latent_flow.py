@@ -1,45 +1,42 @@
 """Second stage: the flow map over latent tokens, on latents encoded once.
 
-The first share of the run is flow matching alone: the averaging law of the cumulative objective
-compares two halves of the map, and learns nothing from a map that is still noise. The teacher
-of the stopped targets is the moving average of the weights, which is also what is kept.
+The first share of the run is flow matching alone. The stopped targets are those of the moving
+average of the weights, which is also what is kept. A frozen map may be distilled instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from geoflow.backbones import FieldAutoencoder
 from geoflow.condition import Condition
 from geoflow.couplings import COUPLINGS, Coupling
-from geoflow.flow_map import FlowMap
-from geoflow.models.clouds import PointAutoencoder
-from geoflow.objectives import Cumulative, FlowMatching, Objective, build_objective
+from geoflow.models.checkpoint import load_checkpoint, save_checkpoint, with_prefix, without_prefix
+from geoflow.models.latent import LatentGenerator
+from geoflow.objectives import Cumulative, Losses, Objective, build_objective
 from geoflow.seeds import step_generator
-from geoflow.symmetry import Symmetry, upright_frame
 from geoflow.times import TIME_PAIRS
-from geoflow.training.ema import Ema
-from geoflow.training.loop import Progress, descend
-from geoflow.training.optimisation import Optimiser, Schedule
-from geoflow.training.stages.field_autoencoder import mirror_batch
-from geoflow.typing import ShapeDataset
+from geoflow.training.optimisation import Schedule
+from geoflow.training.stage import Context
+from geoflow.training.stages.flow import FlowOptions, FlowStage, current_objective
+from geoflow.training.stages.shapes import frame_on, mirrored
+from geoflow.typing import Count, ShapeDataset, Share
 
-STAGE = "flow"
+# Shapes that are encoded at once.
+_CHUNK = 32
 
 
 @dataclass(frozen=True)
-class FlowTraining:
+class FlowTraining(FlowOptions):
     """Options of the second stage."""
 
     steps: int = 12_000
     """Optimiser steps."""
-    batch: int = 128
+    batch: Count = 128
     """Latents of a step."""
     objective: str = "shortcut"
     """Key of OBJECTIVES or SPECIAL_CASES."""
@@ -47,9 +44,9 @@ class FlowTraining:
     """How the cumulative identity is used: average, jvp or difference; None: as the objective."""
     times: str | None = None
     """Key of TIME_PAIRS; None: as the objective. Likewise for what follows."""
-    diagonal: float | None = None
+    diagonal: Share | None = None
     """Share of pairs of times with r = t."""
-    end: float | None = None
+    end: Share | None = None
     """Share of the other pairs with r = 1."""
     weight_space: str | None = None
     """Where errors count: field, velocity or edm."""
@@ -57,23 +54,12 @@ class FlowTraining:
     """Divide by (squared error + floor)^power."""
     coupling: str = "independent"
     """Key of COUPLINGS."""
-    diagonal_first: float = 0.3
-    """Share of the run, at its start, that is flow matching alone."""
-    ema: float = 0.995
-    """Decay of the moving average of the weights."""
-    num_surface: int = 1024
+    num_surface: Count = 1024
     """Surface points that the encoder reads for each latent."""
     mirror: bool = True
     """Encode every shape and its mirror image."""
-    bf16: bool = True
-    """Run the network under bfloat16 autocast (derivatives are float32 in any case)."""
     schedule: Schedule = field(default_factory=lambda: Schedule(learning_rate=2e-3))
     """Learning rate."""
-
-    @staticmethod
-    def fine_tuning() -> FlowTraining:
-        """A tenth of the steps at a third of the rate; a trained map needs no diagonal first."""
-        return FlowTraining(steps=1_200, diagonal_first=0.0, schedule=Schedule(learning_rate=7e-4))
 
     def build_objective(self) -> Objective:
         """The objective, with the settings that are given.
@@ -81,7 +67,7 @@ class FlowTraining:
         Raises:
             ValueError: for an unknown name, or a setting that the objective does not have.
         """
-        objective: Any = build_objective(self.objective)
+        objective = build_objective(self.objective)
         if self.derivative is not None:
             if not isinstance(objective, Cumulative):
                 raise ValueError(
@@ -95,13 +81,13 @@ class FlowTraining:
                     f"times must be one of {', '.join(TIME_PAIRS)}, got {self.times!r}"
                 )
             # The shares stay those of the objective.
-            times = TIME_PAIRS[self.times](diagonal=times.diagonal, end=times.end)  # type: ignore[call-arg]
+            times = TIME_PAIRS[self.times](diagonal=times.diagonal, end=times.end)
         shares = {"diagonal": self.diagonal, "end": self.end}
         times = replace(
             times, **{name: share for name, share in shares.items() if share is not None}
         )
         weights = {"space": self.weight_space, "power": self.weight_power}
-        chosen = {name: value for name, value in weights.items() if value is not None}
+        chosen: dict[str, Any] = {name: v for name, v in weights.items() if v is not None}
         return replace(objective, times=times, weight=replace(objective.weight, **chosen))
 
     def build_coupling(self) -> Coupling:
@@ -117,24 +103,21 @@ class FlowTraining:
         return COUPLINGS[self.coupling]()
 
 
-@dataclass(frozen=True)
-class Latents:
-    """Encoded shapes: packed tokens of the autoencoder and category indices."""
+class Latents(NamedTuple):
+    """Encoded shapes: packed tokens, and what the data says of each."""
 
     tokens: Float[Tensor, "n k c"]
-    category: Int[Tensor, " n"]
+    condition: Condition
 
 
 @torch.no_grad()
 def encode_shapes(
-    model: FieldAutoencoder | PointAutoencoder,
+    model: LatentGenerator[Any],
     data: ShapeDataset,
     options: FlowTraining,
     *,
-    symmetry: Symmetry,
     seed: int = 0,
     device: torch.device | str = "cpu",
-    chunk: int = 32,
 ) -> Latents:
     """Encode every shape once, and once mirrored, from random surface points.
 
@@ -143,73 +126,92 @@ def encode_shapes(
     """
     if len(data) < 1:
         raise ValueError("there are no shapes to encode")
-    model.eval()
-    tokens, categories = [], []
+    model.autoencoder.eval()
+    tokens: list[Tensor] = []
+    parts: dict[str, list[Tensor]] = {}
     generator = step_generator(seed, "latents", 0)
     for flip in (1.0, -1.0) if options.mirror else (1.0,):
-        for indices in torch.arange(len(data)).split(chunk):
+        for indices in torch.arange(len(data)).split(_CHUNK):
             batch = data.batch(
                 indices.numpy(), num_surface=options.num_surface, num_queries=1, generator=generator
             )
-            signs = torch.full((len(indices),), flip)
-            surface = mirror_batch(batch.surface, signs).to(device)
-            normals = mirror_batch(batch.normals, signs).to(device)
-            frame = upright_frame(symmetry, len(indices))
-            frame = frame if frame is None else frame.to(device)
+            batch = mirrored(batch, torch.full((len(indices),), flip), device)
             with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.bf16):
-                given = normals if model.config.normals else None
-                encoded = model.encode(surface, given, frame)
+                encoded = model.encode_points(batch.surface, batch.normals)
             tokens.append(encoded.float().cpu())
-            categories.append(batch.category)
-    return Latents(torch.cat(tokens), torch.cat(categories))
+            for name, part in batch.condition.to("cpu").parts().items():
+                parts.setdefault(name, []).append(part)
+    condition = Condition(**{name: torch.cat(chunks) for name, chunks in parts.items()})
+    return Latents(torch.cat(tokens), condition)
 
 
-def train_flow(
-    flow_map: FlowMap,
-    teacher: Ema[FlowMap],
-    latents: Latents,
-    optimiser: Optimiser,
-    options: FlowTraining,
-    *,
-    symmetry: Symmetry,
-    seed: int = 0,
-    start: int = 0,
-    device: torch.device | str = "cpu",
-    frozen: FlowMap | None = None,
-) -> Iterator[Progress]:
-    """Yield after every step from `start` on; `latents` are those of the flow, scaled.
+class Pairs(NamedTuple):
+    """Noise and data of a step, and what they are given."""
 
-    A `frozen` map is distilled; without one the data are learnt from.
+    x0: Float[Tensor, "b k c"]
+    x1: Float[Tensor, "b k c"]
+    cond: Condition
 
-    Raises:
-        FloatingPointError: if the loss is not finite; nothing of that step is applied.
-    """
-    objective, coupling = options.build_objective(), options.build_coupling()
-    if frozen is not None:
-        objective = objective.distilling(frozen)
-    warm_up = FlowMatching()
-    flow_map.train()
-    for step in range(start, options.steps):
-        generator = step_generator(seed, STAGE, step)
-        index = torch.randint(len(latents.tokens), (options.batch,), generator=generator)
-        x1 = latents.tokens[index].to(device)
-        x0 = torch.randn(x1.shape, generator=generator).to(device)
-        condition = Condition(upright_frame(symmetry, len(x1)), latents.category[index])
-        condition = condition.to(device)
-        x0 = coupling(x0, x1, condition)
-        current = warm_up if step < options.diagonal_first * options.steps else objective
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.bf16):
-            losses = current(
-                flow_map, x0, x1, condition, generator=generator, teacher=teacher.module
-            )
-        yield descend(
-            losses.total,
-            losses.terms,
-            flow_map,
-            optimiser,
-            teacher,
-            stage=STAGE,
-            step=step,
-            steps=options.steps,
-            advice="lower the learning rate, or use --derivative average",
+
+class LatentFlowStage(FlowStage[LatentGenerator[Any], Pairs]):
+    """Trains the flow map of a generator of shapes."""
+
+    name = "flow"
+    options_type = FlowTraining
+    advice = "lower the learning rate, or use --derivative average"
+
+    def __init__(self, options: FlowTraining, context: Context) -> None:
+        super().__init__(options, context)
+        objective = options.build_objective()
+        frozen = context.frozen
+        self._objective = objective if frozen is None else objective.distilling(frozen)
+        self._objective.check_cell(self.module)
+        self._coupling = options.build_coupling()
+        self._latents: Latents | None = None
+
+    @classmethod
+    def fine_tuning(cls) -> FlowTraining:
+        """A tenth of the steps at a third of the rate; a trained map needs no diagonal first."""
+        return FlowTraining(steps=1_200, diagonal_first=0.0, schedule=Schedule(learning_rate=7e-4))
+
+    def prepare(self) -> None:
+        """Scaled latents of all shapes, encoded once per run."""
+        context, model = self.context, self.model
+        encoded = self._encoded()
+        scale = model.scale.to("cpu")
+        frame = frame_on(model.config.symmetry, len(encoded.tokens), "cpu")
+        if context.is_fresh:
+            scale.fit(encoded.tokens, frame)
+        scaled = scale.normalise(encoded.tokens, frame)
+        self._latents = Latents(scaled, replace(encoded.condition, frame=frame))
+        scale.to(context.device)
+
+    def _encoded(self) -> Latents:
+        """Latents of all shapes, kept in the folder."""
+        context = self.context
+        path = None if context.folder is None else context.folder / "latents.safetensors"
+        if path is not None and path.is_file():
+            tensors, _ = load_checkpoint(path)
+            return Latents(tensors["tokens"], Condition(**without_prefix("condition", tensors)))
+        encoded = encode_shapes(
+            self.model, context.data, self.options, seed=context.seed, device=context.device
         )
+        if path is not None:
+            stored = with_prefix("condition", encoded.condition.parts())
+            save_checkpoint(path, {"tokens": encoded.tokens, **stored}, {})
+        return encoded
+
+    def batch(self, generator: torch.Generator) -> Pairs:
+        """Random latents, and noise that the coupling ordered."""
+        assert self._latents is not None, "a stage is prepared before its first batch"
+        tokens, condition = self._latents
+        index = torch.randint(len(tokens), (self.options.batch,), generator=generator)
+        x1 = tokens[index].to(self.context.device)
+        x0 = torch.randn(x1.shape, generator=generator).to(x1.device)
+        cond = condition[index].to(x1.device)
+        return Pairs(self._coupling(x0, x1, cond), x1, cond)
+
+    def loss(self, batch: Pairs, step: int, generator: torch.Generator) -> Losses:
+        """Losses of the pairs."""
+        objective = current_objective(self._objective, self.options, step)
+        return objective(self.module, *batch, generator=generator, average=self.slow)

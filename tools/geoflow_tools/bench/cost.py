@@ -44,14 +44,14 @@ def training_step(
     x1: torch.Tensor,
     condition: Condition,
     *,
-    teacher: FlowMap | None = None,
+    average: FlowMap | None = None,
 ) -> Callable[[], object]:
     """Loss and gradient, as `geoflow train` runs them; the optimiser's step is common to all."""
 
     def call() -> None:
         x0 = torch.randn_like(x1)
         with torch.autocast(x1.device.type, torch.bfloat16):
-            losses = objective(flow_map, x0, x1, condition, teacher=teacher)
+            losses = objective(flow_map, x0, x1, condition, average=average)
         losses.total.float().mean().backward()
         flow_map.zero_grad(set_to_none=True)
 
@@ -63,6 +63,6 @@ def _step(rung: Rung) -> Callable[[], object]:
     path = INTERPOLANTS[rung.interpolant]()
     flow_map = FlowMap(generator.flow_map.backbone, path, rung.prediction).train()
     condition = Condition(generator.frame_for(_BATCH), torch.zeros(_BATCH, dtype=torch.long))
-    teacher = Ema(flow_map, 0.0).module
+    average = Ema(flow_map, 0.0).module
     x1 = generator.noise(_BATCH, seed=1)
-    return training_step(flow_map, rung.build(), x1, condition, teacher=teacher)
+    return training_step(flow_map, rung.build(), x1, condition, average=average)

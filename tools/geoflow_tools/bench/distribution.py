@@ -22,9 +22,9 @@ from rich.progress import track
 from geoflow import __version__
 from geoflow.geometry.metrics import chamfer_distance
 from geoflow.models.distribution import DistributionConfig, GeometryDistribution
-from geoflow.training.ema import Ema
-from geoflow.training.optimisation import Optimiser
-from geoflow.training.stages.distribution import DistributionTraining, train_distribution
+from geoflow.training.loop import fit
+from geoflow.training.stage import Context
+from geoflow.training.stages.distribution import DistributionStage, DistributionTraining
 from geoflow_datasets.mesh_surface import MeshSurface
 from geoflow_datasets.procedural import CATEGORIES
 from geoflow_tools.contact_sheet import procedural_mesh
@@ -114,10 +114,7 @@ class DistributionBenchmark:
         options = replace(self.training, objective=variant.objective)
         config = DistributionConfig(interpolant=variant.interpolant, prediction=variant.prediction)
         model = GeometryDistribution.build(config)
-        model.scale.fit(surface.draw(65_536, torch.Generator().manual_seed(2)))
-        ema = Ema(model.flow_map, options.ema)
-        optimiser = Optimiser(model.flow_map, options.schedule)
-        steps = train_distribution(model, ema, surface.draw, optimiser, options)
-        for _ in track(steps, total=options.steps, description=label):
+        stage = DistributionStage(options, Context(model, surface.draw))
+        for _ in track(fit(stage), total=options.steps, description=label):
             pass
-        return replace(model, flow_map=ema.module)
+        return model

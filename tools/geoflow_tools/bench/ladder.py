@@ -1,4 +1,4 @@
-"""One rung of the ladder: an objective in a cell, trained on a law for a given time, measured.
+"""One rung of the ladder: an objective in a cell, trained on data for a given time, measured.
 
 A rung runs in a process of its own, on one thread, so that time and memory are its own.
 """
@@ -24,7 +24,14 @@ from geoflow.backbones import MLP, MLPConfig
 from geoflow.flow_map import FlowMap, Preconditioned
 from geoflow.geometry.metrics import one_nn_accuracy
 from geoflow.interpolant import INTERPOLANTS
-from geoflow.objectives import Cumulative, FlowMatching, Objective, build_objective
+from geoflow.objectives import (
+    OBJECTIVES,
+    SPECIAL_CASES,
+    Cumulative,
+    FlowMatching,
+    Objective,
+    build_objective,
+)
 from geoflow.samplers import sample_consistency, sample_flow_map, sample_ode
 from geoflow.training.ema import Ema
 
@@ -64,7 +71,7 @@ class Rung:
         return build_objective(self.objective)
 
 
-RUNGS = (
+_CHOSEN = (
     Rung("flow-matching"),
     Rung("flow-matching", prediction="u"),
     Rung("cumulative", derivative="average"),
@@ -89,6 +96,9 @@ RUNGS = (
     Rung("progressive-distillation", "vp"),
     Rung("trigflow", "trigonometric", "v"),
 )
+# What nobody chose a cell for stands on the ladder too.
+_OTHERS = {*OBJECTIVES, *SPECIAL_CASES} - {rung.objective for rung in _CHOSEN}
+RUNGS = (*_CHOSEN, *(Rung(name) for name in sorted(_OTHERS)))
 
 
 @dataclass(frozen=True)
@@ -149,8 +159,8 @@ def summarise(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return report
 
 
-def _over_seeds(values: Sequence[float | None], law: Callable[[Any], Any]) -> float | None:
-    return None if None in values else float(law(values))
+def _over_seeds(values: Sequence[float | None], reduce: Callable[[Any], Any]) -> float | None:
+    return None if None in values else float(reduce(values))
 
 
 def build_map(rung: Rung, data: Float[Tensor, "n d"], width: int) -> FlowMap:
@@ -177,7 +187,7 @@ def _train(
         x1 = data[torch.randint(len(data), (budget.batch,), generator=generator)]
         x0 = torch.randn(x1.shape, generator=generator)
         current = warm_up if spent < budget.diagonal_first else objective
-        losses = current(flow_map, x0, x1, generator=generator, teacher=ema.module)
+        losses = current(flow_map, x0, x1, generator=generator, average=ema.module)
         losses.total.mean().backward()
         torch.nn.utils.clip_grad_norm_(flow_map.parameters(), 1.0)
         optimiser.step()
@@ -213,7 +223,7 @@ def score(
 
 
 def one_nna(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> float | None:
-    """Accuracy of telling two sets apart by the nearest neighbour: 0.5 for one law."""
+    """Accuracy of telling two sets apart by the nearest neighbour: 0.5 for one distribution."""
     if not bool(a.isfinite().all()):
         return None
     x, y = a.double().numpy(), b.double().numpy()

@@ -1,4 +1,4 @@
-"""The ladder: every objective on laws from the plane to chairs, same network, same time.
+"""The ladder: every objective on data from the plane to chairs, same network, same time.
 
 Distances are exact Wasserstein-2 between equally many samples and held-out data; `floor` is that
 between two draws of the data. Step times are medians of calls in turn, on the shipped model's
@@ -22,7 +22,7 @@ from rich.progress import track
 from geoflow import __version__
 from geoflow_tools.bench.cost import measure_cost
 from geoflow_tools.bench.ladder import RUNGS, Budget, Climb, climb, summarise, wasserstein
-from geoflow_tools.bench.laws import LAWS
+from geoflow_tools.bench.toy_data import DATA
 
 _NUM_DATA = 200_000
 _WIDE = "chair-latents"
@@ -30,10 +30,10 @@ _WIDE = "chair-latents"
 
 @dataclass(frozen=True)
 class ObjectivesBenchmark:
-    """Train every objective on every law for the same time, and score few-step samples."""
+    """Train every objective on all data for the same time, and score few-step samples."""
 
-    laws: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LAW ...")] = tuple(LAWS)
-    """Laws to climb."""
+    data: Annotated[tuple[str, ...], tyro.conf.arg(metavar="DATA ...")] = tuple(DATA)
+    """Keys of DATA to climb."""
     rungs: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PART ...")] = ("",)
     """Parts of the names of the rungs to train; default: all."""
     seeds: int = 1
@@ -57,13 +57,13 @@ class ObjectivesBenchmark:
         """The report.
 
         Raises:
-            ValueError: for an unknown law, or if no rung has the given name.
+            ValueError: for unknown data, or if no rung has the given name.
         """
         rungs = [rung for rung in RUNGS if any(part in rung.name for part in self.rungs)]
-        if not rungs or set(self.laws) - set(LAWS):
+        if not rungs or set(self.data) - set(DATA):
             raise ValueError(
-                f"laws are {', '.join(LAWS)}; rungs are {', '.join(r.name for r in RUNGS)}; "
-                f"got {', '.join(self.laws)} and {', '.join(self.rungs)}"
+                f"data are {', '.join(DATA)}; rungs are {', '.join(r.name for r in RUNGS)}; "
+                f"got {', '.join(self.data)} and {', '.join(self.rungs)}"
             )
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
@@ -76,43 +76,43 @@ class ObjectivesBenchmark:
         if self.cost:
             report["cost"] = measure_cost(rungs, repeats=self.repeats)
         with tempfile.TemporaryDirectory() as folder:
-            paths = {law: Path(folder) / f"{law}.pt" for law in self.laws}
-            floors = {law: self._draw(law, path) for law, path in paths.items()}
-            places = list(itertools.product(self.laws, rungs))
+            paths = {name: Path(folder) / f"{name}.pt" for name in self.data}
+            floors = {name: self._draw(name, path) for name, path in paths.items()}
+            places = list(itertools.product(self.data, rungs))
             tasks = [
-                Climb(rung, paths[law], self._budget(law), seed)
-                for law, rung in places
+                Climb(rung, paths[name], self._budget(name), seed)
+                for name, rung in places
                 for seed in range(self.seeds)
             ]
             context = multiprocessing.get_context("spawn")
             with context.Pool(self.workers, maxtasksperchild=1) as pool:
                 results = list(track(pool.imap(climb, tasks, chunksize=1), total=len(tasks)))
         climbed: dict[str, Any] = {
-            law: {"floor": floor, "rungs": {}} for law, floor in floors.items()
+            name: {"floor": floor, "rungs": {}} for name, floor in floors.items()
         }
-        for i, (law, rung) in enumerate(places):
+        for i, (name, rung) in enumerate(places):
             runs = results[i * self.seeds : (i + 1) * self.seeds]
-            climbed[law]["rungs"][rung.name] = summarise(runs)
-        report["laws"] = climbed
+            climbed[name]["rungs"][rung.name] = summarise(runs)
+        report["data"] = climbed
         if self.plot is not None:
             from geoflow_tools.bench.plot import plot_ladder
 
             plot_ladder(climbed, self.plot)
         return report
 
-    def _budget(self, law: str) -> Budget:
-        if law != _WIDE:
+    def _budget(self, name: str) -> Budget:
+        if name != _WIDE:
             return self.budget
         wider, longer = 2 * self.budget.width, 1.5 * self.budget.seconds
         return replace(self.budget, width=wider, seconds=longer)
 
-    def _draw(self, law: str, path: Path) -> float | None:
-        """Write training data and reference of a law; the distance of two draws of it."""
+    def _draw(self, name: str, path: Path) -> float | None:
+        """Write training data and reference; the distance of two draws."""
         generator = torch.Generator().manual_seed(0)
-        draw = LAWS[law]
+        draw = DATA[name]
         data = draw(_NUM_DATA, generator, "train")
         num = self.samples
-        if law == _WIDE:
+        if name == _WIDE:
             held_out = draw(2 * num, generator, "test")
             reference, other = held_out, data[torch.randperm(len(data))[: len(held_out)]]
         else:

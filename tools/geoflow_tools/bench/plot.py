@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 _MARKERS = "os^vD<>Pp*"
 
 
-def plot_ladder(laws: Mapping[str, Any], path: Path) -> None:
-    """Distance of samples to data against evaluations, a panel for each law."""
-    figure = Figure(figsize=(5 * len(laws), 5.5), layout="constrained")
-    axes = figure.subplots(1, len(laws), squeeze=False)[0]
-    for axis, (law, report) in zip(axes, laws.items(), strict=True):
+def plot_ladder(reports: Mapping[str, Any], path: Path) -> None:
+    """Distance of samples to data against evaluations, a panel for each kind of data."""
+    figure = Figure(figsize=(5 * len(reports), 5.5), layout="constrained")
+    axes = figure.subplots(1, len(reports), squeeze=False)[0]
+    for axis, (data, report) in zip(axes, reports.items(), strict=True):
         for i, (name, row) in enumerate(report["rungs"].items()):
             found = row["w2"]
             counts = [int(key.split()[0]) for key in found]
@@ -32,7 +32,7 @@ def plot_ladder(laws: Mapping[str, Any], path: Path) -> None:
                 linewidth=1,
             )
         axis.axhline(report["floor"], color="black", linestyle=":", linewidth=1)
-        axis.set(title=law, xscale="log", yscale="log", xlabel="network evaluations")
+        axis.set(title=data, xscale="log", yscale="log", xlabel="network evaluations")
         axis.set_xticks([1, 2, 4, 8, 50], labels=["1", "2", "4", "8", "50 (ODE)"])
         axis.set_ylim(0.9 * report["floor"], 12 * report["floor"])
     axes[0].set_ylabel("Wasserstein-2 to data (dotted: two draws of the data)")

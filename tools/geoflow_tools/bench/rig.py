@@ -24,9 +24,10 @@ from geoflow import __version__
 from geoflow.flow_map import FlowMap
 from geoflow.models.joints import Rigger, RiggerConfig, standardise
 from geoflow.times import expand_time
-from geoflow.training.joints_run import JointRun, JointRunConfig
-from geoflow.training.stages.joints import JointTraining
-from geoflow_datasets import PROCEDURAL, load_figures
+from geoflow.training.folder import RUN
+from geoflow.training.run import DataConfig, Run, RunConfig
+from geoflow.training.stages.joints import JointStage, JointTraining
+from geoflow_datasets import PROCEDURAL, load
 from geoflow_datasets.figure_bank import FigureBank
 from geoflow_tools.validation.joints import predict_clouds, score_clouds, tune_merging
 
@@ -109,7 +110,7 @@ class RigBenchmark:
     def measure(self) -> dict[str, object]:
         """The report."""
         banks = {
-            split: load_figures(PROCEDURAL, split=split, num=num, show_progress=True)
+            split: load(PROCEDURAL, gives="figures", split=split, num=num, show_progress=True)
             for split, num in (("val", self.validation), ("test", self.test))
         }
         rows: dict[str, object] = {}
@@ -159,15 +160,21 @@ class RigBenchmark:
         if name is not None:
             return Rigger.from_pretrained(name)
         folder = self.runs / label
-        if (folder / "joints.json").is_file():
-            run = JointRun.open(folder)
+        if (folder / RUN).is_file():
+            run = Run.open(folder)
         else:
-            options = JointRunConfig(num_figures=self.figures, model=config, training=training)
-            run = JointRun.create(folder, options)
-        figures = load_figures(
-            run.config.data, split="train", num=run.config.num_figures, show_progress=True
+            data = DataConfig(category="all", num=self.figures)
+            stages = {JointStage.name: training}
+            run = Run.create(folder, RunConfig(Rigger.kind, data, config, stages))
+        figures = load(
+            run.config.data.source,
+            gives="figures",
+            split="train",
+            num=run.config.data.num,
+            show_progress=True,
         )
-        for _ in track(run.train(figures), total=run.config.training.steps, description=label):
+        total = run.config.stages[JointStage.name].steps
+        for _ in track(run.train(figures), total=total, description=label):
             pass
         return Rigger.from_pretrained(folder)
 

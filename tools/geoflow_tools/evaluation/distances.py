@@ -24,7 +24,7 @@ from geoflow.atomic import write_bytes
 from geoflow.geometry.metrics.chamfer import chamfer_of_trees, point_tree
 from geoflow.geometry.metrics.emd import earth_movers_distance
 
-Clouds = Float[np.ndarray, "m p 3"]
+Clouds = Float[np.ndarray, "_ p 3"]
 MATRICES = {"samples": ("samples", "samples"), "reference": ("reference", "reference"),
             "between": ("samples", "reference")}  # fmt: skip
 """Rows and columns of the three matrices that scores of sets need."""

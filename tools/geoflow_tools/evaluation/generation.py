@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import trimesh
 
 from geoflow.atomic import write_bytes
 from geoflow.geometry.mesh import write_mesh
 from geoflow.geometry.points import write_points
-from geoflow.models.clouds import PointGenerator
-from geoflow.models.kinds import load_generator
-from geoflow.models.latent import find_model
-from geoflow_tools.validation.clouds import clouds
-from geoflow_tools.validation.fields import try_decode
+from geoflow.models.base import describe
+from geoflow.models.kinds import describe_kind
+from geoflow.models.latent import Detail, Shape
 
-Sampler = Callable[[int], trimesh.Trimesh | trimesh.PointCloud | None]
+Sampler = Callable[[int], Shape | None]
 """Sample i of a model, the same in any run; None where its field has no surface."""
 
 
@@ -31,30 +30,30 @@ def open_sampler(
     category: str | None,
     device: str,
 ) -> Sampler:
-    """The one place that knows what kinds of models there are.
+    """What makes a model's shapes.
 
     Raises:
         CheckpointError: if there is no such model.
-        ValueError: for an unknown category.
+        ValueError: for an unknown category, or a model that makes no shapes of noise.
     """
-    generator = load_generator(model, device=device)
-    names = generator.config.categories
-    if category is not None and category not in names:
-        raise ValueError(f"--category must be one of {', '.join(names)}, got {category!r}")
+    kind = describe_kind(model)
+    if not kind.has_shapes:
+        raise ValueError(f"{model} makes {kind.makes}, which cannot be compared with shapes")
+    generator: Any = kind.model_class().from_pretrained(model, device=device)
+    cond, detail = generator.condition(1, category=category), Detail(resolution, points)
 
-    def sample(index: int) -> trimesh.Trimesh | trimesh.PointCloud | None:
+    def sample(index: int) -> Shape | None:
         noise = generator.noise(1, seed=seed, first=index)
-        tokens = generator.sample_latents(noise, steps=steps, category=category)
-        if isinstance(generator, PointGenerator):
-            return clouds(generator.decode(tokens, points, steps=steps, seed=seed, first=index))[0]
-        return try_decode(generator, tokens[0], resolution)
+        tokens = generator.sample_latents(noise, cond, steps=steps)
+        (shape,) = generator.shapes(tokens, detail, steps=steps, seed=seed, first=index)
+        return shape
 
     return sample
 
 
 def model_digest(model: str) -> str:
     """Digest of the weights of a model that `open_sampler` opens."""
-    return hashlib.sha256(find_model(model).read_bytes()).hexdigest()[:16]
+    return hashlib.sha256(describe(model).path.read_bytes()).hexdigest()[:16]
 
 
 def generate(folder: Path, num: int, sample: Sampler) -> Iterator[int]:

@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 
 from geoflow import __version__
 from geoflow.atomic import write_text
+from geoflow.geometry.box import box_of
 from geoflow.geometry.metrics import METRICS
 from geoflow.geometry.metrics.emd import import_pot
 from geoflow.geometry.metrics.estimate import mean
@@ -237,8 +238,8 @@ def _place(shape: Shape, kind: str, *, source: str) -> tuple[Float[np.ndarray, "
     if kind == "none":
         return np.zeros(3), 1.0
     if kind == "box":
-        centre = (points.min(0) + points.max(0)) / 2
-        scale = float(np.ptp(points, axis=0).max()) / 2
+        centre, half = box_of(points)
+        scale = float(half)
     else:
         centre = points.mean(0)
         scale = float(np.linalg.norm(points - centre, axis=1).max())

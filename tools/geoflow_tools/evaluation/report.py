@@ -20,7 +20,7 @@ from geoflow.geometry.metrics.estimate import share
 from geoflow.geometry.metrics.jsd import outside_share
 from geoflow_tools.evaluation.point_set import MESH_METRICS
 
-Clouds = Float[np.ndarray, "m p 3"]
+Clouds = Float[np.ndarray, "_ p 3"]
 _NAMES = {
     "chamfer_squared": "CD, squared, sum of both directions",
     "chamfer": "CD, unsquared, mean of both directions",

@@ -10,9 +10,9 @@ import numpy as np
 import trimesh
 
 from geoflow.geometry.mesh import SUFFIXES as MESH_SUFFIXES
+from geoflow.geometry.read_mesh import read_mesh
 from geoflow_datasets.cloud_files import SUFFIXES as POINTS_SUFFIXES
 from geoflow_datasets.cloud_files import is_cloud, read_cloud
-from geoflow_datasets.mesh_folder import read_mesh
 
 SUFFIXES = tuple(dict.fromkeys(MESH_SUFFIXES + POINTS_SUFFIXES))
 Shape: TypeAlias = trimesh.Trimesh | np.ndarray

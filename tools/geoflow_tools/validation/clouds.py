@@ -1,9 +1,10 @@
-"""What a training run of a model of points reports: distances of reconstructions, and sheets."""
+"""What trainings of clouds report beside their loss: distances of reconstructions, and sheets."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +13,16 @@ from torch import Tensor
 
 from geoflow.geometry.metrics import chamfer_distance
 from geoflow.models.clouds import PointGenerator
+from geoflow.models.latent import Shape
+from geoflow.training.reports import Validate, Validation
+from geoflow.training.run import Run
 from geoflow.typing import ShapeDataset
+from geoflow_datasets.sources import Gives
+from geoflow_tools.validation.samples import NUM_POINTS, validate_shapes
 from geoflow_viewer.picture import contact_sheet
 
-# Points of a cloud in comparisons and pictures.
-NUM_POINTS = 2048
+GIVES: Gives = "points"
+"""What this kind is trained on, of a source."""
 _ENCODED_POINTS = 1024
 RECONSTRUCTION_STEPS = (1, 2, 4)
 
@@ -32,7 +38,21 @@ class PointReconstruction:
     floor: float
 
 
-def clouds(points: Tensor) -> list[trimesh.PointCloud | None]:
+def validator(run: Run, loaded: Any) -> Validate:
+    """Reconstructions in the first stage, samples in the second, as numbers and sheets."""
+
+    def reconstructions(model: PointGenerator, path: Path) -> dict[str, float]:
+        points = write_point_reconstructions(model, loaded.validation, path)
+        report = {f"validation_chamfer_{k}": value for k, value in points.chamfer.items()}
+        return report | {"validation_chamfer_floor": points.floor}
+
+    def validate(progress: Any) -> Validation:
+        return validate_shapes(run, loaded, progress, reconstructions)
+
+    return validate
+
+
+def clouds(points: Tensor) -> list[Shape | None]:
     """Tensors (b, n, 3) as clouds that may be drawn and written."""
     return [trimesh.PointCloud(cloud.double().cpu().numpy()) for cloud in points]
 
@@ -49,9 +69,8 @@ def reconstruct_points(
         generator=torch.Generator().manual_seed(0),
     )
     given, reference, other = batch.surface.split([_ENCODED_POINTS, NUM_POINTS, NUM_POINTS], dim=1)
-    frame = generator.frame_for(num)
     with torch.no_grad():
-        tokens = generator.autoencoder.encode(given.to(generator.device), None, frame)
+        tokens = generator.encode_points(given.to(generator.device), None)
     drawn = {"data": reference}
     for steps in RECONSTRUCTION_STEPS:
         drawn[str(steps)] = generator.decode(tokens, NUM_POINTS, steps=steps).cpu()
@@ -73,6 +92,14 @@ def write_point_reconstructions(
     labels = [f"{name} steps" if name.isdigit() else name for name in drawn]
     contact_sheet([clouds(points) for points in drawn.values()], labels, path, size=160)
     return numbers
+
+
+def data_rows(
+    generator: PointGenerator, shapes: list[Shape], bank: ShapeDataset, resolution: int
+) -> list[list[Shape | None]]:
+    """Points of shapes, and their reconstructions in two evaluations, as rows of a sheet."""
+    _, drawn = reconstruct_points(generator, bank, num=len(shapes))
+    return [clouds(drawn["data"]), clouds(drawn["2"])]
 
 
 def _mean_chamfer(a: Tensor, b: Tensor) -> float:

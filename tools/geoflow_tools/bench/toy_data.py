@@ -1,4 +1,4 @@
-"""Data laws of the objectives' ladder: two in the plane, a surface in space, chairs as latents."""
+"""Data of the objectives' ladder: two in the plane, a surface in space, chairs as latents."""
 
 from __future__ import annotations
 
@@ -53,15 +53,14 @@ def chair_latents(num: int, generator: torch.Generator, split: str) -> Float[Ten
 
     model = Generator.from_pretrained("chair")
     bank = load_procedural(["chair"], split=split, num=_NUM_CHAIRS[split], show_progress=True)
-    symmetry = model.config.symmetry
-    latents = encode_shapes(model.autoencoder, bank, FlowTraining(), symmetry=symmetry)
-    frame = upright_frame(symmetry, len(latents.tokens))
+    latents = encode_shapes(model, bank, FlowTraining())
+    frame = upright_frame(model.config.symmetry, len(latents.tokens))
     scaled = model.scale.normalise(latents.tokens, frame).flatten(1)
     return scaled[torch.randperm(len(scaled), generator=generator)[:num]]
 
 
-# A law draws at most `num` examples of a split; only chairs know splits, and are finite.
-LAWS: dict[str, Callable[[int, torch.Generator, str], Tensor]] = {
+# Each draws at most `num` examples of a split; only chairs know splits, and are finite.
+DATA: dict[str, Callable[[int, torch.Generator, str], Tensor]] = {
     "mixture": mixture,
     "checkerboard": checkerboard,
     "surface": surface,

@@ -1,0 +1,188 @@
+"""One preparation of folders of files: digest, process in processes, report, bank.
+
+What differs between kinds of files is a `Preparation`; its bank and a report per file are cached
+under all that they depend on: the files' paths, categories and contents, every option, and the
+version of the processing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from rich.progress import track
+
+from geoflow_datasets.bank import CARD, Bank, cache_folder
+from geoflow_datasets.digest import digest, seed_of
+from geoflow_datasets.layouts import ALL, SPLITS, category_of, find_files, split_of
+from geoflow_datasets.workers import map_in_processes
+
+_REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of one file; a subclass says how."""
+
+    name: str
+    category: str
+    refused: str | None = None
+
+
+B = TypeVar("B", bound=Bank)
+R = TypeVar("R", bound=Report)
+P = TypeVar("P")
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Preparation(Generic[P, R, B]):
+    """How files of a kind become a bank, with options of type P."""
+
+    kind: str
+    """What the files are called in messages and in the cache."""
+    version: int
+    """Raised when the processing changes, so that no old bank is met."""
+    suffixes: tuple[str, ...]
+    bank: type[B]
+    report: type[R]
+    process: Callable[[Path, P, np.random.Generator], tuple[Mapping[str, Any], Arrays]]
+    """What the report says of one file, and its arrays; ValueError says why it is refused."""
+    summary: Callable[[Sequence[R]], str]
+    """A few words on the files that were taken."""
+    files_per_process: int
+    """Fewer are not worth a process's start."""
+
+
+def load_folder(
+    preparation: Preparation[P, R, B],
+    folder: Path,
+    options: P,
+    *,
+    category: str = ALL,
+    split: str = "train",
+    cache: Path | None = None,
+    num_workers: int | None = None,
+    show_progress: bool = False,
+) -> B:
+    """The shapes of one split; a split without any is the whole folder.
+
+    Args:
+        preparation: what is made of a file.
+        folder: files directly inside, or in one folder per category.
+        options: of the preparation.
+        category: a category, several joined by commas, or "all".
+        split: "train", "val" or "test".
+        cache: where the bank is kept.
+        num_workers: processes; default: one per core.
+        show_progress: draw a progress bar.
+
+    Raises:
+        ValueError: if the folder is missing, has no files of the category, or all are refused.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    prepared = prepare_folder(
+        preparation,
+        folder,
+        options,
+        category=category,
+        cache=cache,
+        num_workers=num_workers,
+        show_progress=show_progress,
+    )
+    bank = preparation.bank.load(prepared)
+    chosen = [i for i, name in enumerate(bank.names) if split_of(name, len(bank)) == split]
+    # A small folder has nothing to hold out: its own shapes stand in.
+    return bank.subset(chosen or range(len(bank)))
+
+
+def prepare_folder(
+    preparation: Preparation[P, R, B],
+    folder: Path,
+    options: P,
+    *,
+    category: str = ALL,
+    cache: Path | None = None,
+    num_workers: int | None = None,
+    show_progress: bool = False,
+) -> Path:
+    """Process the files unless that was done; the folder of bank and reports.
+
+    Raises:
+        ValueError: as `load_folder`.
+    """
+    files = find_files(folder, category, suffixes=preparation.suffixes, kind=preparation.kind)
+    # Files directly inside have the category that is asked for.
+    named = [(path, category_of(folder, path) or category) for path in files]
+    key = _key(preparation, folder, options, named)
+    target = (cache or cache_folder()) / preparation.kind / key
+    if (target / CARD).is_file():
+        return target
+    work = partial(_process, preparation=preparation, options=options, folder=folder)
+    most = max(len(files) // preparation.files_per_process, 1)
+    done = map_in_processes(work, named, min(num_workers or os.cpu_count() or 1, most))
+    results = list(
+        track(done, total=len(files), description=preparation.kind, disable=not show_progress)
+    )
+    reports = [report for report, _ in results]
+    kept = [(report, arrays) for report, arrays in results if arrays is not None]
+    if not kept:
+        first = reports[0]
+        raise ValueError(
+            f"all {len(reports)} {preparation.kind} of {folder} were refused; "
+            f"{first.name}: {first.refused}"
+        )
+    names = sorted({report.category for report, _ in kept})
+    bank = preparation.bank(
+        **{key: np.stack([arrays[key] for _, arrays in kept]) for key in kept[0][1]},
+        categories=np.array([names.index(report.category) for report, _ in kept]),
+        names=tuple(report.name for report, _ in kept),
+        category_names=tuple(names),
+    )
+    text = json.dumps([asdict(report) for report in reports], indent=2)
+    bank.save(target, {_REPORT: text})
+    return target
+
+
+def load_reports(preparation: Preparation[P, R, B], prepared: Path) -> list[R]:
+    """One report per file, from a folder that `prepare_folder` gave."""
+    entries = json.loads((prepared / _REPORT).read_text(encoding="utf-8"))
+    return [preparation.report(**entry) for entry in entries]
+
+
+def summarise_reports(preparation: Preparation[P, R, B], reports: Sequence[R]) -> str:
+    """How many files were taken, in a few words how, and every refusal with its reason."""
+    taken = [report for report in reports if report.refused is None]
+    refused = [report for report in reports if report.refused is not None]
+    said = preparation.summary(taken)
+    lines = [f"{len(taken)} {preparation.kind} ({said}), {len(refused)} refused"]
+    return "\n".join([*lines, *(f"  {report.name}: {report.refused}" for report in refused)])
+
+
+def _key(
+    preparation: Preparation[P, R, B], folder: Path, options: P, named: Sequence[tuple[Path, str]]
+) -> str:
+    parts: list[str | bytes] = [str(preparation.version), repr(options)]
+    for path, category in named:
+        parts += [path.relative_to(folder).as_posix(), category, path.read_bytes()]
+    return f"{folder.name}-{digest(parts)}"
+
+
+def _process(
+    file: tuple[Path, str], *, preparation: Preparation[P, R, B], options: P, folder: Path
+) -> tuple[R, Arrays | None]:
+    path, category = file
+    name = path.relative_to(folder).as_posix()
+    rng = np.random.default_rng(seed_of(name))
+    try:
+        details, arrays = preparation.process(path, options, rng)
+    except ValueError as error:
+        return preparation.report(name, category, refused=str(error)), None
+    return preparation.report(name, category, **details), arrays

@@ -1,0 +1,193 @@
+"""What every model is: networks, a configuration and a card, in one file with one reader.
+
+A model's file is model.safetensors: its tensors by `module.parameter`, and a card that holds the
+kind (a key of KINDS), the configuration, and what is told of data and training. config.json beside
+it is the card for people.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from geoflow.atomic import write_text
+from geoflow.models import format1
+from geoflow.models.checkpoint import (
+    CheckpointError,
+    load_card,
+    load_tensors,
+    load_weights,
+    save_checkpoint,
+    with_prefix,
+    without_prefix,
+)
+from geoflow.models.config import from_json, to_json
+
+WEIGHTS = "model.safetensors"
+M = TypeVar("M", bound="Model")
+
+
+class Model(ABC):
+    """Networks that were trained, or wait to be."""
+
+    kind: ClassVar[str]
+    """Key of KINDS."""
+    config_type: ClassVar[type]
+    """Dataclass of the configuration."""
+    half: ClassVar[bool] = False
+    """Whether network weights are stored in float16; computation is float32 in any case."""
+    config: Any
+    card: dict[str, Any]
+
+    @classmethod
+    @abstractmethod
+    def build(cls: type[M], config: Any) -> M:
+        """Networks with fresh weights.
+
+        Raises:
+            ValueError: for a configuration that no network has.
+        """
+
+    @abstractmethod
+    def modules(self) -> dict[str, nn.Module]:
+        """All networks by the prefix of their tensors; `scale` is stored in full precision."""
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names that a sample can be asked for; empty where there is no such choice."""
+        return ()
+
+    @classmethod
+    def from_pretrained(cls: type[M], name_or_folder: str | Path, *, device: str = "cpu") -> M:
+        """A shipped model by name, or any folder that `save_pretrained` or a run wrote.
+
+        Raises:
+            CheckpointError: if there is no such model, it is of another kind, or its file is
+                damaged.
+        """
+        found = describe(name_or_folder)
+        if found.kind != cls.kind:
+            raise CheckpointError(
+                f"{name_or_folder} is a model of kind {found.kind!r}, "
+                f"{cls.__name__} needs {cls.kind!r}"
+            )
+        tensors = format1.tensors(load_tensors(found.path), found.kind, found.format)
+        try:
+            model = cls.build(found.config(cls.config_type))
+        except ValueError as error:
+            raise CheckpointError(f"{found.path} has no usable card: {error}") from error
+        model.card = found.card
+        for prefix, module in model.modules().items():
+            load_weights(module, without_prefix(prefix, tensors), source=str(found.path))
+        return model.to(device)
+
+    def save_pretrained(self, folder: str | Path, *, half: bool | None = None) -> None:
+        """Write weights, with configuration and card inside, and a readable card.
+
+        Args:
+            folder: created if missing.
+            half: store network weights in float16; default: as models of this kind are.
+        """
+        halved = self.half if half is None else half
+        tensors: dict[str, Tensor] = {}
+        for prefix, module in self.modules().items():
+            kept = {
+                name: value.half() if halved and prefix != "scale" else value
+                for name, value in module.state_dict().items()
+            }
+            tensors |= with_prefix(prefix, kept)
+        card = {"kind": self.kind, "model": to_json(self.config), "card": self.card}
+        save_checkpoint(Path(folder) / WEIGHTS, tensors, card)
+        write_text(Path(folder) / "config.json", json.dumps(card, indent=2) + "\n")
+
+    def to(self: M, device: str) -> M:
+        """Move all networks, ready to sample; returns itself."""
+        for module in self.modules().values():
+            module.to(device).eval()
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        tensors = (
+            tensor
+            for module in self.modules().values()
+            for tensor in (*module.parameters(), *module.buffers())
+        )
+        return next(tensors).device
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A file of weights and what it is, known without reading the weights."""
+
+    path: Path
+    kind: str
+    """Key of KINDS."""
+    model: dict[str, Any]
+    """The configuration as it was written."""
+    card: dict[str, Any]
+    format: int
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names that a sample can be asked for; empty where there is no such choice."""
+        return tuple(self.model.get("categories", ()))
+
+    def config(self, config_type: type) -> Any:
+        """The configuration.
+
+        Raises:
+            CheckpointError: if it is not one of that type.
+        """
+        try:
+            return from_json(config_type, self.model)
+        except ValueError as error:
+            raise CheckpointError(f"{self.path} has no usable card: {error}") from error
+
+
+def shipped() -> dict[str, ModelFile]:
+    """The models inside the package, by name."""
+    root = Path(str(resources.files("geoflow") / "shipped"))
+    found = {folder.name: _model_file(folder) for folder in sorted(root.iterdir())}
+    return {name: model for name, model in found.items() if model is not None}
+
+
+def describe(name_or_folder: str | Path) -> ModelFile:
+    """What a shipped model is, or the folder of a model or a run; reads no weights.
+
+    Raises:
+        CheckpointError: if there is no such model, or its file is damaged.
+    """
+    inside = shipped()
+    if str(name_or_folder) in inside:
+        return inside[str(name_or_folder)]
+    folder = Path(name_or_folder)
+    found = _model_file(folder) or _model_file(folder / "model")
+    if found is None:
+        raise CheckpointError(
+            f"no model {str(name_or_folder)!r}: expected a folder with {WEIGHTS}, "
+            f"or one of the shipped models: {', '.join(inside) or 'none'}"
+        )
+    return found
+
+
+def _model_file(folder: Path) -> ModelFile | None:
+    for name in (WEIGHTS, *format1.WEIGHTS):
+        path = folder / name
+        if not path.is_file():
+            continue
+        number, card = load_card(path)
+        try:
+            card = format1.card(name, card) if number == 1 else card
+            return ModelFile(path, card["kind"], dict(card["model"]), card.get("card", {}), number)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path} has no usable card: {error!r}") from error
+    return None

@@ -1,0 +1,119 @@
+"""What a stage of a run is: it gives a batch and a loss; everything else is the loop's.
+
+A run is a list of stages. `fit` in `geoflow.training.loop` owns a step's random generator,
+precision, optimiser, moving average, checkpoint, reports and interruption.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from geoflow.flow_map import FlowMap
+from geoflow.objectives import Losses
+from geoflow.training.ema import Ema
+from geoflow.training.optimisation import Schedule
+
+if TYPE_CHECKING:
+    from geoflow.models.base import Model
+
+M = TypeVar("M", bound="Model")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True)
+class StageOptions:
+    """Options that every stage has."""
+
+    steps: int = 1_000
+    """Optimiser steps."""
+    ema: float = 0.995
+    """Decay of the moving average of the weights."""
+    bf16: bool = True
+    """Run the network under bfloat16 autocast."""
+    schedule: Schedule = field(default_factory=Schedule)
+    """Learning rate."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage is given beside its options."""
+
+    model: Any
+    """The model whose part is trained, in place."""
+    data: Any
+    """The training data, as the kind's source gives them."""
+    folder: Path | None = None
+    """Where checkpoints are, and what is made once; None: nowhere."""
+    seed: int = 0
+    device: str = "cpu"
+    frozen: FlowMap | None = None
+    """A teacher's flow map, held fixed, to distil."""
+    is_fresh: bool = True
+    """Whether the model's weights are fresh: scales are then fitted to the data."""
+
+
+class Stage(ABC, Generic[M, B]):
+    """One part of a model in training; M is the model's class, B what a batch is.
+
+    Args:
+        options: of `options_type`.
+        context: model, data and place.
+
+    Attributes:
+        model: the model in training.
+        average: the moving average of `module`, once the loop has made it.
+    """
+
+    name: ClassVar[str]
+    """Of its checkpoint, its reports and its sheets."""
+    options_type: ClassVar[type[StageOptions]]
+    advice: ClassVar[str] = "lower the learning rate"
+    """What to do about a loss that is not finite."""
+    keeps_average: ClassVar[bool] = True
+    """Whether the moving average of the weights is made."""
+
+    def __init__(self, options: Any, context: Context) -> None:
+        self.options, self.context = options, context
+        self.model: M = context.model
+        self.average: Ema[Any] | None = None
+
+    @property
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """What is optimised."""
+
+    @classmethod
+    def fine_tuning(cls) -> Any:
+        """Options for weights that are good already."""
+        return cls.options_type()
+
+    def prepare(self) -> None:
+        """Make what the batches are drawn from; called once, before the first step."""
+
+    @abstractmethod
+    def batch(self, generator: torch.Generator) -> B:
+        """The examples of a step, on the device, from the step's generator."""
+
+    @abstractmethod
+    def loss(self, batch: B, step: int, generator: torch.Generator) -> Losses:
+        """Losses of the examples of a step, counted from 0; the generator is as `batch` left it."""
+
+    def kept(self) -> M:
+        """The model as it would be kept now: with moving averages where they are what is kept."""
+        return self.model
+
+    def finish(self) -> None:
+        """Let the model have what is kept; called after the last step."""
+
+
+def means(terms: Mapping[str, Float[Tensor, "..."]]) -> dict[str, float]:
+    """Means of the terms of a loss, as numbers."""
+    return {name: value.float().mean().item() for name, value in terms.items()}

@@ -1,0 +1,166 @@
+"""The commands, a row each, and how their arguments are read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypeVar
+
+import tyro
+
+from geoflow.models.kinds import DEFAULT, KINDS, Kind
+from geoflow_cli.errors import UsageError, failing, one_line
+from geoflow_cli.options import Evaluate, Info, Rig, View
+
+O = TypeVar("O")
+
+
+def parse(options: type[O], command: str, words: Sequence[str]) -> O:
+    """Options of a command; what is wrong is one line and exit code 2."""
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return tyro.cli(options, prog=f"geoflow {command}", args=list(words))
+    except SystemExit as end:
+        if end.code:
+            raise UsageError(one_line(said.getvalue())) from end
+        raise
+
+
+def given(words: Sequence[str]) -> frozenset[str]:
+    """Names of the options that are given, whether or not at their defaults."""
+    flags = (word[2:].partition("=")[0] for word in words if word.startswith("--"))
+    return frozenset(flag.removeprefix("no-").replace("-", "_") for flag in flags)
+
+
+def value_of(words: Sequence[str], *flags: str) -> str | None:
+    """The value of an option before the options are parsed; None where it is not given."""
+    for i, word in enumerate(words):
+        name, is_joined, value = word.partition("=")
+        if name in flags:
+            return value if is_joined else next(iter(words[i + 1 : i + 2]), None)
+    return None
+
+
+def refuse_foreign(words: Sequence[str], kind: Kind, options: str, *, because: str) -> None:
+    """Raise UsageError for an option that other kinds have, and this one does not."""
+    own = {field.name for field in fields(getattr(kind.on("geoflow_cli.kinds"), options))}
+    others = {
+        field.name
+        for other in KINDS.values()
+        if (found := getattr(other.on("geoflow_cli.kinds"), options)) is not None
+        for field in fields(found)
+    }
+    for name in sorted(given(words) & (others - own)):
+        raise UsageError(f"--{name.replace('_', '-')} does not go with {because}")
+
+
+def _train(words: Sequence[str]) -> None:
+    kind = _kind_of_run(words)
+    refuse_foreign(words, kind, "Train", because=f"--kind {kind.name}")
+    options = parse(kind.on("geoflow_cli.kinds").Train, "train", words)
+    from geoflow_cli.train import train
+
+    train(options, kind, given(words))
+
+
+def _kind_of_run(words: Sequence[str]) -> Kind:
+    """That of the run to resume, which its folder says; else the one asked for."""
+    asked = value_of(words, "--kind", "--representation")
+    out = value_of(words, "--out")
+    if asked is not None and asked not in KINDS:
+        raise UsageError(f"--kind must be one of {', '.join(KINDS)}, got {asked!r}")
+    if "--resume" not in words or out is None:
+        return KINDS[asked or DEFAULT]
+    from geoflow.training.run import read_config
+
+    with failing():
+        has = read_config(Path(out)).kind
+    if asked not in (None, has):
+        raise UsageError(f"{out} holds a run of --kind {has}, got {asked}")
+    return KINDS[has]
+
+
+def _sample(words: Sequence[str]) -> None:
+    model = value_of(words, "--model")
+    kind = KINDS[DEFAULT]
+    if model is not None:
+        from geoflow.models.kinds import describe_kind
+
+        with failing():
+            kind = describe_kind(model)
+    if not kind.has_samples:
+        raise UsageError(
+            f"{model} finds {kind.makes} and has no samples: "
+            f"geoflow rig --model {model} --mesh FIGURE --out joints.json"
+        )
+    refuse_foreign(words, kind, "Sample", because=f"a model of {kind.makes}")
+    options = parse(kind.on("geoflow_cli.kinds").Sample, "sample", words)
+    from geoflow_cli.sample import sample
+
+    sample(options, kind)
+
+
+def _evaluate(words: Sequence[str]) -> None:
+    options = parse(Evaluate, "evaluate", words)
+    from geoflow_cli.evaluate import evaluate
+
+    evaluate(options, given(words))
+
+
+def _rig(words: Sequence[str]) -> None:
+    options = parse(Rig, "rig", words)
+    from geoflow_cli.rig import rig
+
+    rig(options)
+
+
+def _view(words: Sequence[str]) -> None:
+    options = parse(View, "view", words)
+    from geoflow_cli.view import view
+
+    view(options)
+
+
+def _info(words: Sequence[str]) -> None:
+    parse(Info, "info", words)
+    from geoflow_cli.info import info
+
+    info()
+
+
+@dataclass(frozen=True)
+class Command:
+    """A word of the command line."""
+
+    run: Callable[[Sequence[str]], None]
+    help: str
+
+
+COMMANDS: dict[str, Command] = {
+    "train": Command(_train, "Train a model: meshes, clouds, points of one surface, or a rigger."),
+    "sample": Command(_sample, "Generate shapes and write them by suffix."),
+    "evaluate": Command(_evaluate, "Score samples, or a model's, against a reference set."),
+    "rig": Command(_rig, "Find the joints of a figure from its mesh."),
+    "view": Command(_view, "Show a mesh file, or samples, in a window, a browser or a file."),
+    "info": Command(_info, "Print versions, devices, shipped models and optional packages."),
+}
+
+
+def overview() -> str:
+    """What `geoflow --help` prints."""
+    lines = [f"  {name:10}{command.help}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: geoflow COMMAND [OPTIONS]",
+            "",
+            "Generate 3D geometry in one to four network evaluations.",
+            "",
+            *lines,
+            "",
+            "geoflow COMMAND --help lists a command's options; geoflow --version.",
+        ]
+    )

@@ -1,0 +1,111 @@
+"""`geoflow train` and `geoflow sample` of meshes, by signed distance fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geoflow_cli.checks import check_at_least, check_output, check_resolution
+from geoflow_cli.kinds import Loaded, shapes
+from geoflow_cli.kinds.shapes import ShapeSample, ShapeTrain
+
+if TYPE_CHECKING:
+    import trimesh
+
+    from geoflow.models.base import ModelFile
+    from geoflow.models.fields import Generator
+    from geoflow.training.run import DataConfig, RunConfig
+    from geoflow_datasets.sources import Gives
+
+_GIVES: Gives = "fields"
+
+
+@dataclass(frozen=True)
+class Train(ShapeTrain):
+    """Train signed distance fields of shapes: an autoencoder, then a flow of its latents.
+
+    --kind points, distribution or joints trains other models, with other options: see
+    geoflow train --kind NAME --help.
+
+    --data is 'procedural', or a folder of .obj, .ply, .stl, .off or .glb files. Without --out the
+    run is in runs/CATEGORY. Steps are 10,000 for the autoencoder and 12,000 for the flow, or a
+    tenth of that with --init-from or --teacher; the objective is shortcut on the linear path of u,
+    the winner of docs/choosing.md.
+    """
+
+
+@dataclass(frozen=True)
+class Sample(ShapeSample):
+    """Generate meshes and write them by suffix: .obj, .ply, .stl, .glb or .off.
+
+    For several, NAME-000.obj and on. Models of points have other options: see geoflow sample
+    --model MODEL --help.
+    """
+
+    resolution: int = 128
+    """Cells of the extraction grid along an edge."""
+    faces: int | None = None
+    """Simplify to at most this many triangles."""
+
+
+def check(options: Train) -> None:
+    """Refuse what is wrong before anything slow."""
+    shapes.check(options, gives=_GIVES)
+
+
+default_folder, data_of = shapes.default_folder, shapes.data_of
+config, fit_to = shapes.config, shapes.fit_to
+
+
+def load(data: DataConfig, *, show_progress: bool) -> Loaded:
+    """Banks of shapes with signed distances."""
+    return shapes.load(data, gives=_GIVES, show_progress=show_progress)
+
+
+def hint(folder: Path, config: RunConfig) -> str:
+    """How to sample the model."""
+    return shapes.hint(folder, config, out="mesh.obj")
+
+
+def check_sample(options: Sample, file: ModelFile) -> None:
+    """Refuse what is wrong for this model, before its weights are read."""
+    from geoflow.geometry.mesh import MIN_FACES
+
+    shapes.check_sample(options, file)
+    check_resolution(options.resolution)
+    if options.faces is not None:
+        check_at_least("faces", options.faces, MIN_FACES)
+    check_output("out", options.out)
+
+
+def sample(options: Sample, model: Generator) -> None:
+    """Generate and write meshes; one line for each."""
+    paths = shapes.numbered(options.out, options.num)
+    shapes.preview(options, paths, _written(options, model, paths))
+
+
+def _written(options: Sample, model: Generator, paths: list[Path]) -> Iterator[trimesh.Trimesh]:
+    from geoflow.geometry.axes import turn_up
+    from geoflow.geometry.mesh import summarise, write_mesh
+
+    meshes = model.iterate(
+        num=options.num,
+        steps=options.steps,
+        seed=options.seed,
+        resolution=options.resolution,
+        faces=options.faces,
+        category=options.category,
+    )
+    for path, mesh in zip(paths, meshes, strict=True):
+        write_mesh(turn_up(mesh, options.up), path)
+        summary, made = summarise(mesh), mesh.metadata
+        print(
+            f"{path}: {summary.faces} faces, "
+            f"{'watertight' if summary.is_watertight else 'not watertight'}, "
+            f"{summary.components} component{'s' if summary.components != 1 else ''}, "
+            f"volume {summary.volume:.4f}, {made['seconds']:.2f} s, "
+            f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
+        )
+        yield mesh

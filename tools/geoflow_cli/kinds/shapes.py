@@ -1,0 +1,247 @@
+"""What the command lines of meshes and of clouds have in common: an autoencoder, and a flow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from geoflow_cli.checks import check_at_least
+from geoflow_cli.errors import UsageError
+from geoflow_cli.kinds import Loaded
+from geoflow_cli.kinds.flow_options import (
+    CELL,
+    FlowSettings,
+    cell_of,
+    check_cell,
+    check_objective,
+    chosen_cell,
+    chosen_objective,
+)
+from geoflow_cli.options import SampleOptions, TrainOptions
+
+if TYPE_CHECKING:
+    from geoflow.models.base import ModelFile
+    from geoflow.models.latent import Shape
+    from geoflow.training.run import DataConfig, RunConfig
+    from geoflow_datasets.sources import Gives
+
+_NUM_VALIDATION = 32
+_PREVIEW_COLUMNS = 6
+_PREVIEW_SIZE = 240
+_AZIMUTH = 35.0
+
+
+@dataclass(frozen=True)
+class ShapeTrain(FlowSettings, TrainOptions):
+    """Options of training on shapes: an autoencoder, then a flow of its latents."""
+
+    shape_category: str = "chair"
+    """Category, or several as 'chair,airplane', or 'all': procedural ones, or those of the folder
+    given as --data. A model of several is sampled by --category."""
+    data_up: Literal["y", "z"] = "y"
+    """Axis that points up in the folder's files."""
+    init_from: str | None = None
+    """Start from a model, a shipped name or a folder, with its networks, path and prediction."""
+    teacher: str | None = None
+    """Distil the flow of a model: start from it, keep its autoencoder, and learn from its flow."""
+    autoencoder_steps: int | None = None
+    """Optimiser steps of the autoencoder alone; 0 keeps that of --init-from as it is."""
+    symmetry: Literal["frame", "so2", "so3"] = "frame"
+    """Upright samples in a frame; symmetric about the up axis; or in any pose."""
+    num_shapes: int = 12_000
+    """Procedural training shapes."""
+
+
+@dataclass(frozen=True)
+class ShapeSample(SampleOptions):
+    """Options of sampling shapes."""
+
+    num: int = 1
+    """Number of samples."""
+    category: str | None = None
+    """Category, for a model of several."""
+    up: Literal["y", "z"] = "y"
+    """Axis that points up in the files."""
+    preview: bool = False
+    """Write beside --out a picture of all samples, NAME.png."""
+
+
+def check(options: ShapeTrain, *, gives: Gives) -> None:
+    """Refuse what is wrong before anything slow.
+
+    Raises:
+        ValueError: for a source, objective or setting that does not fit.
+    """
+    start = options.init_from or options.teacher
+    if options.autoencoder_steps is not None:
+        lowest = 1 if start is None else 0
+        check_at_least("autoencoder-steps", options.autoencoder_steps, lowest)
+    if options.init_from is not None and options.teacher is not None:
+        raise UsageError("--teacher and --init-from exclude each other: a student starts from it")
+    check_at_least("num-shapes", options.num_shapes, 2)
+    from geoflow_datasets import PROCEDURAL
+    from geoflow_datasets import check as check_source
+
+    names = check_source(options.data, options.shape_category, gives=gives)
+    if options.data == PROCEDURAL:
+        check_at_least("num-shapes", options.num_shapes, len(names))
+    file = _start(options)
+    if file is not None:
+        if file.kind != options.kind:
+            raise UsageError(
+                f"{start} is a model of kind {file.kind}, got --kind "
+                f"{options.kind}: name that of the model, or start afresh"
+            )
+        check_cell(options, file, str(start))
+    check_objective(_stages(options)["flow"], distils=options.teacher is not None)
+
+
+def default_folder(options: ShapeTrain) -> str:
+    """The categories."""
+    from geoflow_datasets.layouts import category_names
+
+    return "-".join(category_names(options.shape_category))
+
+
+def data_of(options: ShapeTrain) -> DataConfig:
+    """Where the shapes come from."""
+    from geoflow.training.run import DataConfig
+    from geoflow_datasets import PROCEDURAL
+
+    source = options.data if options.data == PROCEDURAL else str(Path(options.data).resolve())
+    return DataConfig(source, options.shape_category, options.data_up, options.num_shapes)
+
+
+def load(data: DataConfig, *, gives: Gives, show_progress: bool) -> Loaded:
+    """The banks of shapes, and what became of every file."""
+    from geoflow_datasets import describe
+    from geoflow_datasets import load as load_bank
+
+    banks: dict[str, Any] = {
+        split: load_bank(
+            data.source,
+            data.category,
+            gives=gives,
+            split=split,
+            num=num,
+            up=data.up,
+            show_progress=show_progress,
+        )
+        for split, num in (("train", data.num), ("val", _NUM_VALIDATION))
+    }
+    said = describe(data.source, data.category, gives=gives, up=data.up)
+    about = {"train_shapes": len(banks["train"])}
+    return Loaded(banks["train"], banks["val"], banks["train"], about, said)
+
+
+def config(options: ShapeTrain, data: DataConfig, loaded: Loaded) -> RunConfig:
+    """The run, with the categories that the data has."""
+    from geoflow.models.kinds import KINDS
+    from geoflow.training.run import RunConfig
+
+    config_type: Any = KINDS[options.kind].model_class().config_type
+    file = _start(options)
+    if file is None:
+        interpolant, prediction = chosen_cell(options)
+        model = config_type.build(
+            symmetry=options.symmetry,
+            categories=loaded.train.category_names,
+            interpolant=interpolant or CELL[0],
+            prediction=prediction or CELL[1],
+        )
+    else:
+        model = file.config(config_type)
+    return RunConfig(
+        kind=options.kind,
+        data=data,
+        model=model,
+        stages=_stages(options),
+        seed=options.seed,
+        init_from=options.init_from,
+        teacher=options.teacher,
+        checkpoint_every=options.checkpoint_every,
+    )
+
+
+def fit_to(loaded: Loaded, config: RunConfig) -> Loaded:
+    """Categories counted as the model does, drawn equally often, shown in turn."""
+    from geoflow_datasets.balance import balanced, in_turn
+
+    names = config.model.categories
+    training, held_out = (bank.with_categories(names) for bank in (loaded.train, loaded.validation))
+    validation = held_out.subset(in_turn(held_out.categories))
+    return replace(loaded, train=balanced(training), validation=validation, bank=training)
+
+
+def hint(folder: Path, config: RunConfig, *, out: str) -> str:
+    """How to sample the model, in its last category where it has several."""
+    names = config.model.categories
+    chosen = f" --category {names[-1]}" if len(names) > 1 else ""
+    return f"geoflow sample --model {folder}{chosen} --out {out}"
+
+
+def check_sample(options: ShapeSample, file: ModelFile) -> None:
+    """Refuse numbers and categories that a model does not have."""
+    check_at_least("num", options.num, 1)
+    if options.category is not None and options.category not in file.categories:
+        raise UsageError(
+            f"--category must be one of {', '.join(file.categories)}, got {options.category!r}"
+        )
+
+
+def numbered(path: Path, num: int) -> list[Path]:
+    """NAME.obj for one shape, NAME-000.obj and on for several."""
+    if num == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}-{index:03d}{path.suffix}") for index in range(num)]
+
+
+def preview(options: ShapeSample, paths: Sequence[Path], shapes: Iterator[Shape]) -> None:
+    """Let all samples be made; where a picture is asked for, draw them beside the files."""
+    drawn = [(p.name, s if options.preview else None) for p, s in zip(paths, shapes, strict=True)]
+    if not options.preview:
+        return
+    from geoflow.atomic import write_bytes
+    from geoflow_viewer.picture import labelled_grid, png_bytes
+    from geoflow_viewer.renderers import renderer_of
+
+    picture = options.out.with_suffix(".png")
+    labels, made = zip(*drawn, strict=True)
+    renderer = renderer_of("auto", lambda said: print(f"geoflow: {said}", file=sys.stderr))
+    (pictures,) = renderer.views(made, [_AZIMUTH], size=_PREVIEW_SIZE)
+    columns = min(len(drawn), _PREVIEW_COLUMNS)
+    write_bytes(picture, png_bytes(labelled_grid(labels, pictures, columns=columns)))
+    print(f"{picture}: picture written")
+
+
+def _start(options: ShapeTrain) -> ModelFile | None:
+    """The model to start from; its card alone is read."""
+    from geoflow.models.base import describe
+
+    start = options.init_from or options.teacher
+    return None if start is None else describe(start)
+
+
+def _stages(options: ShapeTrain) -> dict[str, Any]:
+    """Options of both stages; a model to start from needs a tenth of the steps."""
+    from geoflow.models.kinds import KINDS
+
+    file = _start(options)
+    made: dict[str, Any] = {
+        stage.name: stage.options_type() if file is None else stage.fine_tuning()
+        for stage in KINDS[options.kind].stage_classes()
+    }
+    steps = options.steps if options.autoencoder_steps is None else options.autoencoder_steps
+    steps = 0 if options.teacher is not None else steps
+    if steps is not None:
+        made["autoencoder"] = replace(made["autoencoder"], steps=steps)
+    made["flow"] = replace(
+        made["flow"],
+        steps=options.steps or made["flow"].steps,
+        objective=chosen_objective(options, cell_of(file)),
+        **options.settings(),
+    )
+    return made

@@ -1,0 +1,48 @@
+"""What the command lines of kinds with one stage have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from geoflow_cli.kinds.flow_options import chosen_cell
+from geoflow_cli.options import TrainOptions
+
+if TYPE_CHECKING:
+    from geoflow.training.run import DataConfig, RunConfig
+
+
+def model_and_stage(options: TrainOptions, *, interpolant: str) -> tuple[Any, dict[str, Any]]:
+    """Configuration of the model, on `interpolant` unless another is due, and of its one stage.
+
+    Raises:
+        ValueError: for an objective, path or prediction that do not go together.
+    """
+    from geoflow.models.kinds import KINDS
+    from geoflow.objectives import build_objective
+
+    kind = KINDS[options.kind]
+    (stage,) = kind.stage_classes()
+    objective = options.objective or "cumulative"
+    build_objective(objective)
+    asked = chosen_cell(options)
+    steps = {} if options.steps is None else {"steps": options.steps}
+    training: Any = stage.options_type
+    model_type: Any = kind.model_class().config_type
+    model = model_type(interpolant=asked[0] or interpolant, prediction=asked[1] or "x1")
+    kind.model_class().build(model)
+    return model, {stage.name: training(objective=objective, **steps)}
+
+
+def run_of(options: TrainOptions, data: DataConfig, *, interpolant: str) -> RunConfig:
+    """The run; arguments and errors as of `model_and_stage`."""
+    from geoflow.training.run import RunConfig
+
+    model, stages = model_and_stage(options, interpolant=interpolant)
+    return RunConfig(
+        kind=options.kind,
+        data=data,
+        model=model,
+        stages=stages,
+        seed=options.seed,
+        checkpoint_every=options.checkpoint_every,
+    )
