@@ -201,7 +201,7 @@ def test_a_new_category_is_trained_in_a_new_cell_by_a_new_objective_and_coupling
     geoflow(copy, "sample", "--model", tmp_path / "bowls", "--resolution", "32", "--out", made)
     assert trimesh.load(made).is_watertight
     # Others do not know the cell of the model.
-    with pytest.raises(AssertionError, match="interpolant must be one of"):
+    with pytest.raises(AssertionError, match="has no usable card"):
         geoflow(ROOT, "sample", "--model", tmp_path / "bowls", "--out", made)
 
 
@@ -251,8 +251,9 @@ from geoflow_datasets import load as load_bank
 
 sizes = {"num_tokens": 4, "scalars": 4, "vectors": 1}
 model = FieldConfig(
+    categories=("table", "lamp"),
     autoencoder=ShapeConfig(**sizes),
-    transformer=TransformerConfig(**sizes, blocks=1, height=True),
+    transformer=TransformerConfig(**sizes, num_categories=2, blocks=1, height=True),
 )
 stages = {
     "autoencoder": AutoencoderTraining(steps=2, batch=4, num_surface=32, num_queries=64),
