@@ -1,18 +1,25 @@
 """The one reader of meshes: every command, source of data and viewer reads a file alike.
 
 Parts are joined and equal vertices merged, whatever normals or textures they carry: a cube whose
-faces have their own normals is one closed cube, not six sheets.
+faces have their own normals is one closed cube, not six sheets. What came is held against what
+the file says: triangles, box, parts; what cannot be read right is refused.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import trimesh
 from trimesh.resolvers import FilePathResolver
 
 from geoflow.geometry.axes import check_up, turn_from_up
+from geoflow.geometry.mesh_formats import Claim, prepare
+
+# Vertices are equal that agree to so many digits of the mesh's size.
+_DIGITS = 8
 
 
 class MeshError(ValueError):
@@ -57,22 +64,97 @@ def _read(content: bytes, suffix: str, resolver: Any, up: str) -> trimesh.Trimes
     check_up(up)
     kind = suffix.lower().removeprefix(".")
     try:
-        stream = trimesh.util.wrap_as_stream(_with_modelnet_header(content, kind))
-        mesh = trimesh.load_mesh(stream, file_type=kind, resolver=resolver)
-        if not isinstance(mesh, trimesh.Trimesh):
+        prepared, claims = prepare(content, kind)
+        stream = trimesh.util.wrap_as_stream(prepared)
+        scene = trimesh.load_scene(stream, file_type=kind, resolver=resolver, process=False)
+        parts = [part for part in scene.geometry.values() if isinstance(part, trimesh.Trimesh)]
+        _check(parts, claims)
+        mesh = scene.to_mesh()
+        if not len(mesh.faces):
             raise MeshError("it holds no triangles")
-        mesh.merge_vertices(merge_tex=True, merge_norm=True)
+        _merge(mesh)
     except Exception as error:  # Readers of many formats fail in as many ways.
         raise MeshError(f"it cannot be read as a mesh: {error}") from error
     return turn_from_up(mesh, up) if up != "y" else mesh
 
 
-def _with_modelnet_header(content: bytes, kind: str) -> bytes | str:
-    """OFF as text, its counts on a line of their own, where ModelNet has them on the first."""
-    if kind != "off":
-        return content
-    text = content.decode(errors="replace").replace("\r\n", "\n")
-    first, _, rest = text.partition("\n")
-    if first.startswith("OFF") and first.strip() != "OFF":
-        return f"OFF\n{first[3:].strip()}\n{rest}"
-    return text
+def _check(parts: list[trimesh.Trimesh], claims: list[Claim]) -> None:
+    """Raise MeshError unless the parts are finite, whole, and what the file says they are."""
+    for part in parts:
+        _check_indices(part)
+        _drop_broken_picture(part)
+    if len(claims) == len(parts):
+        for part, claim in zip(parts, claims, strict=True):
+            _check_claim([part], claim)
+            if claim.scale != 1:
+                # Signed integers have one value too many, which stands for -1 too.
+                part.vertices = np.maximum(part.vertices * claim.scale, -1)
+    elif len(claims) == 1:
+        _check_claim(parts, claims[0])
+    elif claims:
+        raise MeshError(f"it says {len(claims)} parts, {len(parts)} came")
+
+
+def _check_indices(part: trimesh.Trimesh) -> None:
+    faces, num = np.asarray(part.faces), len(part.vertices)
+    outside = (faces < 0) | (faces >= num)
+    if outside.any():
+        raise MeshError(f"{outside.any(axis=1).sum()} faces name vertices that it does not have")
+    used = np.asarray(part.vertices)[np.unique(faces)]
+    broken = int((~np.isfinite(used)).any(axis=1).sum())
+    if broken:
+        raise MeshError(f"{broken} of its vertices are not finite (NaN or infinite)")
+
+
+def _check_claim(parts: list[trimesh.Trimesh], claim: Claim) -> None:
+    came = sum(len(part.faces) for part in parts)
+    but = f": its {claim.compressed} data cannot be decoded" if claim.compressed else ""
+    if claim.faces is not None and came != claim.faces:
+        raise MeshError(f"it says {claim.faces:,} triangles, {came:,} came{but}")
+    if claim.low is None or claim.high is None or not came:
+        return
+    says = np.array([claim.low, claim.high])
+    used = np.concatenate([part.vertices[np.unique(part.faces)] for part in parts])
+    has = np.stack([used.min(axis=0), used.max(axis=0)])
+    # Compression moves vertices; and some of what the file says may be of no face.
+    size = float(np.ptp(says, axis=0).max())
+    slack = (1e-2 if claim.compressed else 1e-4) * size + 1e-6 * float(np.abs(says).max())
+    outside = (has[0] < says[0] - slack).any() or (has[1] > says[1] + slack).any()
+    if outside or (claim.compressed and np.ptp(has, axis=0).max() < 0.5 * size):
+        raise MeshError(
+            f"it says a box from {_point(says[0])} to {_point(says[1])}, "
+            f"{_point(has[0])} to {_point(has[1])} came{but}"
+        )
+
+
+def _point(values: np.ndarray) -> str:
+    return f"({', '.join(f'{value:.4g}' for value in values)})"
+
+
+def _drop_broken_picture(part: trimesh.Trimesh) -> None:
+    """Leave out a texture whose picture is missing or damaged: the shape is whole without."""
+    material = getattr(part.visual, "material", None)
+    for name in ("image", "baseColorTexture"):
+        if getattr(material, name, None) is None:
+            continue
+        try:
+            getattr(material, name).load()
+        except Exception:  # Pillow fails in many ways.
+            setattr(material, name, None)
+
+
+def _merge(mesh: trimesh.Trimesh) -> None:
+    """Merge vertices that are equal for the size of the mesh, and drop faces left without area."""
+    size = float(np.ptp(mesh.vertices[np.unique(mesh.faces)], axis=0).max())
+    if not size > 0:
+        raise MeshError("its vertices coincide")
+    # A tolerance in the file's own units would weld small shapes into nothing.
+    digits = _DIGITS - math.floor(math.log10(size))
+    mesh.merge_vertices(merge_tex=True, merge_norm=True, digits_vertex=digits)
+    faces = np.asarray(mesh.faces)
+    whole = (faces != np.roll(faces, 1, axis=1)).all(axis=1)
+    if not whole.all():
+        mesh.update_faces(whole)
+        mesh.remove_unreferenced_vertices()
+    if not len(mesh.faces):
+        raise MeshError("it holds no triangles")
