@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from geoflow.geometry.mesh import SUFFIXES as MESHES
 from geoflow.geometry.points import SUFFIXES
+from geoflow_datasets.files import files_in
 
 __all__ = ["SUFFIXES", "clouds_and_meshes", "is_cloud", "is_cloud_folder", "read_cloud"]
 
@@ -45,15 +46,19 @@ def is_cloud(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix != ".ply":
         return suffix in SUFFIXES
-    with path.open("rb") as file:
-        header = file.read(_PLY_HEADER).partition(b"end_header")[0]
+    try:
+        with path.open("rb") as file:
+            header = file.read(_PLY_HEADER).partition(b"end_header")[0]
+    except OSError:
+        # Whoever reads it refuses it by name.
+        return False
     count = re.search(rb"element face (\d+)", header)
     return header.startswith(b"ply") and (count is None or int(count.group(1)) == 0)
 
 
 def clouds_and_meshes(folder: Path) -> tuple[list[Path], list[Path]]:
     """The files of a folder that hold clouds, and those that hold meshes, sorted."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = files_in(folder)
     clouds = [path for path in files if path.suffix.lower() in SUFFIXES and is_cloud(path)]
     known = set(clouds)
     return clouds, [p for p in files if p.suffix.lower() in MESHES and p not in known]

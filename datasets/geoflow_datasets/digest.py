@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,8 @@ def digest(parts: Iterable[str | bytes]) -> str:
     """Sixteen hexadecimal digits that tell sequences of parts apart."""
     found = hashlib.sha256()
     for part in parts:
-        content = part.encode() if isinstance(part, str) else part
+        # Names of files may be no UTF-8.
+        content = os.fsencode(part) if isinstance(part, str) else part
         # The length parts them: "ab", "c" is not "a", "bc".
         found.update(f"{len(content)}:".encode() + content)
     return found.hexdigest()[:16]
@@ -29,4 +31,4 @@ def digest_of_sources(*modules: ModuleType) -> str:
 
 def seed_of(name: str) -> int:
     """A seed of 32 bits from a name, the same everywhere."""
-    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
+    return int(hashlib.sha256(os.fsencode(name)).hexdigest()[:8], 16)

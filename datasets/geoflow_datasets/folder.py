@@ -171,8 +171,16 @@ def _key(
 ) -> str:
     parts: list[str | bytes] = [str(preparation.version), repr(options)]
     for path, category in named:
-        parts += [path.relative_to(folder).as_posix(), category, path.read_bytes()]
+        parts += [path.relative_to(folder).as_posix(), category, _content(path)]
     return f"{folder.name}-{digest(parts)}"
+
+
+def _content(path: Path) -> bytes:
+    """Of a file; nothing of one that cannot be read, which is refused by name later."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _process(
@@ -185,4 +193,7 @@ def _process(
         details, arrays = preparation.process(path, options, rng)
     except ValueError as error:
         return preparation.report(name, category, refused=str(error)), None
+    except Exception as error:  # One file must not end the folder's run, whatever is wrong with it.
+        reason = f"it cannot be processed: {type(error).__name__}: {error}"
+        return preparation.report(name, category, refused=reason), None
     return preparation.report(name, category, **details), arrays

@@ -9,7 +9,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
+
+from geoflow_datasets.files import files_in
 
 ALL = "all"
 SPLITS = ("train", "val", "test")
@@ -71,7 +74,7 @@ def find_files(folder: Path, category: str, *, suffixes: tuple[str, ...], kind: 
     """
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+    files = [path for path in files_in(folder) if path.suffix.lower() in suffixes]
     if not files:
         raise ValueError(f"{folder} holds no {kind}; expected files {', '.join(suffixes)}")
     found = {category_of(folder, path) for path in files} - {""}
@@ -108,7 +111,7 @@ def split_of(name: str, num: int) -> str:
         return named[-1]
     if num < _FEWEST_TO_SPLIT:
         return "train"
-    share = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
+    share = int(hashlib.sha256(os.fsencode(name)).hexdigest()[:8], 16) / 2**32
     for split, (low, high) in _HELD_OUT.items():
         if low <= share < high:
             return split

@@ -168,7 +168,7 @@ def _summary(taken: Sequence[MeshReport]) -> str:
 
 MESHES = Preparation(
     kind="meshes",
-    version=4,
+    version=5,
     suffixes=SUFFIXES,
     bank=ShapeBank,
     report=MeshReport,

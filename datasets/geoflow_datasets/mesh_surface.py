@@ -122,8 +122,16 @@ def _vertex_colors(mesh: trimesh.Trimesh) -> np.ndarray | None:
     """Red, green and blue of every vertex in [0, 1], or None for a mesh without colours."""
     visual = mesh.visual
     if isinstance(visual, TextureVisuals) and visual.uv is not None:
+        if not _has_picture(visual):
+            return None
         visual = visual.to_color()
     if not isinstance(visual, ColorVisuals) or visual.kind is None:
         return None
     colors = np.asarray(visual.vertex_colors)
     return None if len(colors) != len(mesh.vertices) else colors[:, :3] / 255.0
+
+
+def _has_picture(visual: TextureVisuals) -> bool:
+    """Whether a texture's picture is there; `read_mesh` leaves out those that cannot be read."""
+    names = ("image", "baseColorTexture")
+    return any(getattr(visual.material, name, None) is not None for name in names)

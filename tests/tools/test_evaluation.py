@@ -209,9 +209,10 @@ def test_unreadable_files_are_named(tmp_path):
 def test_more_files_than_num_are_drawn_from_alike(tmp_path):
     folder = tmp_path / "samples"
     write(folder, ellipsoids(6, 0))
-    chosen = choose_shapes(folder, 3, seed=0)
-    assert chosen == choose_shapes(folder, 3, seed=0)
-    assert len({tuple(choose_shapes(folder, 3, seed=s)) for s in range(8)}) > 1
+    chosen, others = choose_shapes(folder, 3, seed=0)
+    assert (chosen, others) == choose_shapes(folder, 3, seed=0)
+    assert sorted([*chosen, *others]) == sorted(folder.iterdir())
+    assert len({tuple(choose_shapes(folder, 3, seed=s)[0]) for s in range(8)}) > 1
 
 
 def test_samples_without_a_surface_count_against_the_model(tmp_path, settings, monkeypatch):

@@ -1,4 +1,4 @@
-"""The command line: `geoflow train | sample | evaluate | rig | view | info`.
+"""The command line: `geoflow train | sample | evaluate | rig | view | inspect | info`.
 
 Arguments are parsed before torch is imported, so that help and usage errors come at once.
 Exit codes: 0 done, 1 failure, 2 wrong usage.
@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 failure, 2 wrong usage.
 from __future__ import annotations
 
 import difflib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -18,6 +19,10 @@ from geoflow_cli.errors import Failure, UsageError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run, and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may be no text at all, and must not end a command that prints them.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if words == ["--version"]:
         print(__version__)
         return 0

@@ -7,7 +7,7 @@ compared, and blocks of distances.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,9 @@ from geoflow_tools.evaluation import distances, generation
 from geoflow_tools.evaluation.point_set import (
     PointSet,
     PointSetBuilder,
-    shapes_of_bank,
-    shapes_of_files,
 )
 from geoflow_tools.evaluation.report import score
-from geoflow_tools.evaluation.shapes import Shape, choose_shapes, fingerprint
+from geoflow_tools.evaluation.shapes import choose_shapes, fingerprint
 from geoflow_tools.evaluation.work_folder import open_work_folder
 
 # Streams of the points drawn on the two sides.
@@ -109,7 +107,7 @@ class Evaluation:
         """
         self.settings, self.folder, self.device = settings, folder, device
         self._bank: ShapeBank | None = None
-        self._files: dict[str, list[Path]] = {}
+        self._files: dict[str, tuple[list[Path], list[Path]]] = {}
         self._sampler: generation.Sampler | None = None
         prints: dict[str, str] = {}
         if settings.samples is not None:
@@ -179,6 +177,7 @@ class Evaluation:
             "normalise": self.settings.normalise,
             "points": self.settings.points,
             "emd_points": self.settings.emd_points,
+            "refused": {side: list(self._set(side).refused) for side in _SIDES},
             "shapes": {"samples": len(samples), "empty": empty, "reference": len(reference)},
             "metrics": score(
                 matrices,
@@ -214,28 +213,28 @@ class Evaluation:
         self._files[side] = choose_shapes(
             Path(folder), self.settings.num, seed=self.settings.seed + _SIDES[side]
         )
-        return fingerprint(self._files[side])
+        return fingerprint(self._files[side][0])
 
     def _read(self, side: str) -> Iterator[Progress]:
         path = self.folder / f"{side}.npz"
-        shapes, total = self._shapes(side)
+        builder = PointSetBuilder(self.settings.points, (self.settings.seed, _SIDES[side]))
+        drawn, total = self._draw(side, builder)
         if path.is_file():
             yield Progress(f"{side} read", total, total)
             return
-        builder = PointSetBuilder(self.settings.points, (self.settings.seed, _SIDES[side]))
-        for done, (name, shape) in enumerate(shapes, start=1):
-            builder.add(name, shape)
+        for done in drawn:
             yield Progress(f"{side} read", done, total)
         builder.build().save(path)
 
-    def _shapes(self, side: str) -> tuple[Iterable[tuple[str, Shape]], int]:
+    def _draw(self, side: str, builder: PointSetBuilder) -> tuple[Iterator[int], int]:
+        """Draws a side's shapes while it is gone through; and how many they are."""
         if side == "reference" and self._bank is not None:
-            return shapes_of_bank(self._bank), len(self._bank)
+            return builder.add_bank(self._bank), len(self._bank)
         if side == "samples" and self.settings.model is not None:
             files, _ = generation.generated(self.folder / "samples", self.settings.num)
-        else:
-            files = self._files[side]
-        return shapes_of_files(files), len(files)
+            return builder.add_files(files), len(files)
+        files, others = self._files[side]
+        return builder.add_files(files, others), len(files)
 
     def _set(self, side: str) -> PointSet:
         return PointSet.load(self.folder / f"{side}.npz")

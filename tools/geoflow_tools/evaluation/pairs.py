@@ -111,14 +111,13 @@ class PairedEvaluation:
     def run(self) -> Iterator[Progress]:
         """Measure the pairs that the folder does not hold yet; then `report` answers.
 
-        Raises:
-            ValueError: naming the file, for a shape that cannot be measured.
+        A pair with a shape that cannot be measured is left out, and named in the report.
         """
         to_do = [pair for pair in self.pairs if not self._file(pair).is_file()]
         done, total = len(self.pairs) - len(to_do), len(self.pairs)
         yield Progress("pairs", done, total)
         workers = min(os.cpu_count() or 1, max(len(to_do) // _PAIRS_PER_PROCESS, 1))
-        results = map_in_processes(partial(measure_pair, self.settings), to_do, workers)
+        results = map_in_processes(partial(_measure, self.settings), to_do, workers)
         for pair, numbers in zip(to_do, results, strict=True):
             write_text(self._file(pair), json.dumps(numbers) + "\n")
             done += 1
@@ -129,8 +128,15 @@ class PairedEvaluation:
 
         Raises:
             FileNotFoundError: before `run` is at its end.
+            ValueError: with the first refusal, if no pair could be measured.
         """
-        each = {pair.name: json.loads(self._file(pair).read_text()) for pair in self.pairs}
+        found = {pair.name: json.loads(self._file(pair).read_text()) for pair in self.pairs}
+        refused = {name: said["refused"] for name, said in found.items() if "refused" in said}
+        each = {name: numbers for name, numbers in found.items() if name not in refused}
+        if not each:
+            raise ValueError(
+                f"all {len(refused)} pairs were refused; {next(iter(refused.values()))}"
+            )
         metrics = {}
         for name in PAIR_METRICS:
             values = [numbers[name] for numbers in each.values() if numbers[name] is not None]
@@ -141,6 +147,7 @@ class PairedEvaluation:
             "options": asdict(self.settings),
             "f_score_threshold": F_SCORE_THRESHOLD,
             "pairs": len(each),
+            "refused": refused,
             "metrics": metrics,
             "each": each,
         }
@@ -194,6 +201,14 @@ def measure_pair(settings: PairSettings, pair: Pair) -> dict[str, float | None]:
     }
 
 
+def _measure(settings: PairSettings, pair: Pair) -> dict[str, Any]:
+    """`measure_pair`, or why it refuses."""
+    try:
+        return {**measure_pair(settings, pair)}
+    except ValueError as error:
+        return {"refused": str(error)}
+
+
 def summary_of_pairs(report: dict[str, Any]) -> list[str]:
     """A report as lines, one per metric, its conventions beside the numbers."""
     options, pairs = report["options"], report["pairs"]
@@ -209,6 +224,7 @@ def summary_of_pairs(report: dict[str, Any]) -> list[str]:
         f"{pairs} pairs, {options['points']} points each, normalisation by the reference: "
         f"{options['normalise']}"
     ]
+    lines += [f"refused: {reason}" for reason in report["refused"].values()]
     for name, label in said.items():
         if name not in report["metrics"]:
             why = "--emd-points 0" if name == "emd" else "no pair of meshes that has it"

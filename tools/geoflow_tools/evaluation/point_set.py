@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from geoflow_tools.evaluation.shapes import Shape, draw_points, read_shape
 
 MESH_METRICS = ("watertight", "edge_manifold", "single_component")
 """Keys of METRICS that a mesh either passes or not."""
+# Shapes without which a set has no neighbours.
+_FEWEST = 2
 
 
 @dataclass(frozen=True)
@@ -26,18 +29,22 @@ class PointSet:
 
     points: Float[np.ndarray, "m p 3"]
     passed: Bool[np.ndarray, "k 3"]
+    refused: tuple[str, ...] = ()
+    """Files that were left out, each with the reason."""
 
     def save(self, path: Path) -> None:
         """Write whole or not at all."""
         buffer = io.BytesIO()
-        np.savez(buffer, points=self.points, passed=self.passed)
+        refused = np.array(self.refused, dtype=np.str_)
+        np.savez(buffer, points=self.points, passed=self.passed, refused=refused)
         write_bytes(path, buffer.getvalue())
 
     @staticmethod
     def load(path: Path) -> PointSet:
         """Read what `save` wrote."""
         with np.load(path) as arrays:
-            return PointSet(arrays["points"], arrays["passed"])
+            refused = tuple(str(said) for said in arrays["refused"])
+            return PointSet(arrays["points"], arrays["passed"], refused)
 
 
 class PointSetBuilder:
@@ -47,6 +54,7 @@ class PointSetBuilder:
         self.num_points, self.seed = num_points, tuple(seed)
         self.points: list[np.ndarray] = []
         self.passed: list[list[bool]] = []
+        self.refused: list[str] = []
 
     def add(self, name: str, shape: Shape) -> None:
         """Draw from the next shape.
@@ -60,6 +68,37 @@ class PointSetBuilder:
         if isinstance(shape, trimesh.Trimesh):
             self.passed.append([METRICS[metric](shape) for metric in MESH_METRICS])
 
+    def add_files(self, files: Sequence[Path], others: Sequence[Path] = ()) -> Iterator[int]:
+        """Draw from each file, or from one of the others where it is refused; how many are done.
+
+        Raises:
+            ValueError: with the first refusal, if fewer than two files are left.
+        """
+        waiting, spare = deque(files), deque(others)
+        done = 0
+        while waiting:
+            path = waiting.popleft()
+            try:
+                self.add(str(path), read_shape(path))
+            except ValueError as error:
+                self.refused.append(str(error))
+                if spare:
+                    waiting.append(spare.popleft())
+                    continue
+            done += 1
+            yield done
+        if self.refused and len(self.points) < _FEWEST:
+            raise ValueError(
+                f"{len(self.points)} shapes are left, at least {_FEWEST} are needed; "
+                f"{len(self.refused)} files were refused, the first: {self.refused[0]}"
+            )
+
+    def add_bank(self, bank: ShapeBank) -> Iterator[int]:
+        """Draw from the surface points of each shape of a bank; how many are done."""
+        for done, (name, points) in enumerate(zip(bank.names, bank.surface, strict=True), start=1):
+            self.add(name, np.asarray(points, dtype=np.float64))
+            yield done
+
     def build(self) -> PointSet:
         """The set.
 
@@ -69,16 +108,4 @@ class PointSetBuilder:
         if not self.points:
             raise ValueError("there is no shape to measure: no sample has a surface")
         passed = np.array(self.passed, dtype=bool).reshape(-1, len(MESH_METRICS))
-        return PointSet(np.stack(self.points), passed)
-
-
-def shapes_of_files(files: Iterable[Path]) -> Iterator[tuple[str, Shape]]:
-    """Name and shape of each file."""
-    for path in files:
-        yield str(path), read_shape(path)
-
-
-def shapes_of_bank(bank: ShapeBank) -> Iterator[tuple[str, Shape]]:
-    """Name and surface points of each shape of a bank."""
-    for name, points in zip(bank.names, bank.surface, strict=True):
-        yield name, np.asarray(points, dtype=np.float64)
+        return PointSet(np.stack(self.points), passed, tuple(self.refused))

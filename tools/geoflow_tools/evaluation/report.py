@@ -75,6 +75,8 @@ def summary(report: Mapping[str, Any]) -> list[str]:
         f"{shapes['samples']} samples{empty} against {shapes['reference']} references, "
         f"{report['points']} points each, normalisation: {report['normalise']}"
     ]
+    for side, refused in report["refused"].items():
+        lines += [f"refused of {side}: {said}" for said in refused]
     for name in (name for name in DISTANCES if name in metrics):
         scores = metrics[name]
         points = f", {report['emd_points']} of the points" if name == "emd" else ""

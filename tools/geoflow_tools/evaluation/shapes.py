@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,6 +14,7 @@ from geoflow.geometry.mesh import SUFFIXES as MESH_SUFFIXES
 from geoflow.geometry.read_mesh import read_mesh
 from geoflow_datasets.cloud_files import SUFFIXES as POINTS_SUFFIXES
 from geoflow_datasets.cloud_files import is_cloud, read_cloud
+from geoflow_datasets.files import files_in
 
 SUFFIXES = tuple(dict.fromkeys(MESH_SUFFIXES + POINTS_SUFFIXES))
 Shape: TypeAlias = trimesh.Trimesh | np.ndarray
@@ -26,11 +28,13 @@ def list_shapes(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise ValueError(f"expected a folder of shapes, got {str(folder)!r}")
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return [path for path in files_in(folder) if path.suffix.lower() in SUFFIXES]
 
 
-def choose_shapes(folder: Path, num: int, *, seed: int) -> list[Path]:
-    """`num` files of a folder, drawn without replacement where there are more.
+def choose_shapes(folder: Path, num: int, *, seed: int) -> tuple[list[Path], list[Path]]:
+    """`num` files of a folder, drawn without replacement where there are more, and the others.
+
+    The others are in random order: they stand in for files that are refused.
 
     Raises:
         ValueError: if there are fewer.
@@ -41,8 +45,8 @@ def choose_shapes(folder: Path, num: int, *, seed: int) -> list[Path]:
             f"--num asks for {num} shapes, {folder} holds {len(found)} "
             f"({', '.join(SUFFIXES)}): give at most --num {len(found)}, or more files"
         )
-    chosen = np.random.default_rng(seed).permutation(len(found))[:num]
-    return [found[i] for i in sorted(chosen)]
+    order = np.random.default_rng(seed).permutation(len(found))
+    return [found[i] for i in sorted(order[:num])], [found[i] for i in order[num:]]
 
 
 def fingerprint(files: list[Path]) -> str:
@@ -50,7 +54,7 @@ def fingerprint(files: list[Path]) -> str:
     digest = hashlib.sha256()
     for path in files:
         entry = path.stat()
-        digest.update(f"{path.name} {entry.st_size} {entry.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(f"{path.name} {entry.st_size} {entry.st_mtime_ns}\n"))
     return digest.hexdigest()[:16]
 
 
