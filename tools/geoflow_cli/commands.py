@@ -13,7 +13,7 @@ import tyro
 
 from geoflow.models.kinds import DEFAULT, KINDS, Kind
 from geoflow_cli.errors import UsageError, failing, one_line
-from geoflow_cli.options import Evaluate, Info, Rig, View
+from geoflow_cli.options import Evaluate, Info, Inspect, Rig, View
 
 O = TypeVar("O")
 
@@ -125,6 +125,13 @@ def _view(words: Sequence[str]) -> None:
     view(options)
 
 
+def _inspect(words: Sequence[str]) -> None:
+    options = parse(Inspect, "inspect", words)
+    from geoflow_cli.inspect import inspect
+
+    inspect(options)
+
+
 def _info(words: Sequence[str]) -> None:
     parse(Info, "info", words)
     from geoflow_cli.info import info
@@ -146,6 +153,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command(_evaluate, "Score samples, or a model's, against a reference set."),
     "rig": Command(_rig, "Find the joints of a figure from its mesh."),
     "view": Command(_view, "Show a mesh file, or samples, in a window, a browser or a file."),
+    "inspect": Command(_inspect, "Say what mesh files hold, how they are signed, what is refused."),
     "info": Command(_info, "Print versions, devices, shipped models and optional packages."),
 }
 

@@ -197,5 +197,17 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Inspect:
+    """Say what mesh files hold, how they would be signed for training, and what is refused."""
+
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Mesh files, or folders of them."""
+    json: bool = False
+    """Print a list of records instead of lines."""
+    up: Literal["y", "z"] = "y"
+    """Axis that points up in the files."""
+
+
+@dataclass(frozen=True)
 class Info:
     """Print versions, the device, and which optional packages are found."""
