@@ -65,7 +65,7 @@ def inspect_mesh(path: Path, *, up: str = "y") -> Inspection:
         "parts": len(_parts(mesh)),
         "extents": tuple(float(x) for x in mesh.extents),
         "area": float(mesh.area),
-        "volume": float(mesh.volume),
+        "volume": _volume(mesh),
         "watertight": bool(mesh.is_watertight),
         "manifold": bool(METRICS["edge_manifold"](mesh)),
         "inward_parts": inward,
@@ -80,7 +80,14 @@ def inspect_mesh(path: Path, *, up: str = "y") -> Inspection:
 
 def _parts(mesh: trimesh.Trimesh) -> list[np.ndarray]:
     faces = np.arange(len(mesh.faces))
-    return list(trimesh.graph.connected_components(mesh.face_adjacency, nodes=faces, min_len=1))
+    found = trimesh.graph.connected_components(mesh.face_adjacency, nodes=faces, min_len=1)
+    return [np.asarray(part) for part in found]
+
+
+def _volume(mesh: trimesh.Trimesh) -> float:
+    """As trimesh's, which warns where it is zero."""
+    a, b, c = (mesh.triangles - mesh.bounds.mean(axis=0)).transpose(1, 0, 2)
+    return float((np.cross(a, b) * c).sum() / 6)
 
 
 def _inward_parts(mesh: trimesh.Trimesh) -> tuple[int, int]:
@@ -93,7 +100,7 @@ def _inward_parts(mesh: trimesh.Trimesh) -> tuple[int, int]:
         faces = np.asarray(mesh.faces)[part]
         shape = trimesh.Trimesh(mesh.vertices, faces, process=False)
         if shape.is_watertight and shape.is_winding_consistent:
-            (outward if shape.volume > 0 else inward).append(faces)
+            (outward if _volume(shape) > 0 else inward).append(faces)
     if not inward or not outward:
         return len(inward), 0
     probes = np.ascontiguousarray([mesh.vertices[faces[0]].mean(axis=0) for faces in inward])

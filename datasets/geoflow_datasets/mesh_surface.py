@@ -112,10 +112,13 @@ def load(request: Request) -> MeshSurface:
     """The surface of a mesh file, the same for every split.
 
     Raises:
-        ValueError: for a category, or a file that cannot be read as a mesh with area.
+        ValueError: for a category, or naming a file that cannot be read as a mesh with area.
     """
     check(request)
-    return MeshSurface.read(request.path, up=request.up)
+    try:
+        return MeshSurface.read(request.path, up=request.up)
+    except ValueError as error:
+        raise ValueError(f"{request.path}: {error}") from error
 
 
 def _vertex_colors(mesh: trimesh.Trimesh) -> np.ndarray | None:

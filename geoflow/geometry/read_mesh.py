@@ -42,7 +42,10 @@ def read_mesh(path: str | Path, *, up: str = "y") -> trimesh.Trimesh:
         content = path.read_bytes()
     except OSError as error:
         raise MeshError(f"it cannot be read as a mesh: {error}") from error
-    return _read(content, path.suffix, FilePathResolver(str(path)), up)
+    resolver = FilePathResolver(str(path))
+    # trimesh names parts by the file, and fails where its name is not UTF-8.
+    resolver.file_name = "mesh"
+    return _read(content, path.suffix, resolver, up)
 
 
 def read_mesh_bytes(content: bytes, suffix: str, *, up: str = "y") -> trimesh.Trimesh:

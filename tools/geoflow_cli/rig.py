@@ -35,7 +35,10 @@ def rig(options: Rig) -> None:
                 f"geoflow sample --model {options.model}"
             )
         device = resolve_device(options.device)
-        mesh = read_mesh(options.mesh)
+        try:
+            mesh = read_mesh(options.mesh)
+        except ValueError as error:
+            raise UsageError(f"{options.mesh}: {error}") from error
         model = Rigger.from_pretrained(options.model, device=device)
         start = time.perf_counter()
         found = model.rig(mesh, steps=options.steps, seed=options.seed)
