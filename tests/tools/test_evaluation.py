@@ -161,6 +161,25 @@ def test_wrong_sources_are_named(tmp_path, settings):
         measured(settings, tmp_path / "c")
 
 
+def test_a_bad_file_is_left_out_and_named(tmp_path, settings):
+    """Another file stands in for it where there is one, else the set is smaller."""
+    np.save(f"{settings.samples}/003.npy", np.full((48, 3), np.nan))
+    np.save(f"{settings.reference}/001.npy", np.zeros((3, 3)))
+    (tmp_path / "samples" / "._000.npy").write_bytes(b"no cloud")
+    report = measured(settings, tmp_path / "work")
+    assert report["shapes"] == {"samples": 5, "empty": 0, "reference": 4}
+    refused = report["refused"]
+    assert len(refused["samples"]) <= 1
+    assert "001.npy: expected at least 40 points" in refused["reference"][0]
+    assert any("refused of reference: " in line for line in summary(report))
+    whole = replace(settings, num=6, reference=settings.samples)
+    report = measured(whole, tmp_path / "whole")
+    assert report["shapes"] == {"samples": 5, "empty": 0, "reference": 5}
+    assert "003.npy: " in report["refused"]["samples"][0]
+    assert "finite" in report["refused"]["samples"][0]
+    assert measured(whole, tmp_path / "whole") == report
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -207,3 +207,17 @@ def test_files_that_cannot_be_measured_are_named(tmp_path, settings):
     np.save(pair.reference, np.ones((NUM, 3)))
     with pytest.raises(ValueError, match=r"b/0\.npy: a shape without extent"):
         measure_pair(replace(settings, normalise="box"), pair)
+
+
+def test_a_bad_file_of_a_pair_is_named_and_the_others_are_measured(tmp_path, settings):
+    np.save(f"{settings.samples}/1.npy", np.full((NUM, 3), np.inf))
+    report = measured(settings, tmp_path / "work")
+    assert sorted(report["each"]) == ["0", "2"]
+    assert report["pairs"] == 2
+    assert "a/1.npy: " in report["refused"]["1"]
+    assert "finite" in report["refused"]["1"]
+    assert any(line.startswith("refused: ") for line in summary_of_pairs(report))
+    for i in (0, 2):
+        np.save(f"{settings.samples}/{i}.npy", np.full((NUM, 3), np.inf))
+    with pytest.raises(ValueError, match=r"all 3 pairs were refused; .*a/0\.npy"):
+        measured(settings, tmp_path / "again")
