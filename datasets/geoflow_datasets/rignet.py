@@ -12,6 +12,7 @@ Reference: Xu et al., "RigNet", 2020, arXiv:2005.00559.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import trimesh
 from jaxtyping import Float
 from rich.progress import track
 
+from geoflow.atomic import write_text
 from geoflow.geometry.box import box_of
 from geoflow.geometry.mesh import normalise_mesh
 from geoflow.geometry.read_mesh import read_mesh
@@ -29,7 +31,7 @@ from geoflow_datasets.figure_bank import FigureBank
 from geoflow_datasets.layouts import SPLITS, split_of
 from geoflow_datasets.request import Request, refuse_category
 
-_VERSION = 2
+_VERSION = 3
 MESHES, RIGS = "obj", "rig_info"
 
 
@@ -122,8 +124,39 @@ def load_rignet(
 
     Raises:
         ValueError: for an unknown split, a folder of another layout or without figures of the
-            split, a mesh without a rig, or a rig that `read_rig` refuses.
+            split, a mesh without a rig, or if all figures are refused.
     """
+    prepared = _prepare(
+        folder, split, num_surface=num_surface, cache=cache, show_progress=show_progress
+    )
+    return FigureBank.load(prepared)
+
+
+def describe(request: Request) -> str:
+    """Every figure that was refused, with its reason."""
+    refused: dict[str, str] = {}
+    for split in ("train", "val"):
+        target = _prepare(request.path, split, cache=request.cache)
+        refused |= json.loads(_refusals(target).read_text(encoding="utf-8"))
+    if not refused:
+        return ""
+    lines = [f"{len(refused)} figures refused"]
+    return "\n".join([*lines, *(f"  {name}: {reason}" for name, reason in refused.items())])
+
+
+def _refusals(target: Path) -> Path:
+    return target.with_suffix(".json")
+
+
+def _prepare(
+    folder: Path,
+    split: str,
+    *,
+    num_surface: int = 1024,
+    cache: Path | None = None,
+    show_progress: bool = False,
+) -> Path:
+    """Make the bank of a split unless that was done; its file, with the refusals beside it."""
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     names = _names(folder, split)
@@ -133,18 +166,27 @@ def load_rignet(
     kept = f"{folder.resolve().name}-{split}-{digest(parts)}.npz"
     target = (cache or cache_folder()) / "rignet" / kept
     if not target.is_file():
-        made = [
-            _figure(*_files(folder, name), num_surface)
-            for name in track(names, description="figures", disable=not show_progress)
-        ]
+        made: dict[str, tuple[np.ndarray, Rig]] = {}
+        refused: dict[str, str] = {}
+        for name in track(names, description="figures", disable=not show_progress):
+            try:
+                made[name] = _figure(*_files(folder, name), num_surface)
+            except ValueError as error:
+                # One bad file must not end the folder's run.
+                refused[name] = str(error)
+        if not made:
+            first, reason = next(iter(refused.items()))
+            raise ValueError(f"all {len(refused)} figures were refused; {first}: {reason}")
         bank = FigureBank.of(
-            [surface for surface, _ in made],
-            [rig.joints for _, rig in made],
-            [rig.parents for _, rig in made],
-            names,
+            [surface for surface, _ in made.values()],
+            [rig.joints for _, rig in made.values()],
+            [rig.parents for _, rig in made.values()],
+            list(made),
         )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_text(_refusals(target), json.dumps(refused))
         bank.save(target)
-    return FigureBank.load(target)
+    return target
 
 
 def _figure(obj: Path, rig_file: Path, num: int) -> tuple[np.ndarray, Rig]:

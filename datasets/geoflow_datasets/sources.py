@@ -66,7 +66,7 @@ SOURCES: dict[str, Source] = {
     ),
     "RigNet's folder": Source(
         "figures", "an existing folder in RigNet's layout", rignet.is_folder, rignet.check,
-        rignet.load,
+        rignet.load, rignet.describe,
     ),
     "mesh file": Source(
         "surface", "an existing mesh file", surface.is_file, surface.check, surface.load

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from geoflow_datasets import load
+from geoflow_datasets import describe, load
 from geoflow_datasets.rignet import read_rig
 
 RIG = """joints hip 0 1 0
@@ -108,3 +108,18 @@ def test_folders_of_another_layout_are_refused(folder, tmp_path):
     (folder / "rig_info" / "7.txt").unlink()
     with pytest.raises(ValueError, match=r"figure '7' has no file .*rig_info/7\.txt"):
         load(str(folder), gives="figures", split="train", num=0)
+
+
+def test_a_bad_figure_is_left_out_and_named(folder, tmp_path):
+    for path in folder.glob("*_final.txt"):
+        path.unlink()
+    assert describe(str(folder), gives="figures", cache=tmp_path / "c") == ""
+    (folder / "obj" / "7.obj").write_text("v nan 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    bank = load(str(folder), gives="figures", split="train", num=0, cache=tmp_path / "c")
+    assert bank.names == ("12",)
+    said = describe(str(folder), gives="figures", cache=tmp_path / "c")
+    assert said.startswith("1 figures refused\n  7: ")
+    assert "not finite" in said
+    (folder / "rig_info" / "12.txt").write_text("joints hip 0 0\n")
+    with pytest.raises(ValueError, match="all 2 figures were refused; "):
+        load(str(folder), gives="figures", split="train", num=0, cache=tmp_path / "c")

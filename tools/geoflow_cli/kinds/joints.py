@@ -61,13 +61,15 @@ def data_of(options: Train) -> DataConfig:
 
 def load(data: DataConfig, *, show_progress: bool) -> Loaded:
     """Banks of figures."""
+    from geoflow_datasets import describe
     from geoflow_datasets import load as load_bank
 
     train, validation = (
         load_bank(data.source, gives=_GIVES, split=split, num=num, show_progress=show_progress)
         for split, num in (("train", data.num), ("val", _NUM_VALIDATION))
     )
-    return Loaded(train, validation, train, {"figures": len(train)})
+    said = describe(data.source, gives=_GIVES)
+    return Loaded(train, validation, train, {"figures": len(train)}, said)
 
 
 def config(options: Train, data: DataConfig, loaded: Loaded) -> RunConfig:
