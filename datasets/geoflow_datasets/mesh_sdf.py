@@ -1,22 +1,27 @@
 """Signed distances of meshes as people have them: open, many parts, badly oriented.
 
-Four ways, tried in order, and recorded:
+Each part is turned outward (see mesh_parts), and what is inside is told by one of two ways:
 
-- `winding`: faces are oriented, and the sign is that of the generalised winding number; taken
-  where the number is clear (near 0 or 1) almost everywhere and the mesh has an interior.
-- `thickened`: the same, where parts of the surface are sheets with the outside on both sides
-  (a seat of one layer); the solid is joined with all that is within h of the surface.
-- `filled`: the surface is sampled into a grid whose enclosed cells are filled; the distance is
-  that of the filled solid, accurate to about half a cell.
-- `shell`: a surface without interior becomes the shell of all that is within h of it.
+- `winding`: the generalised winding number of the parts that bound a solid, above one half; taken
+  where it is clear (near 0 or 1) almost everywhere next to the surface.
+- `filled`: else, what a grid of the surface's cells encloses.
 
-Reference: Barill et al., "Fast winding numbers for soups and clouds", 2018 (point-cloud-utils).
+The distance is exact, to the surfaces that have the outside on a side: those that lie inside the
+solid are left out. Where a part is thinner than asked for, and at sheets, which have the outside
+on both sides, the surface moves outward by what is missing, and nowhere else. The method is called
+`thickened` where that is so for more than two percent of a `winding` surface, and `shell` where
+there is no inside at all.
+
+References: Barill et al., "Fast winding numbers for soups and clouds", 2018 (point-cloud-utils);
+Shapira et al., "Consistent mesh partitioning and skeletonisation using the shape diameter
+function", 2008.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -26,13 +31,16 @@ from jaxtyping import Float
 from scipy import ndimage
 from torch import Tensor
 
-from geoflow.geometry.extraction import extract_mesh, mesh_from_grid
+from geoflow.geometry.extraction import EmptySurfaceError, extract_mesh
 from geoflow.geometry.read_mesh import MeshError
+from geoflow_datasets.mesh_parts import Parts, mesh_areas, orient, winding
 
 Method = Literal["winding", "thickened", "filled", "shell"]
 Distance = Callable[[Float[np.ndarray, "n 3"]], Float[np.ndarray, " n"]]
+Inside = Callable[[np.ndarray], np.ndarray]
 
-HALF_THICKNESS = 0.015
+THICKNESS = 0.018
+"""Least thickness of a part: just over a cell of a grid of 128 cells over the cube."""
 _GRID, _BOUND = 96, 1.15
 # Cells of the grid that thickened surfaces are extracted on: 0.014 apart.
 _FINE_GRID = 160
@@ -40,134 +48,254 @@ _PROBES, _RAYS = 20_000, 4000
 # A winding number between these is no answer.
 _UNCLEAR = (0.25, 0.75)
 _MAX_UNCLEAR = 0.025
-_MIN_INTERIOR = 0.002
-# A surface is thickened where this share of it has the outside this far off on both sides.
-_MAX_SHEET, _SHEET_REACH = 0.02, 0.012
+# Which sides of a piece are inside is asked this far off; pieces are at most this long.
+_STEP, _PIECE, _MOST_PIECES = 1e-3, 0.1, 200_000
+_MAX_THIN = 0.02
 
 
 @dataclass(frozen=True)
 class SignedMesh:
     """A mesh with a signed distance, and how it came by it.
 
-    Fractions are of the cube of half extent 1.05. The agreement is the share of random rays
-    that first meet a face from the side that the winding number tells.
+    Attributes:
+        distance: signed distance, negative inside.
+        surface: triangles around the solid.
+        method: how the signs were found.
+        inside: what is inside before thin parts are thickened.
+        interior_fraction: share of the cube of half extent 1.05 that is inside.
+        unclear_fraction: share of that cube where the winding number is unclear.
+        ray_agreement: share of random rays that first meet a face from the side that the sign
+            tells.
+        half_thickness: that of sheets; 0 where nothing is thickened.
+        thin_fraction: share of the surface that is moved outward.
+        parts: what the mesh is made of.
     """
 
     distance: Distance
     surface: trimesh.Trimesh
     method: Method
+    inside: Inside
     interior_fraction: float
     unclear_fraction: float
     ray_agreement: float
     half_thickness: float
+    thin_fraction: float
+    parts: Parts
 
 
-def sign_mesh(mesh: trimesh.Trimesh) -> SignedMesh:
-    """Signed distance of a normalised mesh, by the first way that fits.
+def sign_mesh(
+    mesh: trimesh.Trimesh, *, thickness: float = THICKNESS, keep_cavities: bool = False
+) -> SignedMesh:
+    """Signed distance of a mesh whose box is centred, with longest half extent 1.
+
+    Args:
+        mesh: merged.
+        thickness: least thickness of its parts; thinner ones are thickened.
+        keep_cavities: keep closed hollows that nothing outside reaches.
 
     Raises:
         MeshError: if the mesh has no area or is not finite.
     """
     if len(mesh.faces) == 0 or not np.isfinite(mesh.vertices).all() or mesh.area <= 1e-9:
         raise MeshError("it has no triangles of finite, positive area")
-    import point_cloud_utils as pcu
-
-    vertices = np.ascontiguousarray(mesh.vertices, dtype=np.float64)
-    faces, _ = pcu.orient_mesh_faces(np.ascontiguousarray(mesh.faces, dtype=np.int64))
-    faces = np.ascontiguousarray(faces, dtype=np.int64)
+    parts = orient(mesh, keep_cavities=keep_cavities)
+    bounding = parts.faces[parts.bounding]
+    number = partial(winding, parts.vertices, bounding)
     probes = np.random.default_rng(0).uniform(-1.05, 1.05, (_PROBES, 3))
-    winding = pcu.triangle_soup_fast_winding_number(vertices, faces, probes)
-    if np.mean(winding < -0.5) > np.mean(winding > 0.5):
-        faces, winding = np.ascontiguousarray(faces[:, ::-1]), -winding
-    unclear = float(np.mean((winding > _UNCLEAR[0]) & (winding < _UNCLEAR[1])))
-    unclear += float(np.mean(winding < -_UNCLEAR[0]))
-    interior = float(np.mean(winding > 0.5))
+    at_probes = number(probes)
+    unclear = _unclear(at_probes)
+    corners = _pieces(parts.vertices[parts.faces])
+    inside: Inside = lambda points: number(points) > 0.5  # noqa: E731
+    is_filled = max(unclear, _unclear_near(corners, number)) > _MAX_UNCLEAR
+    if is_filled:
+        inside = _filled(corners)
+    body = _Body.of(corners, inside, thickness / 2)
+    thin = body.thin_fraction()
+    method: Method = "filled" if is_filled else "winding"
+    if body.sheet.all():
+        method = "shell"
+    elif thin > _MAX_THIN and not is_filled:
+        method = "thickened"
+    inner = inside(probes)
+    rays = _ray_agreement(parts, probes[:_RAYS], inner[:_RAYS])
+    surface = body.mesh() if thin == 0 else _extract(body.distance)
+    return SignedMesh(
+        body.distance, surface, method, inside, float(np.mean(inner)), unclear, rays,
+        thickness / 2 if thin > 0 else 0.0, thin, parts,
+    )  # fmt: skip
 
-    rays = _ray_agreement(vertices, faces, probes[:_RAYS], winding[:_RAYS] > 0.5)
 
-    def unsigned(points: np.ndarray) -> np.ndarray:
-        distance, _, _ = pcu.closest_points_on_mesh(_queries(points), vertices, faces)
-        return distance[: len(points)]
+@dataclass(frozen=True)
+class _Body:
+    """Pieces of surface with the outside on a side, turned outward."""
 
-    def signed(points: np.ndarray) -> np.ndarray:
-        winding = pcu.triangle_soup_fast_winding_number(vertices, faces, _queries(points))
-        return np.where(winding[: len(points)] > 0.5, -1.0, 1.0) * unsigned(points)
+    corners: np.ndarray
+    sheet: np.ndarray
+    inside: Inside
+    half: float
 
-    def thickened(points: np.ndarray) -> np.ndarray:
-        return np.minimum(signed(points), unsigned(points) - HALF_THICKNESS)
+    @staticmethod
+    def of(corners: np.ndarray, inside: Inside, half: float) -> _Body:
+        """Leave out the pieces that lie inside the solid.
 
-    def shell(points: np.ndarray) -> np.ndarray:
-        return unsigned(points) - HALF_THICKNESS
+        Raises:
+            MeshError: if none is left.
+        """
+        normals = _normals(corners)
+        centres = corners.mean(1)
+        front, back = (inside(centres + side * _STEP * normals) for side in (1, -1))
+        turned = np.where((front & ~back)[:, None, None], corners[:, ::-1], corners)
+        outer = ~(front & back)
+        if not outer.any():
+            raise MeshError("its surface is hidden inside itself")
+        return _Body(turned[outer], (~front & ~back)[outer], inside, half)
 
-    if interior >= _MIN_INTERIOR and unclear <= _MAX_UNCLEAR:
-        oriented = trimesh.Trimesh(vertices, faces, process=False)
-        if _sheet_share(oriented, signed) <= _MAX_SHEET:
-            return SignedMesh(signed, oriented, "winding", interior, unclear, rays, 0.0)
-        return SignedMesh(
-            thickened, _extract(thickened), "thickened", interior, unclear, rays, HALF_THICKNESS
-        )
-    filled, occupied = _filled_grid(mesh)
-    if np.count_nonzero(filled) > 1.15 * np.count_nonzero(occupied):
-        spacing = 2 * _BOUND / (_GRID - 1)
-        outside = ndimage.distance_transform_edt(~filled)
-        inside = ndimage.distance_transform_edt(filled)
-        grid = ((outside - inside) * spacing).astype(np.float32)
-        grid += np.where(grid > 0, -0.5, 0.5).astype(np.float32) * spacing
-        fraction = float(filled.mean() * (2 * _BOUND) ** 3 / 2.1**3)
-        return SignedMesh(
-            _interpolated(grid), mesh_from_grid(grid, _BOUND), "filled", fraction, unclear,
-            rays, spacing / 2,
+    def distance(self, points: np.ndarray) -> np.ndarray:
+        """Signed distance at (n, 3) points."""
+        distance, face, nearest = self._closest(points)
+        signed = np.where(self.inside(points), -distance, distance)
+        return np.asarray(signed - self._missing(face, nearest))
+
+    def thin_fraction(self) -> float:
+        """Share of the surface that is moved outward."""
+        areas = mesh_areas(self.corners)
+        share = areas / areas.sum()
+        face = np.random.default_rng(2).choice(len(areas), _PROBES // 2, p=share)
+        missing = self._missing(face, self.corners[face].mean(1))
+        return float(np.mean(missing > 0.05 * self.half))
+
+    def mesh(self) -> trimesh.Trimesh:
+        """The pieces as a mesh."""
+        return trimesh.Trimesh(
+            self.corners.reshape(-1, 3), np.arange(3 * len(self.corners)).reshape(-1, 3),
         )  # fmt: skip
 
-    return SignedMesh(shell, _extract(shell), "shell", interior, unclear, rays, HALF_THICKNESS)
+    def _soup(self) -> tuple[np.ndarray, np.ndarray]:
+        vertices = np.ascontiguousarray(self.corners.reshape(-1, 3))
+        return vertices, np.arange(len(vertices)).reshape(-1, 3)
+
+    def _closest(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        import point_cloud_utils as pcu
+
+        vertices, faces = self._soup()
+        # point-cloud-utils misreads a single point (as of 0.34), so that one is asked for twice.
+        asked = np.ascontiguousarray(np.repeat(points, 2, 0) if len(points) == 1 else points, float)
+        distance, face, weights = pcu.closest_points_on_mesh(asked, vertices, faces)
+        nearest = (weights[:, :, None] * self.corners[face]).sum(1)
+        num = len(points)
+        return distance[:num], face[:num], nearest[:num]
+
+    def _missing(self, face: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """What the body lacks to its half thickness at points of its faces.
+
+        A ray straight inward leaves the body after its thickness there.
+        """
+        import point_cloud_utils as pcu
+
+        vertices, faces = self._soup()
+        inward = -_normals(self.corners[face])
+        intersector = pcu.RayMeshIntersector(vertices, faces)
+        origins = np.ascontiguousarray(points + 1e-4 * inward)
+        asked = [np.repeat(x, 2, 0) if len(points) == 1 else x for x in (origins, inward)]
+        depth = np.asarray(intersector.intersect_rays(*asked)[2])[: len(points)] + 1e-4
+        missing = np.clip(self.half - 0.5 * depth, 0.0, self.half)
+        return np.asarray(np.where(self.sheet[face], self.half, missing))
 
 
-def _ray_agreement(
-    vertices: np.ndarray, faces: np.ndarray, origins: np.ndarray, is_inside: np.ndarray
-) -> float:
+def _unclear(number: np.ndarray) -> float:
+    between = (number > _UNCLEAR[0]) & (number < _UNCLEAR[1])
+    return float(np.mean(between | (number < -_UNCLEAR[0])))
+
+
+def _unclear_near(corners: np.ndarray, number: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Share of points next to the surface where the winding number is unclear."""
+    areas = mesh_areas(corners)
+    rng = np.random.default_rng(3)
+    face = rng.choice(len(corners), _PROBES // 2, p=areas / areas.sum())
+    points = (rng.dirichlet([1, 1, 1], len(face))[:, :, None] * corners[face]).sum(1)
+    away = rng.choice([-0.02, 0.02], len(face))[:, None] * _normals(corners[face])
+    return _unclear(number(points + away))
+
+
+def _normals(corners: np.ndarray) -> np.ndarray:
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return np.asarray(normals / np.linalg.norm(normals, axis=-1, keepdims=True))
+
+
+def _pieces(corners: np.ndarray) -> np.ndarray:
+    """Triangles split at their longest edge until none is long, without those of no area."""
+    corners = corners[mesh_areas(corners) > 1e-14]
+    most, size = max(_MOST_PIECES, 2 * len(corners)), _PIECE
+    done: list[np.ndarray] = []
+    while len(corners):
+        lengths = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=-1)
+        long = lengths.max(1) > size
+        done.append(corners[~long])
+        if sum(map(len, done)) + 2 * np.count_nonzero(long) > most:
+            done.append(corners[long])
+            break
+        first = lengths.argmax(1)[long][:, None]
+        a, b, c = (
+            np.take_along_axis(corners[long], (first[:, :, None] + k) % 3, 1)[:, 0]
+            for k in range(3)
+        )
+        middle = (a + b) / 2
+        corners = np.concatenate([np.stack([a, middle, c], 1), np.stack([middle, b, c], 1)])
+    found = np.concatenate(done)
+    return found[mesh_areas(found) > 1e-14]
+
+
+def _filled(corners: np.ndarray) -> Inside:
+    """Whether points are in what a grid of the surface's cells encloses.
+
+    The cells that the surface meets are told from the next cell away from it.
+    """
+    import point_cloud_utils as pcu
+
+    rng = np.random.default_rng(0)
+    areas = mesh_areas(corners)
+    face = rng.choice(len(corners), 400_000, p=areas / areas.sum())
+    samples = (rng.dirichlet([1, 1, 1], len(face))[:, :, None] * corners[face]).sum(1)
+    occupied = np.zeros((_GRID,) * 3, dtype=bool)
+    occupied[_cells(samples)] = True
+    enclosed = ndimage.binary_fill_holes(occupied) & ~occupied
+    vertices = np.ascontiguousarray(corners.reshape(-1, 3))
+    faces = np.arange(len(vertices)).reshape(-1, 3)
+    away = 2.0 * 2 * _BOUND / (_GRID - 1)
+
+    def inside(points: np.ndarray) -> np.ndarray:
+        asked = np.ascontiguousarray(np.repeat(points, 2, 0) if len(points) == 1 else points, float)
+        distance, face, weights = pcu.closest_points_on_mesh(asked, vertices, faces)
+        nearest = (weights[:, :, None] * corners[face]).sum(1)
+        near = (distance < away)[:, None]
+        step = (asked - nearest) * (away / np.maximum(distance, 1e-9))[:, None]
+        return np.asarray(enclosed[_cells(np.where(near, nearest + step, asked))][: len(points)])
+
+    return inside
+
+
+def _cells(points: np.ndarray) -> tuple[np.ndarray, ...]:
+    cells = np.rint((points + _BOUND) / (2 * _BOUND) * (_GRID - 1)).astype(int)
+    return tuple(np.clip(cells, 0, _GRID - 1).T)
+
+
+def _ray_agreement(parts: Parts, origins: np.ndarray, is_inside: np.ndarray) -> float:
     import point_cloud_utils as pcu
 
     direction = np.random.default_rng(1).normal(size=origins.shape)
     direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
-    face, _, distance = pcu.ray_mesh_intersection(vertices, faces, origins, direction)
+    face, _, distance = pcu.ray_mesh_intersection(parts.vertices, parts.faces, origins, direction)
     met = np.isfinite(distance)
-    a, b, c = (vertices[faces[face[met], i]] for i in range(3))
+    a, b, c = (parts.vertices[parts.faces[face[met], i]] for i in range(3))
     leaves = (np.cross(b - a, c - a) * direction[met]).sum(-1) > 0
     return float(np.mean(leaves == is_inside[met])) if met.any() else 0.0
-
-
-def _queries(points: np.ndarray) -> np.ndarray:
-    # point-cloud-utils misreads a single point (as of 0.34), so that one is asked for twice.
-    return np.ascontiguousarray(np.repeat(points, 2, 0) if len(points) == 1 else points, float)
-
-
-def _sheet_share(mesh: trimesh.Trimesh, distance: Distance) -> float:
-    """Share of the surface with the outside on both sides."""
-    points, face = trimesh.sample.sample_surface(mesh, 4000, seed=0)
-    normals = mesh.face_normals[face]
-    ahead, behind = (distance(points + side * _SHEET_REACH * normals) > 0 for side in (1, -1))
-    return float(np.mean(ahead & behind))
 
 
 def _extract(distance: Distance) -> trimesh.Trimesh:
     def field(points: Tensor) -> Tensor:
         return torch.from_numpy(distance(points.double().numpy())).float()
 
-    return extract_mesh(field, resolution=_FINE_GRID, bound=_BOUND).mesh
-
-
-def _filled_grid(mesh: trimesh.Trimesh) -> tuple[np.ndarray, np.ndarray]:
-    """Cells that the surface meets, and those with all that they enclose."""
-    points, _ = trimesh.sample.sample_surface(mesh, 400_000, seed=0)
-    cells = np.rint((points + _BOUND) / (2 * _BOUND) * (_GRID - 1)).astype(int)
-    occupied = np.zeros((_GRID,) * 3, dtype=bool)
-    occupied[tuple(np.clip(cells, 0, _GRID - 1).T)] = True
-    return ndimage.binary_fill_holes(occupied), occupied
-
-
-def _interpolated(grid: np.ndarray) -> Distance:
-    def distance(points: np.ndarray) -> np.ndarray:
-        cells = (points + _BOUND) / (2 * _BOUND) * (_GRID - 1)
-        return np.asarray(ndimage.map_coordinates(grid, cells.T, order=1, mode="nearest"))
-
-    return distance
+    try:
+        return extract_mesh(field, resolution=_FINE_GRID, bound=_BOUND).mesh
+    except EmptySurfaceError as error:
+        raise MeshError(f"it is too thin everywhere: {error}") from error

@@ -7,7 +7,7 @@ import trimesh
 
 from geoflow.geometry.read_mesh import MeshError
 from geoflow.geometry.sdf import RoundBox
-from geoflow_datasets.mesh_sdf import HALF_THICKNESS, sign_mesh
+from geoflow_datasets.mesh_sdf import THICKNESS, sign_mesh
 
 HALF = np.array([1.0, 0.7, 0.4])
 POINTS = np.random.default_rng(0).uniform(-1.05, 1.05, (2000, 3))
@@ -58,16 +58,14 @@ def test_missing_triangle_changes_no_sign_away_from_the_hole():
     assert np.mean(np.sign(signed.distance(POINTS))[away] == np.sign(EXACT)[away]) > 0.995
 
 
-def test_soup_of_unconnected_triangles_is_filled():
+def test_soup_of_unconnected_triangles_faces_the_light():
     mesh = flipped_here_and_there(box())
     soup = trimesh.Trimesh(
         mesh.triangles.reshape(-1, 3), np.arange(3 * len(mesh.faces)).reshape(-1, 3), process=False
     )
     signed = sign_mesh(soup)
-    assert signed.method == "filled"
-    assert signed.ray_agreement < 0.8
-    np.testing.assert_allclose(signed.distance(POINTS), EXACT, atol=0.05)
-    assert np.abs(signed.distance(POINTS) - EXACT).mean() < 0.015
+    assert signed.method == "winding"
+    np.testing.assert_allclose(signed.distance(POINTS), EXACT, atol=1e-4)
 
 
 def test_open_sheet_becomes_a_shell():
@@ -76,9 +74,7 @@ def test_open_sheet_becomes_a_shell():
     signed = sign_mesh(sheet)
     assert signed.method == "shell"
     over = POINTS[np.abs(POINTS[:, [0, 2]]).max(1) < 1]
-    np.testing.assert_allclose(
-        signed.distance(over), np.abs(over[:, 1]) - HALF_THICKNESS, atol=1e-6
-    )
+    np.testing.assert_allclose(signed.distance(over), np.abs(over[:, 1]) - THICKNESS / 2, atol=1e-6)
     assert signed.surface.is_watertight
 
 

@@ -14,6 +14,7 @@ from geoflow_tools.bench.points import PointsBenchmark
 from geoflow_tools.bench.pose import PoseBenchmark
 from geoflow_tools.bench.rig import RigBenchmark
 from geoflow_tools.bench.sample import SampleBenchmark
+from geoflow_tools.bench.signs import SignsBenchmark
 from geoflow_tools.bench.viewer import ViewerBenchmark
 
 
@@ -28,6 +29,7 @@ def main() -> None:
             "points": PointsBenchmark,
             "pose": PoseBenchmark,
             "rig": RigBenchmark,
+            "signs": SignsBenchmark,
             "viewer": ViewerBenchmark,
         },
         prog="geoflow_tools.bench",

@@ -1,0 +1,194 @@
+"""Whether signs of meshes are right: against two tests that know nothing of how they were found.
+
+A point is inside by parity where almost all of many rays from it cross the surface an odd number of
+times, and inside by visibility where none of them reaches the outside. Only points where both
+say the same are judged: a hollow that nothing reaches, or an open part, has no answer that both
+give. Rays are Open3D's (Embree).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import trimesh
+from scipy.spatial import cKDTree
+
+from geoflow import __version__
+from geoflow.geometry.mesh import SUFFIXES, normalise_mesh
+from geoflow.geometry.read_mesh import read_mesh
+from geoflow_datasets.layouts import ALL, find_files
+from geoflow_datasets.mesh_sdf import THICKNESS, SignedMesh, sign_mesh
+
+_DIRECTIONS = 48
+_ROUNDS = 6
+_SURE = 0.9
+_VOLUME_POINTS, _SURFACE_POINTS = 100_000, 4000
+_GRID, _BOUND = 128, 1.05
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One mesh; shares are of points where both tests agree.
+
+    `right` is of the solid before thin parts are thickened; `right_distance` is of the signed
+    distance at points further from the surface than half the thickness. The volumes are shares of
+    the mesh's box, before and after. Lost is the share of surface without a point inside on a
+    grid of 128 cells within two cells.
+    """
+
+    name: str
+    refused: str | None = None
+    method: str | None = None
+    points: int = 0
+    inside: int = 0
+    right: float | None = None
+    right_distance: float | None = None
+    volume: float | None = None
+    target_volume: float | None = None
+    lost: float | None = None
+    cavities: int = 0
+    unclear: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class SignsBenchmark:
+    """Sign every mesh of a folder and judge the signs by ray parity and visibility."""
+
+    data: Path
+    """Folder of meshes."""
+    points: int = 10_000
+    """Least number of points to judge a mesh by."""
+    most: int | None = None
+    """At most this many meshes, spread evenly over the folder."""
+    thickness: float = THICKNESS
+    """Least thickness of parts."""
+    out: Path | None = None
+    """JSON file to write; it is printed in any case."""
+
+    def measure(self) -> dict[str, object]:
+        """What became of each mesh, and shares over all."""
+        files = find_files(self.data, ALL, suffixes=SUFFIXES, kind="meshes")
+        if self.most is not None and self.most < len(files):
+            files = [files[i] for i in np.linspace(0, len(files) - 1, self.most).astype(int)]
+        judged = [self._judge(path) for path in files]
+        taken = [mesh for mesh in judged if mesh.refused is None]
+        scored = [mesh for mesh in taken if mesh.points]
+        points = sum(mesh.points for mesh in scored)
+
+        def share(key: str) -> float | None:
+            return sum(getattr(m, key) * m.points for m in scored) / points if points else None
+
+        ratios = [m.target_volume / m.volume for m in taken if m.target_volume and m.volume]
+        return {
+            "geoflow": __version__,
+            "meshes": len(judged),
+            "refused": {mesh.name: mesh.refused for mesh in judged if mesh.refused is not None},
+            "methods": dict(Counter(mesh.method for mesh in taken)),
+            "points": points,
+            "right": share("right"),
+            "right_distance": share("right_distance"),
+            "more_than_3_percent_wrong": [m.name for m in scored if (m.right or 0.0) < 0.97],
+            "fewer_points_than_asked": [m.name for m in taken if m.points < self.points],
+            "volume_ratio_quantiles_50_90": np.quantile(ratios, [0.5, 0.9]).tolist()
+            if ratios
+            else None,
+            "surface_lost_more_than_1_percent": [m.name for m in taken if (m.lost or 0.0) > 0.01],
+            "each": [asdict(mesh) for mesh in judged],
+        }
+
+    def _judge(self, path: Path) -> Judged:
+        name = path.relative_to(self.data).as_posix()
+        start = time.perf_counter()
+        try:
+            mesh = normalise_mesh(read_mesh(path))
+            signed = sign_mesh(mesh, thickness=self.thickness)
+        except ValueError as error:
+            return Judged(name, refused=str(error))
+        seconds = time.perf_counter() - start
+        rng = np.random.default_rng(0)
+        points, truth, away = _agreed(mesh, self.points, rng)
+        inside = signed.inside(points) if len(points) else truth
+        far = away > self.thickness / 2 + 1e-3
+        told = signed.distance(points[far]) < 0 if far.any() else truth[far]
+        box = rng.uniform(*mesh.bounds, (_VOLUME_POINTS, 3))
+        return Judged(
+            name,
+            method=signed.method,
+            points=len(points),
+            inside=int(truth.sum()),
+            right=float(np.mean(inside == truth)) if len(points) else None,
+            right_distance=float(np.mean(told == truth[far])) if far.any() else 1.0,
+            volume=float(signed.inside(box).mean()),
+            target_volume=float((signed.distance(box) < 0).mean()),
+            lost=_lost(signed),
+            cavities=signed.parts.num_cavities,
+            unclear=signed.unclear_fraction,
+            seconds=seconds,
+        )
+
+
+def parity_and_visibility(
+    mesh: trimesh.Trimesh, rng: np.random.Generator
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """A function of points: 1 inside, -1 outside, 0 unsure, by each test; and the distance."""
+    import open3d
+
+    scene: Any = open3d.t.geometry.RaycastingScene(nthreads=2)
+    scene.add_triangles(
+        np.asarray(mesh.vertices, dtype=np.float32), np.asarray(mesh.faces, dtype=np.uint32)
+    )
+    directions = rng.normal(size=(_DIRECTIONS, 3))
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+
+    def test(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rays = np.empty((len(points), _DIRECTIONS, 6), dtype=np.float32)
+        rays[..., :3], rays[..., 3:] = points[:, None], directions
+        counts = scene.count_intersections(rays).numpy()
+        odd = (counts % 2).mean(1)
+        parity = np.where(odd > _SURE, 1, np.where(odd < 1 - _SURE, -1, 0))
+        visibility = np.where((counts == 0).any(1), -1, 1)
+        return parity, visibility, scene.compute_distance(points.astype(np.float32)).numpy()
+
+    return test
+
+
+def _agreed(
+    mesh: trimesh.Trimesh, least: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points, half of them next to the surface, where both tests agree; and whether inside."""
+    test = parity_and_visibility(mesh, rng)
+    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for _ in range(_ROUNDS):
+        surface, face = trimesh.sample.sample_surface(
+            mesh, least // 2, seed=int(rng.integers(2**31))
+        )
+        off = rng.normal(scale=0.02, size=(len(surface), 1)) * mesh.face_normals[face]
+        points = np.concatenate([surface + off, rng.uniform(*mesh.bounds, (least // 2, 3))])
+        parity, visibility, away = test(points)
+        # Nearer than that, single precision decides.
+        sure = (parity == visibility) & (away > 1e-4)
+        found.append((points[sure], parity[sure] > 0, away[sure]))
+        if sum(len(entry[0]) for entry in found) >= least:
+            break
+    points, inside, away = (np.concatenate(column) for column in zip(*found, strict=True))
+    return points, inside, away
+
+
+def _lost(signed: SignedMesh) -> float:
+    spacing = 2 * _BOUND / _GRID
+    surface, _ = trimesh.sample.sample_surface(signed.surface, _SURFACE_POINTS, seed=0)
+    base = np.rint((surface + _BOUND) / spacing)
+    around = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    cells = np.unique((base[:, None] + around).reshape(-1, 3), axis=0)
+    grid = cells * spacing - _BOUND
+    inner = grid[signed.distance(grid) < 0]
+    if len(inner) == 0:
+        return 1.0
+    return float(np.mean(cKDTree(inner).query(surface)[0] > 2 * spacing))
