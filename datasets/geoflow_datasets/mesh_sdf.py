@@ -1,16 +1,13 @@
 """Signed distances of meshes as people have them: open, many parts, badly oriented.
 
-Each part is turned outward (see mesh_parts), and what is inside is told by one of two ways:
-
-- `winding`: the generalised winding number of the parts that bound a solid, above one half; taken
-  where it is clear (near 0 or 1) almost everywhere next to the surface.
-- `filled`: else, what a grid of the surface's cells encloses.
+Each part is turned outward (see mesh_parts). A point is inside where the generalised winding
+number of the parts that bound a solid is above one half: that closes holes by a smooth membrane.
 
 The distance is exact, to the surfaces that have the outside on a side: those that lie inside the
 solid are left out. Where a part is thinner than asked for, and at sheets, which have the outside
 on both sides, the surface moves outward by what is missing, and nowhere else. The method is called
-`thickened` where that is so for more than two percent of a `winding` surface, and `shell` where
-there is no inside at all.
+`thickened` where that is so for more than two percent of the surface, `shell` where there is no
+inside at all, and else `winding`.
 
 References: Barill et al., "Fast winding numbers for soups and clouds", 2018 (point-cloud-utils);
 Shapira et al., "Consistent mesh partitioning and skeletonisation using the shape diameter
@@ -28,26 +25,24 @@ import numpy as np
 import torch
 import trimesh
 from jaxtyping import Float
-from scipy import ndimage
 from torch import Tensor
 
 from geoflow.geometry.extraction import EmptySurfaceError, extract_mesh
 from geoflow.geometry.read_mesh import MeshError
 from geoflow_datasets.mesh_parts import Parts, mesh_areas, orient, winding
 
-Method = Literal["winding", "thickened", "filled", "shell"]
+Method = Literal["winding", "thickened", "shell"]
 Distance = Callable[[Float[np.ndarray, "n 3"]], Float[np.ndarray, " n"]]
 Inside = Callable[[np.ndarray], np.ndarray]
 
 THICKNESS = 0.018
 """Least thickness of a part: just over a cell of a grid of 128 cells over the cube."""
-_GRID, _BOUND = 96, 1.15
+_BOUND = 1.15
 # Cells of the grid that thickened surfaces are extracted on: 0.014 apart.
 _FINE_GRID = 160
 _PROBES, _RAYS = 20_000, 4000
 # A winding number between these is no answer.
 _UNCLEAR = (0.25, 0.75)
-_MAX_UNCLEAR = 0.025
 # Which sides of a piece are inside is asked this far off; pieces are at most this long.
 _STEP, _PIECE, _MOST_PIECES = 1e-3, 0.1, 200_000
 _MAX_THIN = 0.02
@@ -103,24 +98,17 @@ def sign_mesh(
     number = partial(winding, parts.vertices, bounding)
     probes = np.random.default_rng(0).uniform(-1.05, 1.05, (_PROBES, 3))
     at_probes = number(probes)
-    unclear = _unclear(at_probes)
     corners = _pieces(parts.vertices[parts.faces])
-    inside: Inside = lambda points: number(points) > 0.5  # noqa: E731
-    is_filled = max(unclear, _unclear_near(corners, number)) > _MAX_UNCLEAR
-    if is_filled:
-        inside = _filled(corners)
-    body = _Body.of(corners, inside, thickness / 2)
+    body = _Body.of(corners, lambda points: number(points) > 0.5, thickness / 2)
     thin = body.thin_fraction()
-    method: Method = "filled" if is_filled else "winding"
+    method: Method = "thickened" if thin > _MAX_THIN else "winding"
     if body.sheet.all():
         method = "shell"
-    elif thin > _MAX_THIN and not is_filled:
-        method = "thickened"
-    inner = inside(probes)
+    inner = at_probes > 0.5
     rays = _ray_agreement(parts, probes[:_RAYS], inner[:_RAYS])
     surface = body.mesh() if thin == 0 else _extract(body.distance)
     return SignedMesh(
-        body.distance, surface, method, inside, float(np.mean(inner)), unclear, rays,
+        body.distance, surface, method, body.inside, float(np.mean(inner)), _unclear(at_probes), rays,
         thickness / 2 if thin > 0 else 0.0, thin, parts,
     )  # fmt: skip
 
@@ -207,16 +195,6 @@ def _unclear(number: np.ndarray) -> float:
     return float(np.mean(between | (number < -_UNCLEAR[0])))
 
 
-def _unclear_near(corners: np.ndarray, number: Callable[[np.ndarray], np.ndarray]) -> float:
-    """Share of points next to the surface where the winding number is unclear."""
-    areas = mesh_areas(corners)
-    rng = np.random.default_rng(3)
-    face = rng.choice(len(corners), _PROBES // 2, p=areas / areas.sum())
-    points = (rng.dirichlet([1, 1, 1], len(face))[:, :, None] * corners[face]).sum(1)
-    away = rng.choice([-0.02, 0.02], len(face))[:, None] * _normals(corners[face])
-    return _unclear(number(points + away))
-
-
 def _normals(corners: np.ndarray) -> np.ndarray:
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     return np.asarray(normals / np.linalg.norm(normals, axis=-1, keepdims=True))
@@ -243,40 +221,6 @@ def _pieces(corners: np.ndarray) -> np.ndarray:
         corners = np.concatenate([np.stack([a, middle, c], 1), np.stack([middle, b, c], 1)])
     found = np.concatenate(done)
     return found[mesh_areas(found) > 1e-14]
-
-
-def _filled(corners: np.ndarray) -> Inside:
-    """Whether points are in what a grid of the surface's cells encloses.
-
-    The cells that the surface meets are told from the next cell away from it.
-    """
-    import point_cloud_utils as pcu
-
-    rng = np.random.default_rng(0)
-    areas = mesh_areas(corners)
-    face = rng.choice(len(corners), 400_000, p=areas / areas.sum())
-    samples = (rng.dirichlet([1, 1, 1], len(face))[:, :, None] * corners[face]).sum(1)
-    occupied = np.zeros((_GRID,) * 3, dtype=bool)
-    occupied[_cells(samples)] = True
-    enclosed = ndimage.binary_fill_holes(occupied) & ~occupied
-    vertices = np.ascontiguousarray(corners.reshape(-1, 3))
-    faces = np.arange(len(vertices)).reshape(-1, 3)
-    away = 2.0 * 2 * _BOUND / (_GRID - 1)
-
-    def inside(points: np.ndarray) -> np.ndarray:
-        asked = np.ascontiguousarray(np.repeat(points, 2, 0) if len(points) == 1 else points, float)
-        distance, face, weights = pcu.closest_points_on_mesh(asked, vertices, faces)
-        nearest = (weights[:, :, None] * corners[face]).sum(1)
-        near = (distance < away)[:, None]
-        step = (asked - nearest) * (away / np.maximum(distance, 1e-9))[:, None]
-        return np.asarray(enclosed[_cells(np.where(near, nearest + step, asked))][: len(points)])
-
-    return inside
-
-
-def _cells(points: np.ndarray) -> tuple[np.ndarray, ...]:
-    cells = np.rint((points + _BOUND) / (2 * _BOUND) * (_GRID - 1)).astype(int)
-    return tuple(np.clip(cells, 0, _GRID - 1).T)
 
 
 def _ray_agreement(parts: Parts, origins: np.ndarray, is_inside: np.ndarray) -> float:
