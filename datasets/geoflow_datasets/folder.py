@@ -20,7 +20,8 @@ from rich.progress import track
 
 from geoflow_datasets.bank import CARD, Bank, cache_folder
 from geoflow_datasets.digest import digest, seed_of
-from geoflow_datasets.layouts import ALL, SPLITS, category_of, find_files, split_of
+from geoflow_datasets.layouts import ALL, SPLITS, category_of, find_files
+from geoflow_datasets.splits import splits_of
 from geoflow_datasets.workers import map_in_processes
 
 _REPORT = "report.json"
@@ -98,7 +99,8 @@ def load_folder(
         show_progress=show_progress,
     )
     bank = preparation.bank.load(prepared)
-    chosen = [i for i, name in enumerate(bank.names) if split_of(name, len(bank)) == split]
+    splits = splits_of(folder, bank.names, bank.surface)
+    chosen = [i for i, found in enumerate(splits) if found == split]
     # A small folder has nothing to hold out: its own shapes stand in.
     return bank.subset(chosen or range(len(bank)))
 

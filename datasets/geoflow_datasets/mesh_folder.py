@@ -1,7 +1,7 @@
 """Your own meshes: any folder of .obj, .ply, .stl, .off or .glb files, flat or by category.
 
 Each mesh is merged, normalised, given a signed distance (see mesh_sdf) and sampled. Whole shapes
-are held out: a mesh's split is a hash of its path inside the folder.
+are held out, by families of them (see splits).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from geoflow_datasets.folder import (
     summarise_reports,
 )
 from geoflow_datasets.layouts import category_names, find_files
-from geoflow_datasets.mesh_sdf import Distance, sign_mesh
+from geoflow_datasets.mesh_sdf import THICKNESS, Distance, sign_mesh
 from geoflow_datasets.queries import sample_queries
 from geoflow_datasets.request import Request
 
@@ -43,10 +43,16 @@ class MeshOptions:
     """Surface points kept of each mesh."""
     num_queries: int = 16_384
     """Signed distances kept of each mesh."""
+    thickness: float = THICKNESS
+    """Least thickness of parts, where the longest half extent is 1; thinner ones are thickened."""
+    keep_cavities: bool = False
+    """Keep closed hollows that nothing outside reaches."""
 
     def __post_init__(self) -> None:
-        """Check the axis."""
+        """Check the axis and the thickness."""
         check_up(self.up)
+        if not 0.0 <= self.thickness <= 0.5:
+            raise ValueError(f"thickness must be in [0, 0.5], got {self.thickness}")
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,12 @@ class MeshReport(Report):
     unclear_fraction: float | None = None
     ray_agreement: float | None = None
     half_thickness: float | None = None
+    thin_fraction: float | None = None
+    """Share of the surface that is moved outward."""
+    inward: int | None = None
+    """Closed parts that the file winds inward; they are turned."""
+    cavities: int | None = None
+    """Closed hollows that nothing outside reaches."""
 
 
 def is_folder(source: str) -> bool:
@@ -93,7 +105,7 @@ def load(request: Request) -> ShapeBank:
     return load_folder(
         MESHES,
         request.path,
-        MeshOptions(request.up),
+        _options(request),
         category=request.category,
         split=request.split,
         cache=request.cache,
@@ -106,18 +118,23 @@ def describe(request: Request) -> str:
     prepared = prepare_folder(
         MESHES,
         request.path,
-        MeshOptions(request.up),
+        _options(request),
         category=request.category,
         cache=request.cache,
     )
     return summarise_reports(MESHES, load_reports(MESHES, prepared))
 
 
+def _options(request: Request) -> MeshOptions:
+    thickness = THICKNESS if request.thickness is None else request.thickness
+    return MeshOptions(request.up, thickness=thickness, keep_cavities=request.keep_cavities)
+
+
 def _process(
     path: Path, options: MeshOptions, rng: np.random.Generator
 ) -> tuple[Mapping[str, Any], Mapping[str, np.ndarray]]:
     mesh = normalise_mesh(read_mesh(path, up=options.up))
-    signed = sign_mesh(mesh)
+    signed = sign_mesh(mesh, thickness=options.thickness, keep_cavities=options.keep_cavities)
     surface, normals = _outer_surface(signed.surface, signed.distance, options.num_surface, rng)
     if len(surface) < options.num_surface:
         raise MeshError("its surface is hidden inside itself")
@@ -136,6 +153,9 @@ def _process(
         "unclear_fraction": signed.unclear_fraction,
         "ray_agreement": signed.ray_agreement,
         "half_thickness": signed.half_thickness,
+        "thin_fraction": signed.thin_fraction,
+        "inward": signed.parts.num_inward,
+        "cavities": signed.parts.num_cavities,
     }
     return details, arrays
 
@@ -163,7 +183,9 @@ def _outer_surface(
 
 def _summary(taken: Sequence[MeshReport]) -> str:
     methods = [report.method or "" for report in taken]
-    return ", ".join(f"{methods.count(method)} {method}" for method in sorted(set(methods)))
+    said = [f"{methods.count(method)} {method}" for method in sorted(set(methods))]
+    hollow = sum(1 for report in taken if report.cavities)
+    return ", ".join([*said, f"{hollow} with hidden cavities"] if hollow else said)
 
 
 MESHES = Preparation(

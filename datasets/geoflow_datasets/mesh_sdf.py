@@ -104,11 +104,11 @@ def sign_mesh(
     method: Method = "thickened" if thin > _MAX_THIN else "winding"
     if body.sheet.all():
         method = "shell"
-    inner = at_probes > 0.5
-    rays = _ray_agreement(parts, probes[:_RAYS], inner[:_RAYS])
+    inner = float(np.mean(at_probes > 0.5))
+    rays = _ray_agreement(parts, probes[:_RAYS], at_probes[:_RAYS] > 0.5)
     surface = body.mesh() if thin == 0 else _extract(body.distance)
     return SignedMesh(
-        body.distance, surface, method, body.inside, float(np.mean(inner)), _unclear(at_probes), rays,
+        body.distance, surface, method, body.inside, inner, _unclear(at_probes), rays,
         thickness / 2 if thin > 0 else 0.0, thin, parts,
     )  # fmt: skip
 

@@ -22,6 +22,9 @@ class Request:
     up: str = "y"
     cache: Path | None = None
     show_progress: bool = False
+    thickness: float | None = None
+    """Least thickness of parts of meshes; None: the default."""
+    keep_cavities: bool = False
 
     @property
     def path(self) -> Path:

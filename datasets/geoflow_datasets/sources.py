@@ -79,26 +79,31 @@ SOURCES: dict[str, Source] = {
 def load(
     source: str, category: str = ALL, *, gives: Literal["fields"] = "fields", split: str,
     num: int | None = None, up: str = "y", cache: Path | None = None, show_progress: bool = False,
+    thickness: float | None = None, keep_cavities: bool = False,
 ) -> ShapeBank: ...  # fmt: skip
 @overload
 def load(
     source: str, category: str = ALL, *, gives: Literal["points"], split: str,
     num: int | None = None, up: str = "y", cache: Path | None = None, show_progress: bool = False,
+    thickness: float | None = None, keep_cavities: bool = False,
 ) -> ShapeBank | CloudBank: ...  # fmt: skip
 @overload
 def load(
     source: str, category: str = ALL, *, gives: Literal["figures"], split: str,
     num: int | None = None, up: str = "y", cache: Path | None = None, show_progress: bool = False,
+    thickness: float | None = None, keep_cavities: bool = False,
 ) -> FigureBank: ...  # fmt: skip
 @overload
 def load(
     source: str, category: str = ALL, *, gives: Literal["surface"], split: str,
     num: int | None = None, up: str = "y", cache: Path | None = None, show_progress: bool = False,
+    thickness: float | None = None, keep_cavities: bool = False,
 ) -> MeshSurface: ...  # fmt: skip
 @overload
 def load(
     source: str, category: str = ALL, *, gives: Gives, split: str,
     num: int | None = None, up: str = "y", cache: Path | None = None, show_progress: bool = False,
+    thickness: float | None = None, keep_cavities: bool = False,
 ) -> Data: ...  # fmt: skip
 def load(
     source: str,
@@ -110,6 +115,8 @@ def load(
     up: str = "y",
     cache: Path | None = None,
     show_progress: bool = False,
+    thickness: float | None = None,
+    keep_cavities: bool = False,
 ) -> Data:
     """What a source holds of one split, made on first use and cached.
 
@@ -123,12 +130,16 @@ def load(
         up: axis that points up in files, "y" or "z".
         cache: where banks are kept; default: $GEOFLOW_CACHE or ~/.cache/geoflow.
         show_progress: draw a progress bar.
+        thickness: least thickness of parts of meshes; None: the default.
+        keep_cavities: keep the closed hollows of meshes.
 
     Raises:
         ValueError: if no source that gives this recognises what is given, for an unknown category
             or split, or if nothing usable is there.
     """
-    request = Request(source, category, split, num, up, cache, show_progress)
+    request = Request(
+        source, category, split, num, up, cache, show_progress, thickness, keep_cavities
+    )
     return find_source(source, gives=gives).load(request)
 
 
@@ -151,13 +162,17 @@ def describe(
     gives: Gives = "fields",
     up: str = "y",
     cache: Path | None = None,
+    thickness: float | None = None,
+    keep_cavities: bool = False,
 ) -> str:
     """What became of every file of a source that was loaded, as lines; empty if it has none.
 
     Raises:
         ValueError: as `load`.
     """
-    request = Request(source, category, up=up, cache=cache)
+    request = Request(
+        source, category, up=up, cache=cache, thickness=thickness, keep_cavities=keep_cavities
+    )
     return find_source(source, gives=gives).describe(request)
 
 

@@ -33,6 +33,10 @@ class DataConfig:
     """Axis that points up in the files."""
     num: Count = 12_000
     """Procedural shapes or figures to train on."""
+    thickness: float | None = None
+    """Least thickness of parts of meshes; None: the default."""
+    keep_cavities: bool = False
+    """Keep the closed hollows of meshes."""
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,11 @@ class ShapeTrain(FlowSettings, TrainOptions):
     given as --data. A model of several is sampled by --category."""
     data_up: Literal["y", "z"] = "y"
     """Axis that points up in the folder's files."""
+    thickness: float | None = None
+    """Least thickness of parts of a folder's meshes, where the longest half extent is 1; thinner
+    ones are thickened. Default: 0.018; for prints, 2 x wall / largest size."""
+    keep_cavities: bool = False
+    """Keep closed hollows of a folder's meshes, which are filled otherwise."""
     init_from: str | None = None
     """Start from a model, a shipped name or a folder, with its networks, path and prediction."""
     teacher: str | None = None
@@ -82,6 +87,8 @@ def check(options: ShapeTrain, *, gives: Gives) -> None:
     if options.init_from is not None and options.teacher is not None:
         raise UsageError("--teacher and --init-from exclude each other: a student starts from it")
     check_at_least("num-shapes", options.num_shapes, 2)
+    if options.thickness is not None and not 0.0 <= options.thickness <= 0.5:
+        raise UsageError(f"--thickness must be in [0, 0.5], got {options.thickness}")
     from geoflow_datasets import PROCEDURAL
     from geoflow_datasets import check as check_source
 
@@ -112,7 +119,10 @@ def data_of(options: ShapeTrain) -> DataConfig:
     from geoflow_datasets import PROCEDURAL
 
     source = options.data if options.data == PROCEDURAL else str(Path(options.data).resolve())
-    return DataConfig(source, options.shape_category, options.data_up, options.num_shapes)
+    return DataConfig(
+        source, options.shape_category, options.data_up, options.num_shapes, options.thickness,
+        options.keep_cavities,
+    )  # fmt: skip
 
 
 def load(data: DataConfig, *, gives: Gives, show_progress: bool) -> Loaded:
@@ -129,10 +139,15 @@ def load(data: DataConfig, *, gives: Gives, show_progress: bool) -> Loaded:
             num=num,
             up=data.up,
             show_progress=show_progress,
+            thickness=data.thickness,
+            keep_cavities=data.keep_cavities,
         )
         for split, num in (("train", data.num), ("val", _NUM_VALIDATION))
     }
-    said = describe(data.source, data.category, gives=gives, up=data.up)
+    said = describe(
+        data.source, data.category, gives=gives, up=data.up, thickness=data.thickness,
+        keep_cavities=data.keep_cavities,
+    )  # fmt: skip
     about = {"train_shapes": len(banks["train"])}
     return Loaded(banks["train"], banks["val"], banks["train"], about, said)
 

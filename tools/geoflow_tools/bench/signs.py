@@ -117,7 +117,7 @@ class SignsBenchmark:
         inside = signed.inside(points) if len(points) else truth
         far = away > self.thickness / 2 + 1e-3
         told = signed.distance(points[far]) < 0 if far.any() else truth[far]
-        box = rng.uniform(*mesh.bounds, (_VOLUME_POINTS, 3))
+        box = _in_box(mesh, _VOLUME_POINTS, rng)
         return Judged(
             name,
             method=signed.method,
@@ -170,7 +170,7 @@ def _agreed(
             mesh, least // 2, seed=int(rng.integers(2**31))
         )
         off = rng.normal(scale=0.02, size=(len(surface), 1)) * mesh.face_normals[face]
-        points = np.concatenate([surface + off, rng.uniform(*mesh.bounds, (least // 2, 3))])
+        points = np.concatenate([surface + off, _in_box(mesh, least // 2, rng)])
         parity, visibility, away = test(points)
         # Nearer than that, single precision decides.
         sure = (parity == visibility) & (away > 1e-4)
@@ -179,6 +179,11 @@ def _agreed(
             break
     points, inside, away = (np.concatenate(column) for column in zip(*found, strict=True))
     return points, inside, away
+
+
+def _in_box(mesh: trimesh.Trimesh, num: int, rng: np.random.Generator) -> np.ndarray:
+    low, high = np.asarray(mesh.bounds, dtype=np.float64)
+    return np.asarray(low + (high - low) * rng.random((num, 3)))
 
 
 def _lost(signed: SignedMesh) -> float:

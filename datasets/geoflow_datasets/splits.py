@@ -1,0 +1,148 @@
+"""Which shapes of a folder are held out: whole families, so that no sibling is on both sides.
+
+`splits.json` in the folder says it outright, `groups.csv` says which shapes belong together. Where
+neither names a shape, a family is the shapes whose names differ in numbers or in a last word, and
+those of nearly equal geometry. A name that many shapes share is a numbering and makes no family.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from geoflow_datasets.layouts import SPLITS, split_of
+
+SPLITS_FILE, GROUPS_FILE = "splits.json", "groups.csv"
+# A family by name has at most this many shapes, or this share of all.
+_MOST, _MOST_SHARE = 4, 0.05
+_CELLS = 8
+# Two samplings of 4,096 points of one shape overlap by 0.99, different chairs by 0.9 and less.
+_SAME = 0.98
+_ROWS = 1024
+
+
+def splits_of(folder: Path, names: Sequence[str], surface: np.ndarray) -> list[str]:
+    """The split of each shape.
+
+    Args:
+        folder: where `splits.json` and `groups.csv` may lie.
+        names: paths inside the folder.
+        surface: points (N, S, 3) of the normalised shapes.
+
+    Raises:
+        ValueError: if one of the two files cannot be read as what it should be.
+    """
+    said, groups = _read_splits(folder / SPLITS_FILE), _read_groups(folder / GROUPS_FILE)
+    stems = [str(PurePosixPath(name).with_suffix("")) for name in names]
+    grouped = [
+        groups.get(name) or groups.get(stem) for name, stem in zip(names, stems, strict=True)
+    ]
+    families = families_of(names, surface, grouped)
+    first: dict[int, str] = {}
+    for name, family in zip(names, families, strict=True):
+        first[family] = min(first.get(family, name), name)
+    return [
+        said.get(name) or said.get(stem) or _own_split(name) or split_of(first[family], len(names))
+        for name, stem, family in zip(names, stems, families, strict=True)
+    ]
+
+
+def families_of(
+    names: Sequence[str], surface: np.ndarray, grouped: Sequence[str | None] | None = None
+) -> list[int]:
+    """A number for the family of each shape; a group that is given wins over names and geometry."""
+    grouped = grouped or [None] * len(names)
+    pairs = _linked(_families_by_name(names)) + _same_geometry(surface)
+    free = [(a, b) for a, b in pairs if grouped[a] is None and grouped[b] is None]
+    joined = np.array([*free, *_linked(grouped)]).reshape(-1, 2)
+    graph = coo_array((np.ones(len(joined)), joined.T), shape=(len(names), len(names)))
+    return connected_components(graph, directed=False)[1].tolist()
+
+
+def _own_split(name: str) -> str | None:
+    """The split that a folder of the path names."""
+    return next((part for part in PurePosixPath(name).parts[:-1][:2][::-1] if part in SPLITS), None)
+
+
+def _linked(keys: Sequence[str | None]) -> list[tuple[int, int]]:
+    """Each index with the first of the same key."""
+    first: dict[str, int] = {}
+    return [(first.setdefault(key, i), i) for i, key in enumerate(keys) if key is not None]
+
+
+def _families_by_name(names: Sequence[str]) -> list[str | None]:
+    """The coarsest key of each name that few enough share."""
+    keys = [_keys(name) for name in names]
+    count = Counter(key for found in keys for key in set(found))
+    most = max(_MOST, int(_MOST_SHARE * len(names)))
+    return [next((key for key in found if count[key] <= most), None) for found in keys]
+
+
+def _keys(name: str) -> list[str]:
+    """The name without its last word, and with it; both without numbers and copies' marks."""
+    path = PurePosixPath(name)
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", path.stem)
+    words = [word for word in re.split(r"[\W\d_]+", text.lower()) if word not in ("", "copy", "v")]
+    found = [words[:-1], words] if len(words) > 1 else [words]
+    return [f"{path.parent}/{' '.join(part)}" for part in found if part]
+
+
+def _same_geometry(surface: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs whose surfaces fill the cells of a coarse grid alike.
+
+    The overlap is Bhattacharyya's, of the surface's shares spread linearly over the cells' corners.
+    """
+    shares = np.stack([_shares(np.asarray(points, dtype=np.float64)) for points in surface])
+    found: list[tuple[int, int]] = []
+    for start in range(0, len(shares), _ROWS):
+        overlap = shares[start : start + _ROWS] @ shares.T
+        rows, columns = np.nonzero(overlap > _SAME)
+        found += [(int(a), int(b)) for a, b in zip(rows + start, columns, strict=True) if a < b]
+    return found
+
+
+def _shares(points: np.ndarray) -> np.ndarray:
+    place = np.clip((points + 1) / 2, 0, 1) * (_CELLS - 1)
+    base = np.minimum(place.astype(int), _CELLS - 2)
+    along = place - base
+    sums = np.zeros((_CELLS,) * 3)
+    for corner in np.ndindex(2, 2, 2):
+        weight = np.prod(np.where(corner, along, 1 - along), axis=-1)
+        np.add.at(sums, tuple((base + corner).T), weight)
+    return np.sqrt(sums.ravel() / len(points)).astype(np.float32)
+
+
+def _read_splits(path: Path) -> dict[str, str]:
+    """Split by name, from {"train": [names], ...} or {name: split}."""
+    if not path.is_file():
+        return {}
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if isinstance(given, dict) and set(given) <= set(SPLITS):
+        given = {name: split for split, names in given.items() for name in names}
+    if not isinstance(given, dict) or not set(map(str, given.values())) <= set(SPLITS):
+        raise ValueError(
+            f'{path} must be {{"train": [names], "val": ..., "test": ...}} or {{name: split}}'
+        )
+    return given
+
+
+def _read_groups(path: Path) -> dict[str, str]:
+    """Group by name, from a table with the columns name and group."""
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        if not {"name", "group"} <= set(rows.fieldnames or ()):
+            raise ValueError(f"{path} must have the columns name and group, got {rows.fieldnames}")
+        return {row["name"]: row["group"] for row in rows}
