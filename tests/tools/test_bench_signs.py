@@ -1,0 +1,37 @@
+"""The two tests of the signs' benchmark: right on a box, unsure or silent elsewhere."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from geoflow_tools.bench.signs import SignsBenchmark, parity_and_visibility
+
+pytest.importorskip("open3d")
+
+
+def test_both_tests_know_a_box_and_differ_on_a_hollow_one():
+    box = trimesh.creation.box(extents=[1.6, 1.2, 2.0])
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-1, 1, (500, 3))
+    inside = (np.abs(points) < [0.8, 0.6, 1.0]).all(1)
+    parity, visibility, _ = parity_and_visibility(box, rng)(points)
+    np.testing.assert_array_equal(parity > 0, inside)
+    np.testing.assert_array_equal(visibility > 0, inside)
+    hollow = trimesh.util.concatenate([box, trimesh.creation.box(extents=[1.0, 1.0, 1.0])])
+    parity, visibility, _ = parity_and_visibility(hollow, rng)(np.zeros((1, 3)))
+    assert (parity[0], visibility[0]) == (-1, 1)
+
+
+def test_folder_is_judged_and_refusals_are_named(tmp_path):
+    box = trimesh.creation.box(extents=[1.6, 1.2, 2.0])
+    box.invert()
+    box.export(tmp_path / "box.ply")
+    (tmp_path / "broken.ply").write_bytes(b"this is no mesh")
+    report = SignsBenchmark(tmp_path, points=1000).measure()
+    assert report["meshes"] == 2
+    assert list(report["refused"]) == ["broken.ply"]
+    assert report["methods"] == {"winding": 1}
+    assert report["points"] >= 1000
+    assert report["right"] == report["right_distance"] == 1.0
+    assert report["more_than_3_percent_wrong"] == report["fewer_points_than_asked"] == []
+    np.testing.assert_allclose(report["volume_ratio_quantiles_50_90"], 1.0)
