@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
+from functools import cached_property, partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -158,6 +158,7 @@ class _Body:
             self.corners.reshape(-1, 3), np.arange(3 * len(self.corners)).reshape(-1, 3),
         )  # fmt: skip
 
+    @cached_property
     def _soup(self) -> tuple[np.ndarray, np.ndarray]:
         vertices = np.ascontiguousarray(self.corners.reshape(-1, 3))
         return vertices, np.arange(len(vertices)).reshape(-1, 3)
@@ -165,7 +166,7 @@ class _Body:
     def _closest(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         import point_cloud_utils as pcu
 
-        vertices, faces = self._soup()
+        vertices, faces = self._soup
         # point-cloud-utils misreads a single point (as of 0.34), so that one is asked for twice.
         asked = np.ascontiguousarray(np.repeat(points, 2, 0) if len(points) == 1 else points, float)
         distance, face, weights = pcu.closest_points_on_mesh(asked, vertices, faces)
@@ -173,19 +174,23 @@ class _Body:
         num = len(points)
         return distance[:num], face[:num], nearest[:num]
 
+    @cached_property
+    def _intersector(self) -> Any:
+        import point_cloud_utils as pcu
+
+        return pcu.RayMeshIntersector(*self._soup)
+
     def _missing(self, face: np.ndarray, points: np.ndarray) -> np.ndarray:
         """What the body lacks to its half thickness at points of its faces.
 
         A ray straight inward leaves the body after its thickness there.
         """
-        import point_cloud_utils as pcu
-
-        vertices, faces = self._soup()
         inward = -_normals(self.corners[face])
-        intersector = pcu.RayMeshIntersector(vertices, faces)
-        origins = np.ascontiguousarray(points + 1e-4 * inward)
-        asked = [np.repeat(x, 2, 0) if len(points) == 1 else x for x in (origins, inward)]
-        depth = np.asarray(intersector.intersect_rays(*asked)[2])[: len(points)] + 1e-4
+        asked = [points + 1e-4 * inward, inward]
+        if len(points) == 1:
+            asked = [np.repeat(x, 2, 0) for x in asked]
+        found = self._intersector.intersect_rays(*map(np.ascontiguousarray, asked))
+        depth = np.asarray(found[2])[: len(points)] + 1e-4
         missing = np.clip(self.half - 0.5 * depth, 0.0, self.half)
         return np.asarray(np.where(self.sheet[face], self.half, missing))
 
