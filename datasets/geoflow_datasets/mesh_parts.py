@@ -142,16 +142,16 @@ def _cavities(
     order = [i for i in np.argsort(-volume, kind="stable") if closed[i]]
     if len({bool(inward[i]) for i in order}) < 2:
         return found
-    first = np.full(len(closed), -1)
-    first[part[::-1]] = np.arange(len(part))[::-1]
-    inner = vertices[faces[first]].mean(1)
-    low = np.array([vertices[faces[part == i]].min((0, 1)) for i in order])
-    high = np.array([vertices[faces[part == i]].max((0, 1)) for i in order])
+    by_part = np.argsort(part, kind="stable")
+    of_part = np.split(faces[by_part], np.cumsum(np.bincount(part))[:-1])
+    inner = np.stack([vertices[of[0]].mean(0) for of in of_part])
+    low = np.stack([vertices[of_part[i]].min((0, 1)) for i in order])
+    high = np.stack([vertices[of_part[i]].max((0, 1)) for i in order])
     for rank, i in enumerate(order):
         around = np.flatnonzero(((low[:rank] <= inner[i]) & (inner[i] <= high[:rank])).all(1))
         # The smallest part around it tells.
         for j in (order[k] for k in around[::-1]):
-            if winding(vertices, faces[part == j], inner[i : i + 1])[0] > 0.5:
+            if winding(vertices, of_part[j], inner[i : i + 1])[0] > 0.5:
                 found[i] = inward[i] != inward[j] and not found[j]
                 break
     return found

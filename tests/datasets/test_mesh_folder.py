@@ -213,3 +213,30 @@ def test_load_takes_a_folder(boxes, tmp_path, monkeypatch):
     bank = load(str(boxes), "chair", split="val", num=1, cache=tmp_path)
     assert len(bank) == len(SUFFIXES)
     assert bank.category_names == ("chair",)
+
+
+@pytest.mark.slow
+def test_thickness_and_hollows_are_asked_for_by_a_source(tmp_path):
+    folder, cache = tmp_path / "meshes", tmp_path / "cache"
+    folder.mkdir()
+    trimesh.creation.box(extents=[2, 0.02, 2]).export(folder / "board.ply")
+    hollow = trimesh.creation.box(extents=[1.2, 1.2, 1.2])
+    hollow.invert()
+    trimesh.util.concatenate([trimesh.creation.box(extents=[2, 2, 2]), hollow]).export(
+        folder / "hollow.ply"
+    )
+
+    def inside(**options):
+        bank = load(str(folder), split="train", cache=cache, **options)
+        return {name: (bank.sdf[i] < 0).mean() for i, name in enumerate(bank.names)}
+
+    plain, thick, kept = inside(), inside(thickness=0.1), inside(keep_cavities=True)
+    assert thick["board.ply"] > 1.3 * plain["board.ply"]
+    assert thick["hollow.ply"] == pytest.approx(plain["hollow.ply"], abs=0.03)
+    assert kept["hollow.ply"] < 0.95 * plain["hollow.ply"]
+    said = summarise_reports(
+        MESHES, load_reports(MESHES, prepare_folder(MESHES, folder, MeshOptions(), cache=cache))
+    )
+    assert "1 with hidden cavities" in said
+    with pytest.raises(ValueError, match=r"thickness must be in \[0, 0\.5\]"):
+        MeshOptions(thickness=0.6)

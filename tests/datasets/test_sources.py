@@ -137,7 +137,8 @@ def test_every_option_and_the_place_of_a_file_are_part_of_the_key(tmp_path):
         )
 
     keys = [key(), key(MeshOptions("z", 32, 32)), key(MeshOptions("y", 33, 32)),
-            key(MeshOptions("y", 32, 33))]  # fmt: skip
+            key(MeshOptions("y", 32, 33)), key(MeshOptions("y", 32, 32, 0.03)),
+            key(MeshOptions("y", 32, 32, keep_cavities=True))]  # fmt: skip
     (folder / "chair" / "a.ply").rename(folder / "table" / "a.ply")
     keys.append(key())
     trimesh.creation.box([1, 2, 3]).export(folder / "table" / "a.ply")
