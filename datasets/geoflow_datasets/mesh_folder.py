@@ -190,7 +190,7 @@ def _summary(taken: Sequence[MeshReport]) -> str:
 
 MESHES = Preparation(
     kind="meshes",
-    version=5,
+    version=6,
     suffixes=SUFFIXES,
     bank=ShapeBank,
     report=MeshReport,

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 _WHY = {
     "winding": "it has a clear inside",
-    "thickened": "it has a clear inside, and sheets with the outside on both sides",
-    "filled": "its inside is not clear; what it encloses was filled",
+    "thickened": "parts of it are sheets, or thinner than the least thickness",
     "shell": "it encloses nothing",
 }
 
