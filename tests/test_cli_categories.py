@@ -7,6 +7,7 @@ from test_cli_points import geoflow
 from geoflow.models.base import describe
 from geoflow.models.checkpoint import load_checkpoint
 from geoflow.models.kinds import KINDS
+from geoflow_datasets.procedural import CATEGORIES
 
 TRAIN = ("train", "--num-shapes", 6, "--sheet-every", 0, "--no-progress", "--steps", 3)
 
@@ -50,7 +51,10 @@ def test_unknown_categories_are_one_line(tmp_path, run):
         ((*sample, "--category", "boat"), "--category must be one of mug, bottle, got 'boat'"),
         ((*TRAIN, "--shape-category", "mug,boat"), "or all; got 'boat'"),
         ((*TRAIN, "--shape-category", "mug,mug"), "different names joined by commas"),
-        ((*TRAIN, "--shape-category", "all"), "--num-shapes must be at least 8, got 6"),
+        (
+            (*TRAIN, "--shape-category", "all"),
+            f"--num-shapes must be at least {len(CATEGORIES)}, got 6",
+        ),
     ):
         code, said, errors = geoflow(*wrong)
         assert code == 2, said + errors
@@ -62,10 +66,10 @@ def test_unknown_categories_are_one_line(tmp_path, run):
 @pytest.mark.slow
 def test_every_procedural_category_trains_at_once(tmp_path):
     flags = ("--representation", "points", "--shape-category", "all", "--out", tmp_path / "run")
-    code, said, errors = geoflow(*TRAIN, "--num-shapes", 8, *flags)
+    code, said, errors = geoflow(*TRAIN, "--num-shapes", len(CATEGORIES), *flags)
     assert code == 0, errors
     categories = describe(tmp_path / "run").categories
-    assert len(categories) == 8
+    assert categories == tuple(CATEGORIES)
     assert f"--category {categories[-1]}" in said
 
 

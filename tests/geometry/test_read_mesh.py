@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -91,14 +90,11 @@ def test_the_viewer_reads_the_closed_cube(cube, tmp_path):
 
 def test_no_other_place_reads_meshes():
     """Points of .ply files have a reader of their own, and so have downloaded archives."""
-    files = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "geoflow", "datasets", "tools", "viewer"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.split()  # fmt: skip
     found = {
-        Path(name).name
-        for name in files
-        if name.endswith(".py") and re.search(r"trimesh\.load", (ROOT / name).read_text())
+        path.name
+        for folder in ("geoflow", "datasets", "tools", "viewer")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"trimesh\.load", path.read_text())
     }
     assert found == {"read_mesh.py", "cloud_files.py", "fetch_sweethome3d.py"}
 

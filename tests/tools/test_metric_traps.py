@@ -42,7 +42,8 @@ def report_of(samples, reference, *, normalise="box", emd_points=8):
     none = np.zeros((0, 3), bool)
     scores = score(matrices, samples=samples, reference=reference, passed=none, empty=0)
     shapes = {"samples": len(samples), "reference": len(reference), "empty": 0}
-    return {"metrics": scores, "shapes": shapes, "normalise": normalise,
+    refused = {"samples": [], "reference": []}
+    return {"metrics": scores, "shapes": shapes, "normalise": normalise, "refused": refused,
             "points": samples.shape[1], "emd_points": emd_points}  # fmt: skip
 
 
