@@ -157,8 +157,9 @@ def test_exact_maps_are_at_rest(path_key: str, key: str, kind: str, name: str) -
     if kind == "mixture":
         steps = steps | {"solver_steps": 12}
     objective = fine(name, steps, times=times, weight=Weight(), cell=None)
-    # Inverses of the mixture's distribution are dear.
-    num = 400 if kind == "mixture" else NUM
+    # Inverses of the mixture's distribution are dear; derivatives along data pairs are noisy.
+    few = 700 if name == "mean-flow" else 400
+    num = few if kind == "mixture" else NUM
     if not is_admissible(name, path_key, key):
         with pytest.raises(ValueError, match="cannot start at time 0"):
             pull(objective, field, num)
