@@ -24,6 +24,13 @@ def run(arguments, cwd):
     return result.stdout
 
 
+def expanded(words, cwd):
+    """The words as a shell would pass them: patterns become the names of files."""
+    for word in words:
+        names = sorted(str(file.relative_to(cwd)) for file in cwd.glob(word))
+        yield from names if "*" in word else [word]
+
+
 def commands():
     for kind, text in BLOCKS:
         if kind == "bash":
@@ -72,7 +79,7 @@ def test_commands_run_in_their_order(tmp_path):
             extra = [] if "--points" in words else ["--resolution", "32"]
         if words[0] == "evaluate":
             extra = ["--num", "4", "--resolution", "32", "--points", "64", "--emd-points", "16"]
-        run(["-m", "geoflow", *words, *extra], tmp_path)
+        run(["-m", "geoflow", *expanded(words, tmp_path), *extra], tmp_path)
     assert (tmp_path / "mesh.obj").is_file()
     assert len(list(tmp_path.glob("table-*.ply"))) == 8
     assert len(trimesh.load(tmp_path / "cloud.ply").vertices) == 4096
