@@ -1,4 +1,4 @@
-"""Your own clouds of points: folders of .npy, .npz, .ply or .xyz files, flat or by category.
+"""Your own clouds of points: folders of their files, flat or by category.
 
 Each cloud is turned to +Y up, its bounding box centred and its longest half extent made 1; centre
 and scale are in its report. Splits are those of `layouts`: PointFlow's PC15k keeps its own.
@@ -18,8 +18,9 @@ from jaxtyping import Float
 
 from geoflow.geometry.axes import check_up, points_from_up
 from geoflow.geometry.box import box_of
+from geoflow.geometry.read_points import SUFFIXES, read_points
 from geoflow_datasets.bank import CloudBank
-from geoflow_datasets.cloud_files import SUFFIXES, clouds_and_meshes, read_cloud
+from geoflow_datasets.cloud_files import clouds_and_meshes
 from geoflow_datasets.folder import (
     Preparation,
     Report,
@@ -132,7 +133,7 @@ def normalise_cloud(
 def _process(
     path: Path, options: CloudOptions, rng: np.random.Generator
 ) -> tuple[Mapping[str, Any], Mapping[str, np.ndarray]]:
-    points, centre, scale = normalise_cloud(read_cloud(path), up=options.up)
+    points, centre, scale = normalise_cloud(read_points(path).points, up=options.up)
     order = np.resize(rng.permutation(len(points)), options.num_surface)
     details = {"points": len(points), "centre": centre.tolist(), "scale": scale}
     return details, {"surface": points[order].astype(np.float16)}

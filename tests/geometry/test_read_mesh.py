@@ -89,14 +89,14 @@ def test_the_viewer_reads_the_closed_cube(cube, tmp_path):
 
 
 def test_no_other_place_reads_meshes():
-    """Points of .ply files have a reader of their own, and so have downloaded archives."""
+    """Downloaded archives are read to be joined."""
     found = {
         path.name
         for folder in ("geoflow", "datasets", "tools", "viewer")
         for path in (ROOT / folder).rglob("*.py")
         if re.search(r"trimesh\.load", path.read_text())
     }
-    assert found == {"read_mesh.py", "cloud_files.py", "fetch_sweethome3d.py"}
+    assert found == {"read_mesh.py", "fetch_sweethome3d.py"}
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -17,12 +17,12 @@ import tyro
 from geoflow.geometry.extraction import extract_mesh
 from geoflow.geometry.mesh import normalise_mesh
 from geoflow.geometry.read_mesh import read_mesh
+from geoflow.geometry.read_points import is_cloud, read_points
 from geoflow.geometry.sdf import union_distance
 from geoflow.models.kinds import describe_kind
 from geoflow.models.latent import Shape
 from geoflow.typing import ShapeDataset
 from geoflow_datasets import PROCEDURAL, load
-from geoflow_datasets.cloud_files import is_cloud, read_cloud
 from geoflow_datasets.procedural import make_solids
 from geoflow_datasets.sources import Gives
 from geoflow_tools.validation.samples import sample_rows
@@ -81,7 +81,7 @@ def data_shapes(
 
 def _read(path: Path) -> Shape:
     if is_cloud(path):
-        return trimesh.PointCloud(read_cloud(path))
+        return trimesh.PointCloud(read_points(path).points)
     return normalise_mesh(read_mesh(path))
 
 

@@ -29,9 +29,9 @@ NUM_SURFACE_POINTS = 20_000
 class Train(ShapeTrain):
     """Train point clouds of shapes: an autoencoder, then a flow of its latents.
 
-    --data is 'procedural', or a folder of clouds (.npy, .npz, .ply or .xyz) or of meshes. Without
-    --out the run is in runs/CATEGORY. Steps are 6,000 for the autoencoder and 12,000 for the flow,
-    or a tenth of that with --init-from or --teacher.
+    --data is 'procedural', or a folder of clouds (.npy, .npz, .ply, .xyz, .pcd, .las or .laz) or of
+    meshes. Without --out the run is in runs/CATEGORY. Steps are 6,000 for the autoencoder and
+    12,000 for the flow, or a tenth of that with --init-from or --teacher.
     """
 
     kind: KindName = "points"

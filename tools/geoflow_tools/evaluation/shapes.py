@@ -12,8 +12,8 @@ import trimesh
 
 from geoflow.geometry.mesh import SUFFIXES as MESH_SUFFIXES
 from geoflow.geometry.read_mesh import read_mesh
-from geoflow_datasets.cloud_files import SUFFIXES as POINTS_SUFFIXES
-from geoflow_datasets.cloud_files import is_cloud, read_cloud
+from geoflow.geometry.read_points import SUFFIXES as POINTS_SUFFIXES
+from geoflow.geometry.read_points import is_cloud, read_points
 from geoflow_datasets.files import files_in
 
 SUFFIXES = tuple(dict.fromkeys(MESH_SUFFIXES + POINTS_SUFFIXES))
@@ -68,7 +68,7 @@ def read_shape(path: Path) -> Shape:
     """
     try:
         if is_cloud(path):
-            return read_cloud(path)
+            return read_points(path).points
         mesh = read_mesh(path)
     except (ValueError, OSError) as error:
         raise ValueError(f"{path}: {error}") from error
