@@ -17,6 +17,7 @@ from geoflow.seeds import step_generator
 from geoflow.training.ema import Ema
 from geoflow.training.folder import load_stage, save_stage
 from geoflow.training.optimisation import Optimiser
+from geoflow.training.precision import autocast, is_bf16
 from geoflow.training.stage import Stage, means
 
 # Weight of the past in the loss that is shown.
@@ -59,7 +60,8 @@ def fit(stage: Stage[Any, Any], *, checkpoint_every: int = 0) -> Iterator[Progre
     """
     context, options, module = stage.context, stage.options, stage.module
     path = None if context.folder is None else context.folder / f"{stage.name}.safetensors"
-    optimiser = Optimiser(module, options.schedule)
+    bf16 = is_bf16(options.muon_bf16, context.device)
+    optimiser = Optimiser(module, options.schedule, bf16=bf16)
     stage.average = Ema(module, options.ema) if stage.keeps_average else None
     start = 0 if path is None else load_stage(path, module, optimiser, stage.average)
     stage.prepare()
@@ -85,7 +87,7 @@ def take_step(stage: Stage[Any, Any], step: int, optimiser: Optimiser) -> Progre
     context, options = stage.context, stage.options
     generator = step_generator(context.seed, stage.name, step)
     batch = stage.batch(generator)
-    with torch.autocast(torch.device(context.device).type, torch.bfloat16, enabled=options.bf16):
+    with autocast(options.bf16, context.device):
         losses = stage.loss(batch, step, generator)
     mean = losses.total.float().mean()
     if not torch.isfinite(mean):

@@ -24,11 +24,16 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 
 
-def orthogonalise(matrices: Float[Tensor, "n r c"]) -> Float[Tensor, "n r c"]:
-    """Approximate U V^T of each matrix, its singular values brought near 1."""
+def orthogonalise(
+    matrices: Float[Tensor, "n r c"], *, bf16: bool = False
+) -> Float[Tensor, "n r c"]:
+    """Approximate U V^T of each matrix, its singular values brought near 1.
+
+    The iteration tolerates bfloat16, which costs a fraction of float32 where there are
+    instructions for it.
+    """
     a, b, c = _COEFFICIENTS
-    # The iteration tolerates bfloat16, where it costs a fraction of a float32 one.
-    x = matrices.bfloat16()
+    x = matrices.bfloat16() if bf16 else matrices
     tall = x.shape[-2] > x.shape[-1]
     if tall:
         x = x.transpose(-1, -2)
@@ -49,7 +54,9 @@ class Muon(torch.optim.Optimizer):
         learning_rate: float = 3e-3,
         momentum: float = 0.95,
         weight_decay: float = 0.01,
+        bf16: bool = False,
     ) -> None:
+        self.bf16 = bf16
         options = {"lr": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__(list(parameters), options)
         for group in self.param_groups:
@@ -80,7 +87,7 @@ class Muon(torch.optim.Optimizer):
             assert parameter.grad is not None
             momentum = state["momentum"].mul_(group["momentum"]).add_(parameter.grad)
             nudges.append(parameter.grad.add(momentum, alpha=group["momentum"]))
-        updates = orthogonalise(torch.stack(nudges))
+        updates = orthogonalise(torch.stack(nudges), bf16=self.bf16)
         for parameter, update in zip(parameters, updates, strict=True):
             parameter.mul_(1 - group["lr"] * group["weight_decay"])
             parameter.add_(update, alpha=-group["lr"] * scale)

@@ -37,9 +37,18 @@ class Schedule:
 
 
 class Optimiser:
-    """Muon and AdamW side by side, with gradient clipping and exact save and restore."""
+    """Muon and AdamW side by side, with gradient clipping and exact save and restore.
 
-    def __init__(self, module: nn.Module, schedule: Schedule, *, clip: float = 1.0) -> None:
+    Args:
+        module: whose parameters are moved.
+        schedule: learning rate.
+        clip: largest norm of the gradient.
+        bf16: orthogonalise in bfloat16.
+    """
+
+    def __init__(
+        self, module: nn.Module, schedule: Schedule, *, clip: float = 1.0, bf16: bool = False
+    ) -> None:
         self.schedule, self.clip = schedule, clip
         self.names = [name for name, p in module.named_parameters() if p.requires_grad]
         parameters = dict(module.named_parameters())
@@ -49,7 +58,7 @@ class Optimiser:
         others = [parameters[name] for name in self.names if name not in hidden]
         self.parts: list[torch.optim.Optimizer] = []
         if matrices:
-            self.parts.append(Muon(matrices))
+            self.parts.append(Muon(matrices, bf16=bf16))
         self.parts.append(torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.01))
 
     def step(self, step: int, steps: int) -> None:

@@ -17,6 +17,7 @@ from geoflow.models.config import from_json, to_json
 from geoflow.models.kinds import KINDS, Kind, kind_of, load
 from geoflow.training.folder import read_run, write_run
 from geoflow.training.loop import Progress, fit
+from geoflow.training.precision import settled
 from geoflow.training.stage import Context, Stage, StageOptions
 from geoflow.typing import Count
 
@@ -116,14 +117,15 @@ class Run:
 
     @staticmethod
     def create(folder: Path, config: RunConfig, *, device: str = "cpu") -> Run:
-        """Start a run in an empty or new folder.
+        """Start a run in an empty or new folder, its precision settled by what is faster here.
 
         Raises:
             FileExistsError: if the folder holds a run already.
             CheckpointError: if the model to start from is missing, damaged or of another kind.
         """
-        run = Run(folder, config, device=device)
-        write_run(folder, config.to_json())
+        stages = {name: settled(stage, device) for name, stage in config.stages.items()}
+        run = Run(folder, replace(config, stages=stages), device=device)
+        write_run(folder, run.config.to_json())
         return run
 
     @staticmethod

@@ -36,8 +36,10 @@ class StageOptions:
     """Optimiser steps."""
     ema: float = 0.995
     """Decay of the moving average of the weights."""
-    bf16: bool = True
-    """Run the network under bfloat16 autocast."""
+    bf16: bool | None = None
+    """Run the network under bfloat16 autocast; None: where the machine does so faster."""
+    muon_bf16: bool | None = None
+    """Orthogonalise in bfloat16; None: where the machine does so faster."""
     schedule: Schedule = field(default_factory=Schedule)
     """Learning rate."""
 

@@ -15,6 +15,7 @@ from geoflow.models.fields import FieldConfig, Generator
 from geoflow.models.kinds import load as load_model
 from geoflow.training.muon import Muon, orthogonalise
 from geoflow.training.optimisation import Schedule
+from geoflow.training.precision import settled
 from geoflow.training.run import Run, RunConfig, frozen_flow, read_config
 from geoflow.training.stages.field_autoencoder import AutoencoderTraining
 from geoflow.training.stages.latent_flow import FlowTraining
@@ -180,8 +181,12 @@ def test_damaged_checkpoint_is_refused_and_a_failed_write_keeps_the_old(tmp_path
 
 @pytest.mark.parametrize("kind", ["sdf", "points"])
 def test_a_run_survives_its_file(tmp_path, kind):
+    """With its precision settled: it goes on as it began, whatever the next machine measures."""
     Run.create(tmp_path / "run", config(kind=kind))
-    assert read_config(tmp_path / "run") == config(kind=kind)
+    written, given = read_config(tmp_path / "run"), config(kind=kind)
+    stages = {name: settled(stage, "cpu") for name, stage in given.stages.items()}
+    assert written == replace(given, stages=stages)
+    assert all(isinstance(stage.bf16, bool) for stage in written.stages.values())
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def info() -> None:
     devices += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     devices += ["mps"] if torch.backends.mps.is_available() else []
     print(f"devices: {', '.join(devices)} ({torch.get_num_threads()} threads)")
+    print(f"training: {_precision()}")
     print("shipped models:")
     for name, model in shipped().items():
         size = f"{model.path.stat().st_size / 1e6:.1f} MB"
@@ -40,6 +41,17 @@ def info() -> None:
         found = "found" if util.find_spec(name) else "not found"
         print(f"  {name}: {found} ({use})")
     print(f"neighbours: {_neighbours()}")
+
+
+def _precision() -> str:
+    from geoflow.training.precision import measure
+    from geoflow_cli.checks import resolve_device
+
+    measured = measure(resolve_device("auto"))
+    return (
+        f"{'bf16' if measured.bf16 else 'float32'} on {resolve_device('auto')} "
+        f"(a product in bf16 takes {measured.ratio:.2f}x the time of one in float32)"
+    )
 
 
 def _neighbours() -> str:

@@ -63,6 +63,9 @@ class TrainOptions:
     """Seed of everything random."""
     device: Device = "auto"
     """Where to train."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """Of the networks' products in training: what a timed product says is faster here, or one of
+    both. A run keeps what it began with."""
     progress: bool = True
     """Show a progress bar."""
 

@@ -39,7 +39,7 @@ def train(options: TrainOptions, kind: Kind, given: Collection[str]) -> None:
             check_free(folder)
             data = room.data_of(options)
             loaded = room.load(data, show_progress=options.progress)
-            config = replace(room.config(options, data, loaded), options=_determining(options))
+            config = _with_options(room.config(options, data, loaded), options)
             run = Run.create(folder, config, device=device)
         if loaded.said:
             print(loaded.said)
@@ -59,6 +59,17 @@ def _check(options: TrainOptions) -> None:
         check_packages(tensorboard=options.log == "tensorboard")
     except ImportError as error:
         raise Failure(str(error)) from error
+
+
+def _with_options(config: Any, options: TrainOptions) -> Any:
+    """The run with what is asked of every kind alike: precision, and the options to compare."""
+    if options.precision != "auto":
+        bf16 = options.precision == "bf16"
+        stages = {
+            name: replace(stage, bf16=bf16, muon_bf16=bf16) for name, stage in config.stages.items()
+        }
+        config = replace(config, stages=stages)
+    return replace(config, options=_determining(options))
 
 
 def _determining(options: TrainOptions) -> dict[str, Any]:

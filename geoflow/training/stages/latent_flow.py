@@ -21,6 +21,7 @@ from geoflow.objectives import Cumulative, Losses, Objective, build_objective
 from geoflow.seeds import step_generator
 from geoflow.times import TIME_PAIRS
 from geoflow.training.optimisation import Schedule
+from geoflow.training.precision import autocast
 from geoflow.training.stage import Context
 from geoflow.training.stages.flow import FlowOptions, FlowStage, current_objective
 from geoflow.training.stages.shapes import frame_on, mirrored
@@ -136,7 +137,7 @@ def encode_shapes(
                 indices.numpy(), num_surface=options.num_surface, num_queries=1, generator=generator
             )
             batch = mirrored(batch, torch.full((len(indices),), flip), device)
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.bf16):
+            with autocast(options.bf16, device):
                 encoded = model.encode_points(batch.surface, batch.normals)
             tokens.append(encoded.float().cpu())
             for name, part in batch.condition.to("cpu").parts().items():
