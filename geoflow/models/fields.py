@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import trimesh
@@ -17,6 +18,7 @@ from geoflow.backbones import FieldAutoencoder
 from geoflow.geometry.extraction import EmptySurfaceError, Field, extract_mesh
 from geoflow.geometry.mesh import remove_crumbs, simplify_mesh
 from geoflow.models.latent import Check, Detail, LatentConfig, LatentGenerator
+from geoflow.models.refinement import refine_tokens
 
 # Queries of one decoder call: its activations stay in a core's cache.
 _CHUNK = 4096
@@ -48,6 +50,50 @@ class Generator(LatentGenerator[FieldAutoencoder]):
             ValueError: without normals.
         """
         return self.autoencoder.encode(points, normals, self.frame_for(len(points)))
+
+    reads_bare_points: ClassVar[bool] = False
+    """Whether the encoder was trained without normals, and with unoriented ones."""
+
+    @torch.no_grad()
+    def encode(
+        self,
+        points: Float[Tensor, "b n 3"],
+        normals: Float[Tensor, "b n 3"] | None = None,
+        *,
+        oriented: bool = True,
+        frame: Float[Tensor, "b 3 3"] | None = None,
+        refine: int = 0,
+    ) -> Float[Tensor, "b k c"]:
+        """Latents of surfaces that are known by points.
+
+        Args:
+            points: centred, the longest half extent about 1.
+            normals: of unit length; None: not known.
+            oriented: whether the normals point outward; else either way.
+            frame: where the shapes stand; default: upright.
+            refine: steps of gradient descent that fit the latents to the points.
+
+        Raises:
+            ValueError: without oriented normals, for a model that needs them.
+        """
+        if not (self.reads_bare_points or (normals is not None and oriented)):
+            raise ValueError(
+                "this model's encoder was trained with outward normals alone: give normals, or "
+                "take a model of bare points"
+            )
+        placed = self.frame_for(len(points), frame)
+        tokens = self._encode(points, normals, oriented, placed)
+        fitted = normals if oriented else None
+        return refine_tokens(self.autoencoder, tokens, points, fitted, placed, steps=refine)
+
+    def _encode(
+        self,
+        points: Float[Tensor, "b n 3"],
+        normals: Float[Tensor, "b n 3"] | None,
+        oriented: bool,
+        frame: Float[Tensor, "b m 3"] | None,
+    ) -> Float[Tensor, "b k c"]:
+        return self.autoencoder.encode(points, normals, frame)
 
     @torch.no_grad()
     def field(

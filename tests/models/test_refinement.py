@@ -1,0 +1,91 @@
+"""Refined latents: never worse by their own measure, turning along, indifferent to order."""
+
+import pytest
+import torch
+
+from geoflow.backbones import FieldAutoencoder, ShapeConfig
+from geoflow.models.kinds import load
+from geoflow.models.refinement import _Fit, refine_tokens
+from geoflow.testing import random_rotations, rotate_points, rotate_tokens
+
+SIZES = ShapeConfig(
+    num_tokens=4, encoder_width=16, encoder_blocks=1, context_blocks=1, decoder_width=16,
+    decoder_layers=1, heads=2,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def given():
+    torch.manual_seed(0)
+    codec = FieldAutoencoder(SIZES).double()
+    directions = torch.randn(2, 64, 3, dtype=torch.float64)
+    normals = directions / directions.norm(dim=-1, keepdim=True)
+    points = normals * torch.tensor([1.0, 0.7, 0.4], dtype=torch.float64)
+    frame = torch.eye(3, dtype=torch.float64).expand(2, 3, 3)
+    with torch.no_grad():
+        tokens = codec.encode(points, normals, frame)
+    return codec, tokens, points, normals, frame
+
+
+def refined(given, steps=6):
+    return refine_tokens(*given, steps=steps)
+
+
+@pytest.mark.parametrize("with_normals", [True, False])
+def test_a_fixed_loss_falls(given, with_normals):
+    codec, tokens, points, normals, frame = given
+    normals = normals if with_normals else None
+    fit = _Fit(codec, tokens, points, normals, frame)
+    losses = [
+        fit.loss(refined((codec, tokens, points, normals, frame), steps)) for steps in (0, 2, 12)
+    ]
+    assert (losses[1] <= losses[0]).all()
+    assert (losses[2] < 0.97 * losses[0]).all()
+
+
+def test_no_steps_change_nothing_and_weights_stay(given):
+    codec, tokens, *_ = given
+    before = [p.detach().clone() for p in codec.parameters()]
+    assert refined(given, 0) is tokens
+    assert not torch.equal(refined(given), tokens)
+    assert all(map(torch.equal, before, codec.parameters()))
+    assert all(p.requires_grad and p.grad is None for p in codec.parameters())
+    with pytest.raises(ValueError, match="refine must be at least 0, got -1"):
+        refined(given, -1)
+
+
+def test_it_turns_with_the_shape_and_knows_no_order(given):
+    codec, tokens, points, normals, frame = given
+    rotation = random_rotations(2, generator=torch.Generator().manual_seed(0))
+    here = refined(given)
+    turned = refined(
+        (
+            codec,
+            rotate_tokens(tokens, rotation, scalars=SIZES.scalars),
+            *(rotate_points(v, rotation) for v in (points, normals, frame)),
+        )
+    )
+    expected = rotate_tokens(here, rotation, scalars=SIZES.scalars)
+    torch.testing.assert_close(turned, expected, rtol=0, atol=1e-10)
+    order = torch.randperm(64, generator=torch.Generator().manual_seed(0))
+    shuffled = refined((codec, tokens, points[:, order], normals[:, order], frame))
+    torch.testing.assert_close(shuffled, here, rtol=0, atol=1e-10)
+    # Twin: other points, another latent.
+    other = refined((codec, tokens, points * 1.1, normals, frame))
+    assert (other - here).abs().max() > 1e-3
+
+
+def test_shapes_of_a_batch_do_not_touch_each_other(given):
+    codec, *rest = given
+    alone = refined((codec, *(part[:1] for part in rest)))
+    torch.testing.assert_close(alone, refined(given)[:1], rtol=0, atol=1e-10)
+
+
+def test_a_model_that_needs_normals_says_so(given):
+    chair = load("chair")
+    points = given[2].float()
+    for arguments in ({}, {"normals": given[3].float(), "oriented": False}):
+        with pytest.raises(ValueError, match="was trained with outward normals alone"):
+            chair.encode(points, **arguments)
+    tokens = chair.encode(points, given[3].float())
+    torch.testing.assert_close(tokens, chair.encode_points(points, given[3].float()))
