@@ -11,6 +11,7 @@ from geoflow.objectives.flow_map_matching import FlowMapMatching
 from geoflow.objectives.flow_matching import FlowMatching
 from geoflow.objectives.lagrangian import Lagrangian
 from geoflow.objectives.neural_operator import NeuralOperator
+from geoflow.objectives.pooled import Pool, SetPool
 from geoflow.objectives.progressive import Progressive
 from geoflow.objectives.special_cases import SPECIAL_CASES, SpecialCase
 
@@ -29,7 +30,9 @@ __all__ = [
     "NeuralOperator",
     "Objective",
     "PathSample",
+    "Pool",
     "Progressive",
+    "SetPool",
     "SpecialCase",
     "Weight",
     "build_objective",

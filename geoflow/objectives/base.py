@@ -18,6 +18,7 @@ from torch import Tensor
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.interpolant import INTERPOLANTS
+from geoflow.objectives.pooled import Pool, SetPool
 from geoflow.times import TimePairs, UniformPairs
 from geoflow.typing import Times
 
@@ -153,6 +154,8 @@ class Objective(ABC):
     """Distribution of the pairs of times."""
     weight: Weight = field(default_factory=Weight)
     """Weight of an example."""
+    pool: Pool | SetPool | None = None
+    """Data that targets are averaged over; None: the pair's own. Coupled noise has no pool."""
     cell: tuple[str, str] | None = None
     """Keys of the one path and prediction that the objective is defined for; None: all."""
 
@@ -208,7 +211,22 @@ class Objective(ABC):
             ValueError: for a map of another cell.
         """
         t, r = self.draw_times(flow_map, x1, generator)
-        return PathSample(x0, x1, flow_map.interpolant.interpolate(x0, x1, t), t, r, cond)
+        return self.sample_at(flow_map, x0, x1, t, r, cond)
+
+    def sample_at(
+        self,
+        flow_map: FlowMap,
+        x0: Float[Tensor, "b *s"],
+        x1: Float[Tensor, "b *s"],
+        t: Times,
+        r: Times,
+        cond: Condition | None,
+    ) -> PathSample:
+        """The states of pairs at t; with a pool, their ends are the posterior means given them."""
+        x = flow_map.interpolant.interpolate(x0, x1, t)
+        if self.pool is not None:
+            x0, x1 = self.pool.ends(x0, x1, t, flow_map.interpolant, cond)
+        return PathSample(x0, x1, x, t, r, cond)
 
     def check_cell(self, flow_map: FlowMap) -> None:
         """Check that the objective is defined for the map's path and prediction.

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.objectives.base import Losses, Objective, PathSample, Weight, scatter_terms
+from geoflow.objectives.base import Losses, Objective, Weight, scatter_terms
 from geoflow.objectives.lagrangian import derivative_end, lagrangian_residual
 from geoflow.times import TimePairs, UniformPairs
 
@@ -58,8 +58,7 @@ class FlowMapMatching(Objective):
         # The path's state at r = 1 is data itself, where fields may have no rate.
         coin = coin & (late < 1)
         t, s = torch.where(coin, late, early), torch.where(coin, early, late)
-        x = flow_map.interpolant.interpolate(x0, x1, t)
-        sample = PathSample(x0, x1, x, t, s, cond)
+        sample = self.sample_at(flow_map, x0, x1, t, s, cond)
         on, off = sample.on, sample.off
         here, there = sample[on], sample[off]
         diagonal = here.field(flow_map) - here.conditional(flow_map)

@@ -72,7 +72,7 @@ class NeuralOperator(Distillation):
         here, there = sample[on], sample[off]
         error = here.field(flow_map) - here.conditional(flow_map)
         diagonal = self.weight(flow_map, error, here.t)
-        whole = self._solution_loss(flow_map, source, there.x0, there.cond, generator)
+        whole = self._solution_loss(flow_map, source, x0[off], there.cond, generator)
         return scatter_terms(len(sample), {"diagonal": (on, diagonal), "map": (off, whole)})
 
     def _solution_loss(

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geoflow.models.distribution import GeometryDistribution
-from geoflow.objectives import FlowMatching, Losses, build_objective
+from geoflow.objectives import FlowMatching, Losses, Pool, build_objective
 from geoflow.seeds import step_generator
 from geoflow.training.optimisation import Schedule
 from geoflow.training.stage import Context
@@ -85,4 +85,6 @@ class DistributionStage(FlowStage[GeometryDistribution, Float[Tensor, "n c"]]):
         """Losses of single points."""
         x0 = torch.randn(batch.shape, generator=generator).to(batch.device)
         objective = current_objective(self._objective, self.options, step, self._warm_up)
+        if self.options.targets == "pooled":
+            objective = replace(objective, pool=Pool(batch))
         return objective(self.module, x0, batch, generator=generator, average=self.slow)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from geoflow.flow_map import FlowMap
 from geoflow.objectives import FlowMatching, Objective
@@ -28,6 +28,8 @@ class FlowOptions(StageOptions):
     """Key of OBJECTIVES or SPECIAL_CASES."""
     diagonal_first: Share = 0.3
     """Share of the run, at its start, that is flow matching alone."""
+    targets: Literal["pair", "pooled"] = "pair"
+    """Of the data pair that a state was drawn from, or averaged over data that it may come from."""
 
 
 def current_objective(

@@ -17,7 +17,7 @@ from geoflow.condition import Condition
 from geoflow.couplings import COUPLINGS, Coupling
 from geoflow.models.checkpoint import load_checkpoint, save_checkpoint, with_prefix, without_prefix
 from geoflow.models.latent import LatentGenerator
-from geoflow.objectives import Cumulative, Losses, Objective, build_objective
+from geoflow.objectives import Cumulative, Losses, Objective, Pool, build_objective
 from geoflow.seeds import step_generator
 from geoflow.times import TIME_PAIRS
 from geoflow.training.optimisation import Schedule
@@ -169,6 +169,7 @@ class LatentFlowStage(FlowStage[LatentGenerator[Any], Pairs]):
         self._objective.check_cell(self.module)
         self._coupling = options.build_coupling()
         self._latents: Latents | None = None
+        self._pool: Pool | None = None
 
     @classmethod
     def fine_tuning(cls) -> FlowTraining:
@@ -185,6 +186,13 @@ class LatentFlowStage(FlowStage[LatentGenerator[Any], Pairs]):
             scale.fit(encoded.tokens, frame)
         scaled = scale.normalise(encoded.tokens, frame)
         self._latents = Latents(scaled, replace(encoded.condition, frame=frame))
+        if self.options.targets == "pooled":
+            if self.options.coupling != "independent":
+                raise ValueError(
+                    f"pooled targets need noise that is independent of the data, got the coupling "
+                    f"{self.options.coupling}: leave one of them out"
+                )
+            self._pool = Pool(scaled.to(context.device), encoded.condition.category)
         scale.to(context.device)
 
     def _encoded(self) -> Latents:
@@ -215,4 +223,6 @@ class LatentFlowStage(FlowStage[LatentGenerator[Any], Pairs]):
     def loss(self, batch: Pairs, step: int, generator: torch.Generator) -> Losses:
         """Losses of the pairs."""
         objective = current_objective(self._objective, self.options, step)
+        if self._pool is not None:
+            objective = replace(objective, pool=self._pool)
         return objective(self.module, *batch, generator=generator, average=self.slow)

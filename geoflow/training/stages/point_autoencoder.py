@@ -10,14 +10,14 @@ stopped targets are those of the moving average.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.models.clouds import PointAutoencoder, PointGenerator
-from geoflow.objectives import Losses, build_objective
+from geoflow.objectives import Losses, SetPool, build_objective
 from geoflow.training.optimisation import Schedule
 from geoflow.training.stage import Stage
 from geoflow.training.stages.flow import FlowOptions, current_objective
@@ -98,4 +98,7 @@ class PointAutoencoderStage(Stage[PointGenerator, ShapeBatch]):
         shift = torch.randn(tokens.shape, generator=generator).to(device)
         cond = Condition(frame, tokens=tokens + options.noise * shift).repeat(options.groups)
         objective = current_objective(build_objective(options.objective), options, step)
+        if options.targets == "pooled":
+            near = drawn.repeat_interleave(options.groups, dim=0) / module.spread
+            objective = replace(objective, pool=SetPool(near))
         return objective(module.flow, x0, x1, cond, generator=generator, average=self.slow)

@@ -44,6 +44,9 @@ class Train(SurfaceTrain):
     """A geometry distribution."""
     channels: Literal["position", "position+normal", "position+color", "all"] = "position"
     """What the points carry; 'all' is position, normal and, if there, color."""
+    targets: Literal["pair", "pooled"] = "pair"
+    """Learn from single pairs of noise and point, or from means over all points that a state may
+    come from, which have less noise."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,8 @@ def config(options: Train, data: DataConfig, loaded: Loaded) -> RunConfig:
     if "color" in channels and surface.colors is None:
         raise UsageError(f"--channels {options.channels}: the mesh has no colours")
     run = run_of(options, data, interpolant="ve")
-    return replace(run, model=replace(run.model, channels=channels))
+    stages = {name: replace(s, targets=options.targets) for name, s in run.stages.items()}
+    return replace(run, model=replace(run.model, channels=channels), stages=stages)
 
 
 def fit_to(loaded: Loaded, config: RunConfig) -> Loaded:

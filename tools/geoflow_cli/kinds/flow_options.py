@@ -32,6 +32,9 @@ class FlowSettings:
     """Where errors count. Default: as the objective."""
     weight_power: float | None = None
     """Divide each squared error by itself to this power. Default: as the objective."""
+    targets: Literal["pair", "pooled"] = "pair"
+    """Learn from single pairs of noise and data, or from means over all data that a state may come
+    from, which have less noise."""
     coupling: Literal["independent", "batch"] = "independent"
     """Pair noise and data at random, or by optimal transport over each batch."""
 

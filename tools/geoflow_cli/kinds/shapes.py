@@ -243,6 +243,7 @@ def _start(options: ShapeTrain) -> ModelFile | None:
 def _stages(options: ShapeTrain) -> dict[str, Any]:
     """Options of both stages; a model to start from needs a tenth of the steps."""
     from geoflow.models.kinds import KINDS
+    from geoflow.training.stages.flow import FlowOptions
 
     file = _start(options)
     made: dict[str, Any] = {
@@ -253,6 +254,9 @@ def _stages(options: ShapeTrain) -> dict[str, Any]:
     steps = 0 if options.teacher is not None else steps
     if steps is not None:
         made["autoencoder"] = replace(made["autoencoder"], steps=steps)
+    for name, stage in made.items():
+        if isinstance(stage, FlowOptions):
+            made[name] = replace(stage, targets=options.targets)
     made["flow"] = replace(
         made["flow"],
         steps=options.steps or made["flow"].steps,
