@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from geoflow_cli.checks import check_at_least, check_folder
 from geoflow_cli.errors import UsageError
@@ -92,7 +92,8 @@ def config(options: Train, data: DataConfig, loaded: Loaded) -> RunConfig:
     if "color" in channels and surface.colors is None:
         raise UsageError(f"--channels {options.channels}: the mesh has no colours")
     run = run_of(options, data, interpolant="ve")
-    stages = {name: replace(s, targets=options.targets) for name, s in run.stages.items()}
+    had: Any = run.stages
+    stages = {name: replace(stage, targets=options.targets) for name, stage in had.items()}
     return replace(run, model=replace(run.model, channels=channels), stages=stages)
 
 
