@@ -11,10 +11,10 @@ With a pool that is the whole data the target is the marginal field of the empir
 itself. With fewer the mean target is off by O(1 / p): the pool always holds the example, which
 counts for more than it should. Only noise that is independent of the data has this posterior.
 
-The weights are formed from x0 + (beta / alpha) (x1 - y), which keeps its digits where alpha is
-small; at alpha = 0 the pair is its own posterior.
+Of two points that lie within 1e-8 of their size the weights are not told apart, however small alpha
+is; at alpha = 0 the pair is its own posterior.
 
-References: Rao-Blackwellised targets of denoising, Xu et al., "Stable Target Field for Reduced
+Reference: Xu et al., "Stable Target Field for Reduced
 Variance Score Estimation", 2023, arXiv:2302.00670.
 """
 
@@ -41,7 +41,7 @@ class Pool:
     data: Float[Tensor, "p *s"]
     """Of the shape of a batch's examples, x1 of every example among them."""
     category: Int[Tensor, " p"] | None = None
-    """Category of each; an example's posterior is of its own category alone."""
+    """Category of each, where examples are given theirs; it is averaged over that alone."""
 
     def ends(
         self,
@@ -54,22 +54,21 @@ class Pool:
         """Posterior means of noise and data given the state of each pair at t.
 
         Raises:
-            ValueError: for examples of another shape than the pool's, or given something else than
-                their category and a frame that all share, whose pool would be another.
+            ValueError: for examples of another shape than the pool's, of a category that the pool
+                does not have, or given something else than their category and a frame that all
+                share, whose pool would be another.
         """
         if x1.shape[1:] != self.data.shape[1:]:
             raise ValueError(
                 f"a pool must hold examples of shape {tuple(x1.shape[1:])}, "
                 f"got {tuple(self.data.shape[1:])}"
             )
-        same = self._same(x1, cond)
-        mean0, mean1 = posterior_ends(
-            x0.flatten(1)[:, None], x1.flatten(1)[:, None], t, interpolant,
-            self.data.flatten(1)[None], same,
-        )  # fmt: skip
+        noise, data, members = (end.flatten(1)[None] for end in (x0, x1, self.data))
+        same = self._same(cond)
+        mean0, mean1 = posterior_ends(noise, data, t[None], interpolant, members, same)
         return mean0.reshape(x0.shape), mean1.reshape(x1.shape)
 
-    def _same(self, x1: Tensor, cond: Condition | None) -> Bool[Tensor, "b p"] | None:
+    def _same(self, cond: Condition | None) -> Bool[Tensor, "b p"] | None:
         parts = {} if cond is None else cond.parts()
         category = parts.pop("category", None)
         frame = parts.pop("frame", None)
@@ -78,9 +77,14 @@ class Pool:
                 "a pool's examples may differ in their category alone; for states given "
                 "a shape of their own use SetPool"
             )
-        if category is None or self.category is None:
+        if category is None:
             return None
-        return category[:, None] == self.category.to(x1.device)
+        if self.category is None:
+            raise ValueError("the examples are given categories: give the pool those of its data")
+        same = category[:, None] == self.category.to(category.device)
+        if not bool(same.any(1).all()):
+            raise ValueError("a pool must hold examples of every category that it averages over")
+        return same
 
 
 @dataclass(frozen=True)
@@ -111,36 +115,48 @@ class SetPool:
             raise ValueError(
                 f"a pool of {sets} sets of {channels} channels cannot average {tuple(x1.shape)}"
             )
-        return posterior_ends(x0, x1, t, interpolant, self.data)
+        return posterior_ends(x0, x1, t[:, None].expand(-1, x1.shape[1]), interpolant, self.data)
 
 
 def posterior_ends(
-    x0: Float[Tensor, "b n d"],
-    x1: Float[Tensor, "b n d"],
-    t: Times,
+    x0: Float[Tensor, "c n d"],
+    x1: Float[Tensor, "c n d"],
+    t: Float[Tensor, "c n"],
     interpolant: Interpolant,
     pool: Float[Tensor, "c p d"],
-    same: Bool[Tensor, "b p"] | None = None,
-) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b n d"]]:
-    """Posterior means of both ends of each state; rows have pools (c = b), or share one (c = 1).
+    same: Bool[Tensor, "n p"] | None = None,
+) -> tuple[Float[Tensor, "c n d"], Float[Tensor, "c n d"]]:
+    """Posterior means of both ends of the n states of each of c sets, which have a pool each.
 
-    Time is that of n p d products for each row; memory that of a block of weights.
+    Time is that of n p d products for each set; memory that of a block of weights.
+
+    Args:
+        x0: noise.
+        x1: data.
+        t: time of each state.
+        interpolant: the path.
+        pool: data that each set's states may come from.
+        same: which of the pool a state may come from, alike in all sets; None: all.
     """
-    time = t.double()
-    alpha, beta = interpolant.alpha(time), interpolant.beta(time)
+    time = t.reshape(-1).double()
+    alpha, beta = (
+        c.reshape(*t.shape, 1) for c in (interpolant.alpha(time), interpolant.beta(time))
+    )
     is_end = alpha == 0
-    ratio = (beta / torch.where(is_end, 1.0, alpha))[:, None, None]
+    ratio = beta / torch.where(is_end, 1.0, alpha)
     noise, data, members = x0.double(), x1.double(), pool.double()
-    rows = max(_BLOCK // (len(x0) * members.shape[1]), 1)
+    half = members.square().sum(-1)[:, None] / 2
+    # -|x - beta y|^2 / 2 alpha^2 but for what all y share.
+    state = noise + ratio * data
+    rows = max(_BLOCK // (members.shape[0] * members.shape[1]), 1)
     means = []
-    for near, own in zip(noise.split(rows, dim=1), data.split(rows, dim=1), strict=True):
-        others = members.expand(len(own), -1, -1)
-        square = torch.cdist(own, others, compute_mode="donot_use_mm_for_euclid_dist").square()
-        along = (near * own).sum(-1, keepdim=True) - near @ others.transpose(1, 2)
-        logits = -ratio * along - ratio.square() / 2 * square
+    for start in range(0, noise.shape[1], rows):
+        here = slice(start, start + rows)
+        scale = ratio[:, here]
+        logits = scale * (state[:, here] @ members.mT - scale * half)
         if same is not None:
-            logits = logits.masked_fill(~same[:, None], -torch.inf)
-        means.append(logits.softmax(-1) @ others)
-    mean1 = torch.where(is_end[:, None, None], data, torch.cat(means, dim=1))
+            logits = logits.masked_fill(~same[here], -torch.inf)
+        means.append(logits.softmax(-1) @ members)
+    mean1 = torch.where(is_end, data, torch.cat(means, dim=1))
     mean0 = noise + ratio * (data - mean1)
     return mean0.to(x0.dtype), mean1.to(x1.dtype)

@@ -10,9 +10,8 @@ from geoflow.backbones import MLP, MLPConfig
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.interpolant import INTERPOLANTS
-from geoflow.objectives import OBJECTIVES, FlowMatching, Pool, SetPool
+from geoflow.objectives import OBJECTIVES, FlowMatching, Pool, SetPool, pooled
 from geoflow.objectives.pooled import posterior_ends
-from geoflow.times import expand_time
 
 
 def seeded(seed=0):
@@ -62,14 +61,14 @@ def test_both_ends_of_time_are_safe(path_key):
     """At t = 1 a pair is its own posterior; before it comes the mean of all; nothing overflows."""
     path = INTERPOLANTS[path_key]()
     t = torch.tensor([1.0, 1 - 1e-7, 1 - 1e-3, 1e-3, 0.0])
-    x0, x1 = normal(5, 1, 2).float(), DATA[:5, None].float()
-    mean0, mean1 = posterior_ends(x0, x1, t, path, DATA[None].float())
+    x0, x1 = normal(5, 2).float(), DATA[:5].float()
+    mean0, mean1 = Pool(DATA.float()).ends(x0, x1, t, path)
     assert mean0.isfinite().all()
     assert mean1.isfinite().all()
     torch.testing.assert_close(mean1[:2], x1[:2], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(mean0[0], x0[0])
     if path.beta(torch.zeros(1)) == 0:
-        torch.testing.assert_close(mean1[4, 0], DATA.mean(0).float())
+        torch.testing.assert_close(mean1[4], DATA.mean(0).float())
 
 
 def test_a_pool_has_less_noise_and_a_bias_that_falls_with_its_size():
@@ -86,13 +85,29 @@ def test_a_pool_has_less_noise_and_a_bias_that_falls_with_its_size():
                                  for i in range(200)])  # fmt: skip
             others = data[order[:, :size]].clone()
             others[:, 0] = x1
-            _, mean1 = posterior_ends(x0[:, None], x1[:, None], t, path, others)
+            _, mean1 = posterior_ends(x0[:, None], x1[:, None], t[:, None], path, others)
             found.append(mean1[:, 0])
         means = torch.stack(found)
         bias[size] = (means.mean(0) - exact).square().mean().sqrt().item()
         noise[size] = (means - exact).square().mean()
     assert bias[4] > 1.5 * bias[16] > 2 * bias[48]
     assert noise["pair"] > noise[4] > noise[16] > noise[48]
+
+
+def test_memory_is_that_of_a_block(monkeypatch):
+    """Weights are made block by block: as many products, never more weights at once, same means."""
+    path, sets = INTERPOLANTS["linear"](), normal(2, 11, 3, seed=5)
+    x0, t = normal(2, 7, 3), torch.tensor([0.3, 0.6]).double()
+    whole = SetPool(sets).ends(x0, sets[:, :7], t, path)
+    sizes = []
+    softmax = torch.Tensor.softmax
+    monkeypatch.setattr(
+        torch.Tensor, "softmax", lambda w, dim: sizes.append(w.numel()) or softmax(w, dim)
+    )
+    monkeypatch.setattr(pooled, "_BLOCK", 66)
+    again = SetPool(sets).ends(x0, sets[:, :7], t, path)
+    assert sizes == [66, 66, 22]
+    torch.testing.assert_close(again, whole)
 
 
 def test_an_example_is_averaged_over_its_category_alone():
@@ -117,22 +132,22 @@ def test_points_of_a_set_are_averaged_one_by_one():
         torch.testing.assert_close(mean0[b], own[0])
 
 
-@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "neural-operator"])
+@pytest.mark.parametrize("name", OBJECTIVES)
 def test_every_objective_takes_a_pool_and_its_losses_are_per_example(name):
     flow_map = FlowMap(MLP(MLPConfig(2, width=8, blocks=1)).double(), "linear", "u")
     objective = replace(OBJECTIVES[name](), pool=Pool(DATA))
     x0, x1 = normal(12, 2), DATA[torch.arange(12) % 7]
-    pooled, paired = (
+    with_pool, paired = (
         o(flow_map, x0, x1, generator=seeded(6)) for o in (objective, replace(objective, pool=None))
     )
-    assert pooled.total.shape == (12,)
-    assert pooled.total.isfinite().all()
-    assert not torch.equal(pooled.total, paired.total)
+    assert with_pool.total.shape == (12,)
+    assert with_pool.total.isfinite().all()
+    assert not torch.equal(with_pool.total, paired.total)
     # An example's loss is its own: another noise of the last changes no other.
     moved = x0.clone()
     moved[-1] += 1
     again = objective(flow_map, moved, x1, generator=seeded(6)).total
-    torch.testing.assert_close(again[:-1], pooled.total[:-1])
+    torch.testing.assert_close(again[:-1], with_pool.total[:-1])
 
 
 def test_what_has_another_posterior_is_refused():
@@ -140,8 +155,13 @@ def test_what_has_another_posterior_is_refused():
     x0, x1 = normal(3, 2), DATA[:3]
     with pytest.raises(ValueError, match="must hold examples of shape"):
         Pool(normal(4, 3)).ends(x0, x1, t, path)
+    with pytest.raises(ValueError, match="give the pool those of its data"):
+        Pool(DATA).ends(x0, x1, t, path, Condition(category=torch.zeros(3, dtype=torch.long)))
+    with pytest.raises(ValueError, match="examples of every category"):
+        Pool(DATA, torch.zeros(7, dtype=torch.long)).ends(
+            x0, x1, t, path, Condition(category=torch.tensor([0, 0, 1]))
+        )
     with pytest.raises(ValueError, match="use SetPool"):
         Pool(DATA).ends(x0, x1, t, path, Condition(tokens=normal(3, 2, 2)))
     with pytest.raises(ValueError, match="cannot average"):
         SetPool(normal(2, 5, 2)).ends(x0[:, None], x1[:, None], t, path)
-    assert expand_time(t, like=x0).shape == (3, 1)

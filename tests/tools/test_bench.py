@@ -16,7 +16,7 @@ from geoflow_tools.bench import ladder, memory
 from geoflow_tools.bench.distribution import DistributionBenchmark
 from geoflow_tools.bench.objectives import ObjectivesBenchmark
 from geoflow_tools.bench.timing import median_seconds
-from geoflow_tools.bench.toy_data import DATA
+from geoflow_tools.bench.toy_data import DATA, EXACT
 
 
 def test_medians_take_turns_after_a_warm_up(monkeypatch):
@@ -65,7 +65,7 @@ def test_every_objective_stands_on_the_ladder():
 def test_a_short_climb_is_scored_and_drawn(tmp_path):
     benchmark = ObjectivesBenchmark(
         data=("mixture",),
-        rungs=("flow-matching linear",),
+        rungs=("flow-matching linear u",),
         samples=200,
         workers=1,
         budget=ladder.Budget(seconds=0.5, batch=32, width=16),
@@ -74,7 +74,7 @@ def test_a_short_climb_is_scored_and_drawn(tmp_path):
         plot=tmp_path / "ladder.png",
     )
     report = benchmark.measure()["data"]["mixture"]
-    assert set(report["rungs"]) == {"flow-matching linear x1", "flow-matching linear u"}
+    assert set(report["rungs"]) == {"flow-matching linear u", "flow-matching linear u pooled"}
     for row in report["rungs"].values():
         assert min(row["training_steps"]) >= 1
         runs = row["w2_runs"]["1"]
@@ -83,6 +83,9 @@ def test_a_short_climb_is_scored_and_drawn(tmp_path):
         assert row["w2_deviation"]["1"] == pytest.approx(abs(runs[0] - runs[1]) / 2**0.5)
         assert list(row["w2"]) == ["1", "2", "4", "8", "50 ode"]
         assert all(value > 0 for value in row["w2"].values())
+        # Samples of a training of half a second are as far from the exact ends as from the data,
+        # or farther: the pairing of W2 is the best.
+        assert all(row["rms"][name] > 0.9 * value for name, value in row["w2"].items())
     assert (tmp_path / "ladder.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -112,6 +115,16 @@ def test_plane_data_are_what_they_say(name):
     else:
         near = np.abs(x[:, :1] - np.array([-1.3, 0.0, 1.3])).argmin(1)
         assert np.bincount(near) / len(near) == pytest.approx([0.5, 0.2, 0.3], abs=0.02)
+
+
+def test_the_exact_ends_are_distributed_as_the_data():
+    noise = torch.randn(20_000, 2, generator=torch.Generator().manual_seed(0))
+    end = EXACT["mixture"](noise)
+    data = DATA["mixture"](20_000, torch.Generator().manual_seed(1), "train")
+    gap = (end.sort(0)[0] - data.sort(0)[0]).abs().mean()
+    assert gap < 0.02 < (noise.sort(0)[0] - data.sort(0)[0]).abs().mean()
+    # Each coordinate moves on its own and keeps its order.
+    assert (end[noise[:, 0].argsort(), 0].diff() >= 0).all()
 
 
 def test_memory_counts_what_is_alive_at_once():

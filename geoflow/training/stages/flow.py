@@ -32,6 +32,19 @@ class FlowOptions(StageOptions):
     """Of the data pair that a state was drawn from, or averaged over data that it may come from."""
 
 
+def check_targets(targets: str, coupling: str) -> None:
+    """Check that data may be averaged over, which asks for noise that tells nothing of them.
+
+    Raises:
+        ValueError: for pooled targets of coupled noise.
+    """
+    if targets == "pooled" and coupling != "independent":
+        raise ValueError(
+            "pooled targets need noise that is independent of the data, got the coupling "
+            f"{coupling}: leave one of them out"
+        )
+
+
 def current_objective(
     objective: Objective, options: FlowOptions, step: int, warm_up: Objective | None = None
 ) -> Objective:

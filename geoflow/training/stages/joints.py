@@ -15,7 +15,8 @@ from geoflow.couplings import COUPLINGS
 from geoflow.models.joints import Rigger, standardise
 from geoflow.objectives import Losses, build_objective
 from geoflow.training.optimisation import Schedule
-from geoflow.training.stages.flow import FlowOptions, FlowStage, current_objective
+from geoflow.training.stage import Context
+from geoflow.training.stages.flow import FlowOptions, FlowStage, check_targets, current_objective
 from geoflow.typing import Count, Share
 
 
@@ -87,6 +88,10 @@ class JointStage(FlowStage[Rigger, Figures]):
 
     name = "joints"
     options_type = JointTraining
+
+    def __init__(self, options: JointTraining, context: Context) -> None:
+        super().__init__(options, context)
+        check_targets(options.targets, options.coupling)
 
     def batch(self, generator: torch.Generator) -> Figures:
         """Random figures, each of mean 0 and unit variance.

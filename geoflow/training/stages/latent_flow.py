@@ -23,7 +23,7 @@ from geoflow.times import TIME_PAIRS
 from geoflow.training.optimisation import Schedule
 from geoflow.training.precision import autocast
 from geoflow.training.stage import Context
-from geoflow.training.stages.flow import FlowOptions, FlowStage, current_objective
+from geoflow.training.stages.flow import FlowOptions, FlowStage, check_targets, current_objective
 from geoflow.training.stages.shapes import frame_on, mirrored
 from geoflow.typing import Count, ShapeDataset, Share
 
@@ -95,12 +95,13 @@ class FlowTraining(FlowOptions):
         """The coupling named by `coupling`.
 
         Raises:
-            ValueError: for an unknown name.
+            ValueError: for an unknown name, or pooled targets of coupled noise.
         """
         if self.coupling not in COUPLINGS:
             raise ValueError(
                 f"coupling must be one of {', '.join(COUPLINGS)}, got {self.coupling!r}"
             )
+        check_targets(self.targets, self.coupling)
         return COUPLINGS[self.coupling]()
 
 
@@ -187,11 +188,6 @@ class LatentFlowStage(FlowStage[LatentGenerator[Any], Pairs]):
         scaled = scale.normalise(encoded.tokens, frame)
         self._latents = Latents(scaled, replace(encoded.condition, frame=frame))
         if self.options.targets == "pooled":
-            if self.options.coupling != "independent":
-                raise ValueError(
-                    f"pooled targets need noise that is independent of the data, got the coupling "
-                    f"{self.options.coupling}: leave one of them out"
-                )
             self._pool = Pool(scaled.to(context.device), encoded.condition.category)
         scale.to(context.device)
 

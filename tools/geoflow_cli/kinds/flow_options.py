@@ -79,7 +79,8 @@ def check_cell(options: TrainOptions, file: ModelFile, start: str) -> None:
 
 
 def check_objective(flow: FlowTraining, *, distils: bool) -> None:
-    """Raise ValueError for settings that the objective does not have, or one that cannot distil."""
+    """Raise ValueError for settings that do not go together, or an objective that can't distil."""
     objective = flow.build_objective()
+    flow.build_coupling()
     if distils:
         objective.check_distils()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from geoflow.objectives import (
     Cumulative,
     FlowMatching,
     Objective,
+    Pool,
     build_objective,
 )
 from geoflow.samplers import sample_consistency, sample_flow_map, sample_ode
@@ -55,12 +56,16 @@ class Rung:
     """For cumulative objectives: average, jvp or difference."""
     midpoint: bool = False
     """Split the averaging law in the middle, as `shortcut` does for u, and not at random."""
+    pooled: bool = False
+    """Average targets over a pool of data, and do not take those of single pairs."""
 
     @property
     def name(self) -> str:
-        """Objective, derivative, path and prediction in one word."""
+        """Objective, derivative, path, prediction and targets in one word."""
         split = "midpoint" if self.midpoint else None
-        parts = (self.objective, self.derivative, split, self.interpolant, self.prediction)
+        targets = "pooled" if self.pooled else None
+        cell = (self.interpolant, self.prediction)
+        parts = (self.objective, self.derivative, split, *cell, targets)
         return " ".join(part for part in parts if part)
 
     def build(self) -> Objective:
@@ -95,6 +100,11 @@ _CHOSEN = (
     Rung("cumulative", derivative="average", midpoint=True),
     Rung("progressive-distillation", "vp"),
     Rung("trigflow", "trigonometric", "v"),
+    Rung("flow-matching", prediction="u", pooled=True),
+    Rung("shortcut", prediction="u", pooled=True),
+    Rung("cumulative", derivative="average", prediction="u", pooled=True),
+    Rung("cumulative", derivative="average", pooled=True),
+    Rung("mean-flow", prediction="u", pooled=True),
 )
 # What nobody chose a cell for stands on the ladder too.
 _OTHERS = {*OBJECTIVES, *SPECIAL_CASES} - {rung.objective for rung in _CHOSEN}
@@ -117,6 +127,8 @@ class Budget:
     """Share of the time, at its start, that is flow matching alone."""
     ema: float = 0.998
     """Decay of the moving average of the weights, which gives targets and samples."""
+    pool: int = 1_024
+    """Data that pooled targets are averaged over, those of the step among them."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +149,10 @@ def climb(task: Climb) -> dict[str, Any]:
     stored = torch.load(path, weights_only=True)
     data, reference = stored["data"], stored["reference"]
     flow_map = build_map(rung, data, budget.width)
-    steps, ema = _train(flow_map, rung.build(), data, budget, seed=task.seed)
+    steps, ema = _train(flow_map, rung, data, budget, seed=task.seed)
     ends_only = rung.objective in ENDS_ONLY
-    return {"training_steps": steps, **score(ema.module, reference, ends_only=ends_only)}
+    scores = score(ema.module, reference, exact=stored.get("exact"), ends_only=ends_only)
+    return {"training_steps": steps, **scores}
 
 
 def summarise(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -148,7 +161,7 @@ def summarise(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     None, for samples that are not finite, in one seed makes the mean None.
     """
     report: dict[str, Any] = {"training_steps": [run["training_steps"] for run in runs]}
-    for measure in ("w2", "one_nna"):
+    for measure in [name for name in runs[0] if name != "training_steps"]:
         values = {name: [run[measure][name] for run in runs] for name in runs[0][measure]}
         report[measure] = {name: _over_seeds(found, np.mean) for name, found in values.items()}
         if len(runs) > 1:
@@ -173,12 +186,12 @@ def build_map(rung: Rung, data: Float[Tensor, "n d"], width: int) -> FlowMap:
 
 
 def _train(
-    flow_map: FlowMap, objective: Objective, data: Tensor, budget: Budget, *, seed: int
+    flow_map: FlowMap, rung: Rung, data: Tensor, budget: Budget, *, seed: int
 ) -> tuple[int, Ema[FlowMap]]:
     generator = torch.Generator().manual_seed(seed + 1)
     optimiser = torch.optim.AdamW(flow_map.parameters(), lr=budget.learning_rate)
     ema = Ema(flow_map, budget.ema)
-    warm_up = FlowMatching()
+    warm_up, objective = FlowMatching(), rung.build()
     start, step = time.process_time(), 0
     while (spent := (time.process_time() - start) / budget.seconds) < 1:
         for group in optimiser.param_groups:
@@ -187,6 +200,9 @@ def _train(
         x1 = data[torch.randint(len(data), (budget.batch,), generator=generator)]
         x0 = torch.randn(x1.shape, generator=generator)
         current = warm_up if spent < budget.diagonal_first else objective
+        if rung.pooled:
+            others = torch.randint(len(data), (budget.pool - budget.batch,), generator=generator)
+            current = replace(current, pool=Pool(torch.cat([x1, data[others]])))
         losses = current(flow_map, x0, x1, generator=generator, average=ema.module)
         losses.total.mean().backward()
         torch.nn.utils.clip_grad_norm_(flow_map.parameters(), 1.0)
@@ -199,14 +215,19 @@ def _train(
 
 @torch.no_grad()
 def score(
-    flow_map: FlowMap, reference: Float[Tensor, "n d"], *, ends_only: bool
+    flow_map: FlowMap,
+    reference: Float[Tensor, "n d"],
+    *,
+    exact: Float[Tensor, "n d"] | None,
+    ends_only: bool,
 ) -> dict[str, dict[str, float | None]]:
-    """W2 and 1-NNA of samples against the reference, by number of evaluations.
+    """Distances of samples to the data by number of evaluations, the best measure first.
 
-    None stands for samples that are not finite. Maps that know the end alone are sampled with
-    fresh noise between jumps.
+    Root mean square distance to where the exact flow leads, if that is known; W2 and 1-NNA
+    against the reference. None stands for samples that are not finite. Maps that know the end
+    alone are sampled with fresh noise between jumps, which lead elsewhere than the flow.
     """
-    noise = torch.randn(reference.shape, generator=torch.Generator().manual_seed(2))
+    noise = start_noise(reference)
     ends = {}
     for steps in STEPS:
         if ends_only:
@@ -216,10 +237,21 @@ def score(
             *_, end = sample_flow_map(flow_map, noise, steps=steps)
         ends[str(steps)] = end
     *_, ends[f"{ODE_STEPS} ode"] = sample_ode(flow_map, noise, steps=ODE_STEPS)
-    return {
+    scores = {} if exact is None else {"rms": {n: _rms(end, exact) for n, end in ends.items()}}
+    return scores | {
         "w2": {name: wasserstein(end, reference) for name, end in ends.items()},
         "one_nna": {name: one_nna(end, reference) for name, end in ends.items()},
     }
+
+
+def start_noise(reference: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """The noise from which every map is scored."""
+    return torch.randn(reference.shape, generator=torch.Generator().manual_seed(2))
+
+
+def _rms(end: Float[Tensor, "n d"], exact: Float[Tensor, "n d"]) -> float | None:
+    distance = (end - exact).square().sum(1).mean().sqrt().item()
+    return distance if math.isfinite(distance) else None
 
 
 def one_nna(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> float | None:

@@ -20,10 +20,21 @@ _NUM_CHAIRS = {"train": 3_000, "test": 500}
 _SURFACE_POINTS = 32_768
 
 
+def _blobs(dtype: torch.dtype = torch.float32) -> MixtureField:
+    weights, means, stds = (torch.tensor(v, dtype=dtype) for v in (_WEIGHTS, _MEANS, _STDS))
+    return MixtureField(weights, means, stds, Linear(), "u")
+
+
 def mixture(num: int, generator: torch.Generator, split: str) -> Float[Tensor, "n 2"]:
     """Nine Gaussian blobs of unequal weight in the plane."""
-    weights, means, stds = (torch.tensor(values) for values in (_WEIGHTS, _MEANS, _STDS))
-    return MixtureField(weights, means, stds, Linear(), "u").sample(num, 2, generator=generator)
+    return _blobs().sample(num, 2, generator=generator)
+
+
+def mixture_end(noise: Float[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
+    """Where the exact flow of the nine blobs carries noise, the same on every path."""
+    x0 = noise.double()
+    zero = x0.new_zeros(len(x0))
+    return _blobs(torch.float64).flow(x0, zero, zero + 1).to(noise.dtype)
 
 
 def checkerboard(num: int, generator: torch.Generator, split: str) -> Float[Tensor, "n 2"]:
@@ -66,3 +77,5 @@ DATA: dict[str, Callable[[int, torch.Generator, str], Tensor]] = {
     "surface": surface,
     "chair-latents": chair_latents,
 }
+# Where noise ends, for data whose flow is known.
+EXACT: dict[str, Callable[[Tensor], Tensor]] = {"mixture": mixture_end}
