@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -23,3 +25,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """As `write_bytes`, in UTF-8."""
     write_bytes(path, text.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """As `write_text`, JSON for people.
+
+    Raises:
+        FloatingPointError: for a number that is not finite, which JSON does not have.
+    """
+    try:
+        text = json.dumps(content, indent=2, allow_nan=False)
+    except ValueError as error:
+        raise FloatingPointError(
+            f"{path} is not written: a number in it is not finite (NaN or infinite)"
+        ) from error
+    write_text(path, text + "\n")

@@ -2,9 +2,42 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+MAX_SEED = 2**63 - 1
+"""Seeds are whole numbers from 0 to this."""
+# Of torch's generator on the CPU: it reads only so many bits of a seed, and its state holds its
+# 624 words from this byte on, eight bytes each.
+_BITS, _WORDS_AT = 32, 24
+
+
+def check_seed(seed: int) -> None:
+    """Raise ValueError for what is no seed."""
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"seed must be from 0 to {MAX_SEED} (2^63 - 1), got {seed}")
+
+
+def seeded_generator(seed: int, *more: int) -> torch.Generator:
+    """Generator of a seed on the CPU, and of further numbers for a seed of more than 32 bits.
+
+    torch reads 32 bits of a seed, so that 2^32 would be 0 again. The Mersenne twister of a longer
+    one has the whole state that numpy makes of all numbers.
+
+    Raises:
+        ValueError: for what is no seed.
+    """
+    check_seed(seed)
+    generator = torch.Generator()
+    if seed >> _BITS == 0:
+        return generator.manual_seed(seed)
+    twister = np.random.MT19937(np.random.SeedSequence([seed, *more]))
+    words = twister.state["state"]["key"].astype("<u8").view(np.uint8)
+    state = generator.manual_seed(0).get_state()
+    state[_WORDS_AT : _WORDS_AT + len(words)] = torch.from_numpy(words)
+    return generator.set_state(state)
 
 
 def step_generator(seed: int, purpose: str, step: int) -> torch.Generator:
@@ -12,7 +45,13 @@ def step_generator(seed: int, purpose: str, step: int) -> torch.Generator:
 
     A resumed run draws what the uninterrupted run would have drawn, and sample i is the same
     in any batch.
+
+    Raises:
+        ValueError: for what is no seed.
     """
+    check_seed(seed)
+    if seed >> _BITS:
+        return seeded_generator(seed, *purpose.encode(), step)
     mixed = 0
     for part in (seed, *purpose.encode(), step):
         # A linear congruential mix (Knuth's MMIX constants) keeps neighbours apart.

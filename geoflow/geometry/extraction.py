@@ -67,7 +67,8 @@ def extract_mesh(
 
     Raises:
         EmptySurfaceError: if the field does not change sign on the grid.
-        ValueError: if the resolution is out of range, or the field is not finite.
+        ValueError: if the resolution is out of range.
+        FloatingPointError: if the field is not finite.
     """
     if not MIN_RESOLUTION <= resolution <= MAX_RESOLUTION:
         raise ValueError(
@@ -180,7 +181,7 @@ def _fill(
     axis = np.linspace(-bound, bound, values.shape[0], dtype=np.float32)
     found = field(torch.from_numpy(axis[index])).detach().cpu().numpy().astype(np.float32)
     if not np.isfinite(found).all():
-        raise ValueError(
+        raise FloatingPointError(
             f"the field has {np.count_nonzero(~np.isfinite(found))} values that are not finite"
         )
     values[tuple(index.T)] = found

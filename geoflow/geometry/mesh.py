@@ -137,8 +137,14 @@ def write_mesh(mesh: trimesh.Trimesh, path: Path) -> None:
 
     Raises:
         ValueError: for an unknown suffix.
+        FloatingPointError: for vertices that are not finite.
         OSError: if the folder does not exist or cannot be written.
     """
     suffix = check_suffix(path)
+    broken = int((~np.isfinite(mesh.vertices)).any(axis=1).sum())
+    if broken:
+        raise FloatingPointError(
+            f"{broken:,} of {len(mesh.vertices):,} vertices are not finite: no file is written"
+        )
     # Bytes first: some exporters add a .mtl beside an .obj when they are given a path.
     write_bytes(path, mesh_bytes(mesh, suffix))

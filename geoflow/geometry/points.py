@@ -45,6 +45,7 @@ def write_points(
 
     Raises:
         ValueError: for an unknown suffix, or if the chunks do not hold `num` points.
+        FloatingPointError: for a number that is not finite; nothing is left behind.
         OSError: if the folder does not exist or cannot be written; nothing is left behind.
     """
     suffix = check_points_suffix(path)
@@ -52,7 +53,7 @@ def write_points(
     try:
         if suffix == ".npz":
             # A zip member's size stands before it: the array is gathered.
-            whole = np.concatenate([np.asarray(c, np.float32) for c in chunks])
+            whole = np.concatenate([_finite(chunk) for chunk in chunks])
             _check_count(len(whole), num)
             with draft.open("wb") as file:
                 np.savez(file, points=whole)
@@ -82,7 +83,7 @@ def _header(suffix: str, num: int, channels: tuple[str, ...]) -> bytes:
 
 
 def _write(file: BinaryIO, points: np.ndarray, suffix: str, channels: tuple[str, ...]) -> int:
-    points = np.asarray(points, dtype="<f4")
+    points = _finite(points)
     if suffix == ".ply":
         kinds = [
             (field, "u1" if name == "color" else "<f4")
@@ -99,6 +100,17 @@ def _write(file: BinaryIO, points: np.ndarray, suffix: str, channels: tuple[str,
     else:
         np.savetxt(file, points, fmt="%.6g")
     return len(points)
+
+
+def _finite(points: np.ndarray) -> np.ndarray:
+    given = np.asarray(points, dtype="<f4")
+    broken = int(given.size - np.isfinite(given).sum())
+    if broken:
+        raise FloatingPointError(
+            f"{broken:,} of {given.size:,} numbers of points are not finite (NaN or infinite): "
+            "no file is written"
+        )
+    return given
 
 
 def _check_count(found: int, num: int) -> None:

@@ -7,7 +7,6 @@ it is the card for people.
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import resources
@@ -17,7 +16,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from geoflow.atomic import write_text
+from geoflow.atomic import write_json
 from geoflow.models import format1
 from geoflow.models.checkpoint import (
     CheckpointError,
@@ -29,6 +28,7 @@ from geoflow.models.checkpoint import (
     without_prefix,
 )
 from geoflow.models.config import from_json, to_json
+from geoflow.models.finite import finite
 
 WEIGHTS = "model.safetensors"
 M = TypeVar("M", bound="Model")
@@ -94,6 +94,9 @@ class Model(ABC):
         Args:
             folder: created if missing.
             half: store network weights in float16; default: as models of this kind are.
+
+        Raises:
+            FloatingPointError: for weights that are not finite; nothing is written.
         """
         halved = self.half if half is None else half
         tensors: dict[str, Tensor] = {}
@@ -103,9 +106,11 @@ class Model(ABC):
                 for name, value in module.state_dict().items()
             }
             tensors |= with_prefix(prefix, kept)
+        for name, tensor in tensors.items():
+            finite(tensor, f"weights ({name})")
         card = {"kind": self.kind, "model": to_json(self.config), "card": self.card}
         save_checkpoint(Path(folder) / WEIGHTS, tensors, card)
-        write_text(Path(folder) / "config.json", json.dumps(card, indent=2) + "\n")
+        write_json(Path(folder) / "config.json", card)
 
     def to(self: M, device: str) -> M:
         """Move all networks, ready to sample; returns itself."""

@@ -100,8 +100,13 @@ def load_weights(module: nn.Module, tensors: dict[str, Tensor], *, source: str) 
     """Load weights, exactly the module's own.
 
     Raises:
-        CheckpointError: if names or shapes differ.
+        CheckpointError: if names or shapes differ, or a weight is not finite.
     """
+    broken = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+    if broken:
+        raise CheckpointError(
+            f"weights of {source} are not finite (NaN or infinite), first {broken[0]}"
+        )
     try:
         module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except RuntimeError as error:

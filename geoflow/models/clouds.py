@@ -15,6 +15,7 @@ from geoflow.backbones.point_decoder import PointDecoder
 from geoflow.backbones.shape_encoder import Encoder
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
+from geoflow.models.finite import finite
 from geoflow.models.latent import Detail, LatentConfig, LatentGenerator
 from geoflow.samplers import sample_states, without_gradient
 from geoflow.seeds import step_generator
@@ -196,10 +197,15 @@ class PointGenerator(LatentGenerator[PointAutoencoder]):
         frame: Float[Tensor, "b m 3"] | None = None,
         ode: bool = False,
     ) -> Float[Tensor, "b n 3"]:
-        """Points of latents, in normalised units."""
+        """Points of latents, in normalised units.
+
+        Raises:
+            FloatingPointError: for points that are not finite.
+        """
         noise = self.point_noise(len(tokens), points, seed=seed, first=first)
         placed = self.frame_for(len(tokens), frame)
-        return self.autoencoder.draw(tokens, noise, steps=steps, frame=placed, ode=ode)
+        drawn = self.autoencoder.draw(tokens, noise, steps=steps, frame=placed, ode=ode)
+        return finite(drawn, "coordinates of its points")
 
     def shapes(
         self,

@@ -23,7 +23,9 @@ from geoflow.backbones import MLP, MLPConfig
 from geoflow.flow_map import FlowMap, Preconditioned
 from geoflow.interpolant import INTERPOLANTS
 from geoflow.models.base import Model
+from geoflow.models.finite import finite
 from geoflow.samplers import sample_states, without_gradient
+from geoflow.seeds import seeded_generator
 from geoflow.times import LogitNormalPairs
 
 CHANNELS = {"position": 3, "normal": 3, "color": 3}
@@ -150,17 +152,18 @@ class GeometryDistribution(Model):
             chunk: points of a chunk, at most.
 
         Raises:
-            ValueError: for num, steps or chunk below 1.
+            ValueError: for num, steps or chunk below 1, or what is no seed.
+            FloatingPointError: for points that are not finite.
         """
         for name, value in (("num", num), ("steps", steps), ("chunk", chunk)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded_generator(seed)
         for start in range(0, num, chunk):
             noise = torch.randn(chunk, self.config.size, generator=generator)
             for state in self.trajectory(noise[: num - start], steps=steps, ode=ode):
                 last = state
-            yield last
+            yield finite(last, "numbers of its points")
 
     def noise(self, num: int, *, seed: int = 0) -> Float[Tensor, "n c"]:
         """Unit noise of the first `num` points of a seed, at most one chunk of `iterate`.
@@ -170,7 +173,7 @@ class GeometryDistribution(Model):
         """
         if not 1 <= num <= _CHUNK:
             raise ValueError(f"num must be from 1 to {_CHUNK}, got {num}")
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded_generator(seed)
         return torch.randn(_CHUNK, self.config.size, generator=generator)[:num]
 
     def trajectory(

@@ -26,6 +26,7 @@ from geoflow.backbones.joint_transformer import Reading
 from geoflow.flow_map import FlowMap
 from geoflow.geometry.joints import merge_points, spanning_parents
 from geoflow.models.base import Model
+from geoflow.models.finite import finite
 from geoflow.samplers import sample_states
 from geoflow.seeds import step_generator
 
@@ -149,13 +150,14 @@ class Rigger(Model):
 
         Raises:
             ValueError: for fewer than one step, or surfaces without extent or with too few points.
+            FloatingPointError: for joints that are not finite.
         """
         centre, scale = standardise(points)
         surface = (points - centre) / scale
         if noise is None:
             noise = surface_noise(surface, self.config.cloud, seed=seed)
         *_, last = sample_states(self.transport(surface), noise, ode=ode, steps=steps)
-        return last * scale + centre
+        return finite(last * scale + centre, "coordinates of its joints")
 
     def transport(self, surface: Float[Tensor, "b n 3"]) -> FlowMap:
         """The flow map given surfaces of mean 0 and unit variance, which are read once."""

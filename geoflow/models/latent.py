@@ -19,6 +19,7 @@ from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.geometry.mesh import normalise_mesh, placement
 from geoflow.models.base import Model
+from geoflow.models.finite import finite
 from geoflow.samplers import sample_states, without_gradient
 from geoflow.seeds import step_generator
 from geoflow.symmetry import FRAME_SIZES, Symmetry, upright_frame
@@ -213,9 +214,10 @@ class LatentGenerator(Model, Generic[A]):
 
         Raises:
             ValueError: for steps < 1.
+            FloatingPointError: for latents that are not finite.
         """
         *_, last = self.trajectory(noise, cond, steps=steps, ode=ode)
-        return last
+        return finite(last, "numbers of its latents")
 
     def trajectory(
         self,

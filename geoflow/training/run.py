@@ -15,6 +15,7 @@ from geoflow.models.base import Model
 from geoflow.models.checkpoint import CheckpointError
 from geoflow.models.config import from_json, to_json
 from geoflow.models.kinds import KINDS, Kind, kind_of, load
+from geoflow.seeds import seeded_generator
 from geoflow.training.folder import read_run, write_run
 from geoflow.training.loop import Progress, fit
 from geoflow.training.precision import settled
@@ -102,7 +103,7 @@ class Run:
 
     def __init__(self, folder: Path, config: RunConfig, *, device: str = "cpu") -> None:
         self.folder, self.config, self.device = folder, config, device
-        torch.manual_seed(config.seed)
+        torch.default_generator.set_state(seeded_generator(config.seed).get_state())
         start = config.init_from or config.teacher
         model = self.kind.model_class().build(config.model) if start is None else load(start)
         if model.kind != config.kind:

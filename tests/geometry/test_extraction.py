@@ -128,5 +128,5 @@ def test_field_without_surface_is_named(value, side):
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="resolution must be between 16 and 512, got 8"):
         extract_mesh(sphere(), resolution=8)
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(FloatingPointError, match="not finite"):
         extract_mesh(lambda points: points[:, 0] / 0.0, resolution=32)

@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from geoflow_cli.errors import UsageError
+
+MOST = {
+    "seed": 2**63 - 1,
+    "to_seed": 2**63 - 1,
+    "num": 1_000_000,
+    "points": 10_000_000_000,
+    "steps": 10_000,
+    "num_shapes": 10_000_000,
+}
+"""Largest value of an option that any command takes, by its name; of training, more steps."""
+MOST_STEPS_OF_TRAINING = 1_000_000_000
+
+
+def check_most(options: Any, *, is_training: bool = False) -> None:
+    """Raise UsageError for seeds that are none, and for numbers beyond all reason."""
+    limits = MOST | ({"steps": MOST_STEPS_OF_TRAINING} if is_training else {})
+    for name, most in limits.items():
+        value = getattr(options, name, None)
+        flag = name.replace("_", "-")
+        if value is not None and name in ("seed", "to_seed") and value < 0:
+            raise UsageError(f"--{flag} must be from 0 to {most}, got {value}")
+        if value is not None and value > most:
+            raise UsageError(f"--{flag} must be at most {most:,}, got {value:,}")
 
 
 def check_at_least(name: str, value: int, lowest: int) -> None:

@@ -12,6 +12,7 @@ from typing import TypeVar
 import tyro
 
 from geoflow.models.kinds import DEFAULT, KINDS, Kind
+from geoflow_cli.checks import check_most
 from geoflow_cli.errors import UsageError, failing, one_line
 from geoflow_cli.options import Evaluate, Info, Inspect, Rig, View
 
@@ -23,11 +24,13 @@ def parse(options: type[O], command: str, words: Sequence[str]) -> O:
     said = io.StringIO()
     try:
         with redirect_stderr(said):
-            return tyro.cli(options, prog=f"geoflow {command}", args=list(words))
+            found = tyro.cli(options, prog=f"geoflow {command}", args=list(words))
     except SystemExit as end:
         if end.code:
             raise UsageError(one_line(said.getvalue())) from end
         raise
+    check_most(found, is_training=command == "train")
+    return found
 
 
 def given(words: Sequence[str]) -> frozenset[str]:

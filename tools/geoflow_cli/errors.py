@@ -28,6 +28,8 @@ def failing() -> Iterator[None]:
         yield
     except (EmptySurfaceError, CheckpointError, FloatingPointError, WorkersDiedError) as error:
         raise Failure(str(error)) from error
+    except MemoryError as error:
+        raise Failure("memory ran out: ask for less, or close other programs") from error
     except FileExistsError as error:
         raise UsageError(str(error)) from error
     except ValueError as error:

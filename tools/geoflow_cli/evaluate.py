@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geoflow.atomic import write_text
+from geoflow.atomic import write_json
 from geoflow_cli.checks import (
     check_at_least,
     check_folder,
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
 # Options of a model, which files do not have.
 _OF_MODELS = ("steps", "resolution", "category")
+# Distances are between all pairs; points of a set are in memory.
+_MOST = {"num": 100_000, "points": 100_000}
 
 
 def evaluate(options: Evaluate, given: Collection[str]) -> None:
@@ -34,6 +35,9 @@ def evaluate(options: Evaluate, given: Collection[str]) -> None:
             if name in given:
                 raise UsageError(f"--{name} does not go with --samples")
     check_at_least("steps", options.steps, 1)
+    for name, most in _MOST.items():
+        if getattr(options, name) > most:
+            raise UsageError(f"--{name} must be at most {most:,}, got {getattr(options, name):,}")
     check_resolution(options.resolution)
     check_folder("out", options.out)
     if options.out.suffix.lower() != ".json":
@@ -55,7 +59,7 @@ def evaluate(options: Evaluate, given: Collection[str]) -> None:
                     tasks[progress.stage] = bar.add_task(progress.stage, total=progress.total)
                 bar.update(tasks[progress.stage], completed=progress.done)
         report = evaluation.report()
-        write_text(options.out, json.dumps(report, indent=2) + "\n")
+        write_json(options.out, report)
         print("\n".join(summary_of_pairs(report) if options.paired else summary(report)))
         print(f"{options.out}: report written")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -22,7 +21,7 @@ def rig(options: Rig) -> None:
     _check_suffix("out", options.out, ".json")
     if options.png is not None:
         _check_suffix("png", options.png, ".png")
-    from geoflow.atomic import write_text
+    from geoflow.atomic import write_json
     from geoflow.geometry.read_mesh import read_mesh
     from geoflow.models.joints import Rigger
     from geoflow.models.kinds import describe_kind
@@ -53,7 +52,7 @@ def rig(options: Rig) -> None:
             "seed": options.seed,
             "geoflow": __version__,
         }
-        write_text(options.out, json.dumps(report, indent=2) + "\n")
+        write_json(options.out, report)
         print(
             f"{options.out}: {len(found.joints)} joints, {seconds:.2f} s, "
             f"{found.nfe} network evaluations"

@@ -16,7 +16,7 @@ def sample(options: SampleOptions, kind: Kind) -> None:
 
     with failing():
         file = describe(options.model)
-    room.check_sample(options, file)
+        room.check_sample(options, file)
     device = resolve_device(options.device)
     with failing():
         model = kind.model_class().from_pretrained(options.model, device=device)

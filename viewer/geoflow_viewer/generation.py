@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import trimesh
 from jaxtyping import Float
 from torch import Tensor
@@ -44,6 +45,7 @@ def generate(
 
     Raises:
         EmptySurfaceError: if no shape has a surface.
+        FloatingPointError: for a shape with numbers that are not finite.
         ValueError: for a model, category or mesh that is not there.
     """
     start = time.perf_counter()
@@ -63,7 +65,7 @@ def generate(
             latents[index] = latent_of(part, models, meshes)
         ticket.check()
         if made is None:
-            made = source.item(label, part, latents[index], rung, ticket)
+            made = _finite(source.item(label, part, latents[index], rung, ticket))
         cut = source.slice(latents[index], part.slice, ticket) if is_cut else None
         return replace(made, label=label, state=part, slice=cut)
 
@@ -93,6 +95,16 @@ def latent_of(
         return models[state.model].latent(state)
     opened = _opened(state, meshes)
     return models[state.model].encode(opened) if state.reconstruct else None
+
+
+def _finite(made: Item) -> Item:
+    shapes = (made.cloud, made.latent, None if made.mesh is None else made.mesh.vertices)
+    if not all(shape is None or np.isfinite(shape).all() for shape in shapes):
+        raise FloatingPointError(
+            f"the shape of {made.label} has numbers that are not finite: the model's weights are "
+            "damaged, or its training diverged"
+        )
+    return made
 
 
 def _is_as_opened(state: State) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoflow_cli.checks import check_at_least, check_folder, check_output
+from geoflow_cli.errors import UsageError
 from geoflow_cli.kinds import Loaded, shapes
 from geoflow_cli.kinds.shapes import ShapeSample, ShapeTrain
 from geoflow_cli.options import KindName
@@ -23,6 +24,7 @@ _GIVES: Gives = "points"
 NUM_POINTS = 2048
 # A surface needs more points than a cloud to look at.
 NUM_SURFACE_POINTS = 20_000
+MOST_POINTS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,11 @@ def check_sample(options: Sample, file: ModelFile) -> None:
         check_output("out", options.out)
     if options.points is not None:
         check_at_least("points", options.points, 1)
+        if options.points > MOST_POINTS:
+            raise UsageError(
+                f"--points must be at most {MOST_POINTS:,}: a cloud is made in memory; "
+                f"got {options.points:,}"
+            )
 
 
 def sample(options: Sample, model: PointGenerator) -> None:

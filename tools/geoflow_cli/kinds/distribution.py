@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from geoflow_cli.budget import check_disk
 from geoflow_cli.checks import check_at_least, check_folder
 from geoflow_cli.errors import UsageError
 from geoflow_cli.kinds import Loaded
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from geoflow.training.run import DataConfig, RunConfig
 
 NUM_POINTS = 100_000
+MOST_GATHERED = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,21 @@ def check_sample(options: Sample, file: ModelFile) -> None:
     except ValueError as error:
         raise UsageError(f"--out: {error}") from error
     check_folder("out", options.out)
+    points = NUM_POINTS if options.points is None else options.points
+    suffix, numbers = options.out.suffix.lower(), 3 * len(file.config(_config_type()).channels)
+    if suffix == ".npz" and points > MOST_GATHERED:
+        raise UsageError(
+            f"--points must be at most {MOST_GATHERED:,} for .npz, which is made in memory, got "
+            f"{points:,}: write .npy or .ply"
+        )
+    # A number has four bytes, and about ten as text.
+    check_disk(options.out, points * numbers * (10 if suffix == ".xyz" else 4))
+
+
+def _config_type() -> type:
+    from geoflow.models.distribution import DistributionConfig
+
+    return DistributionConfig
 
 
 def sample(options: Sample, model: GeometryDistribution) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from geoflow_cli.budget import foreseen
 from geoflow_cli.checks import check_at_least
 from geoflow_cli.errors import UsageError
 from geoflow_cli.kinds import Loaded
@@ -214,19 +215,22 @@ def numbered(path: Path, num: int) -> list[Path]:
     return [path.with_name(f"{path.stem}-{index:03d}{path.suffix}") for index in range(num)]
 
 
-def preview(options: ShapeSample, paths: Sequence[Path], shapes: Iterator[Shape]) -> None:
+def preview(options: ShapeSample, paths: list[Path], shapes: Iterator[Shape]) -> None:
     """Let all samples be made; where a picture is asked for, draw them beside the files."""
-    drawn = [(p.name, s if options.preview else None) for p, s in zip(paths, shapes, strict=True)]
+    made = foreseen(paths, shapes)
     if not options.preview:
+        for _ in made:
+            pass
         return
+    drawn = [(path.name, shape) for path, shape in zip(paths, made, strict=True)]
     from geoflow.atomic import write_bytes
     from geoflow_viewer.picture import labelled_grid, png_bytes
     from geoflow_viewer.renderers import renderer_of
 
     picture = options.out.with_suffix(".png")
-    labels, made = zip(*drawn, strict=True)
+    labels, drawable = zip(*drawn, strict=True)
     renderer = renderer_of("auto", lambda said: print(f"geoflow: {said}", file=sys.stderr))
-    (pictures,) = renderer.views(made, [_AZIMUTH], size=_PREVIEW_SIZE)
+    (pictures,) = renderer.views(drawable, [_AZIMUTH], size=_PREVIEW_SIZE)
     columns = min(len(drawn), _PREVIEW_COLUMNS)
     write_bytes(picture, png_bytes(labelled_grid(labels, pictures, columns=columns)))
     print(f"{picture}: picture written")
