@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args, overload
 
+import geoflow_datasets.bank_folder as banks
 import geoflow_datasets.cloud_folder as clouds
 import geoflow_datasets.figures.source as figures
 import geoflow_datasets.mesh_folder as meshes
@@ -56,6 +57,9 @@ SOURCES: dict[str, Source] = {
     "folder of clouds": Source(
         "points", "an existing folder of clouds", clouds.has_clouds, clouds.check, clouds.load,
         clouds.describe,
+    ),
+    "folder of banks": Source(
+        "fields", "a folder of banks by split", banks.is_bank_folder, banks.check, banks.load
     ),
     "folder of meshes": Source(
         "fields", "an existing folder of meshes", meshes.is_folder, meshes.check, meshes.load,

@@ -47,7 +47,7 @@ class VectorLinear(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
-        bound = 1.0 / math.sqrt(channels_in)
+        bound = 1.0 / math.sqrt(max(channels_in, 1))
         self.weight = nn.Parameter(torch.randn(channels_out, channels_in) * bound)
 
     def forward(self, v: Float[Tensor, "*s c 3"]) -> Float[Tensor, "*s d 3"]:

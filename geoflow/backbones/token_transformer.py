@@ -85,7 +85,8 @@ class TokenTransformer(nn.Module):
         self.to_scalars = nn.Linear(width, config.scalars)
         self.to_gates = nn.Linear(width, vectors)
         self.to_vectors = VectorLinear(vectors, config.vectors)
-        self.to_frame = nn.Linear(width, config.vectors * frame_size) if frame_size else None
+        coordinates = config.vectors * frame_size
+        self.to_frame = nn.Linear(width, coordinates) if coordinates else None
 
     def forward(
         self, x: Float[Tensor, "b k c"], t: Times, r: Times, cond: Condition | None = None

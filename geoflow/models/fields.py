@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import trimesh
@@ -30,16 +30,8 @@ class FieldConfig(LatentConfig):
 
 
 @dataclass
-class Generator(LatentGenerator[FieldAutoencoder]):
-    """A generator of meshes, by signed distance fields."""
-
-    kind = "sdf"
-    config_type = FieldConfig
-
-    @staticmethod
-    def build_autoencoder(config: FieldConfig) -> FieldAutoencoder:
-        """The autoencoder of fields, with fresh weights."""
-        return FieldAutoencoder(config.autoencoder)
+class FieldGenerator(LatentGenerator[Any]):
+    """What generators of meshes have in common: their autoencoders decode signed distances."""
 
     def encode_points(
         self, points: Float[Tensor, "b n 3"], normals: Float[Tensor, "b n 3"] | None
@@ -232,6 +224,19 @@ class Generator(LatentGenerator[FieldAutoencoder]):
             seconds = time.perf_counter() - start
             mesh.metadata.update(seed=seed, index=i, nfe=steps, seconds=seconds)
             yield mesh
+
+
+@dataclass
+class Generator(FieldGenerator):
+    """A generator of meshes, by signed distance fields."""
+
+    kind = "sdf"
+    config_type = FieldConfig
+
+    @staticmethod
+    def build_autoencoder(config: FieldConfig) -> FieldAutoencoder:
+        """The autoencoder of fields, with fresh weights."""
+        return FieldAutoencoder(config.autoencoder)
 
 
 class _FastMatmul:

@@ -71,6 +71,15 @@ KINDS: dict[str, Kind] = {
             "resolution",
         ),
         Kind(
+            "shapes",
+            "volumes",
+            "VolumeGenerator",
+            (("volume_autoencoder", "VolumeAutoencoderStage"), ("latent_flow", "LatentFlowStage")),
+            "meshes of many kinds",
+            ".obj",
+            "resolution",
+        ),
+        Kind(
             "points",
             "clouds",
             "PointGenerator",

@@ -61,7 +61,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(list(parameters), options)
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.ndim != 2:
+                if parameter.ndim < 2:
                     shape = tuple(parameter.shape)
                     raise ValueError(f"Muon takes matrices, got a parameter of shape {shape}")
 
@@ -76,7 +76,8 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_shape[parameter.shape].append(parameter)
             for shape, parameters in by_shape.items():
-                self._update(parameters, 0.2 * max(shape) ** 0.5, group)
+                rows, columns = shape[0], shape[1:].numel()
+                self._update(parameters, 0.2 * max(rows, columns) ** 0.5, group)
 
     def _update(self, parameters: list[nn.Parameter], scale: float, group: dict[str, Any]) -> None:
         nudges = []
@@ -87,7 +88,9 @@ class Muon(torch.optim.Optimizer):
             assert parameter.grad is not None
             momentum = state["momentum"].mul_(group["momentum"]).add_(parameter.grad)
             nudges.append(parameter.grad.add(momentum, alpha=group["momentum"]))
-        updates = orthogonalise(torch.stack(nudges), bf16=self.bf16)
+        # A convolution's kernel is the matrix from all that it sees to its channels.
+        stacked = torch.stack(nudges).flatten(2)
+        updates = orthogonalise(stacked, bf16=self.bf16).view(-1, *nudges[0].shape)
         for parameter, update in zip(parameters, updates, strict=True):
             parameter.mul_(1 - group["lr"] * group["weight_decay"])
             parameter.add_(update, alpha=-group["lr"] * scale)

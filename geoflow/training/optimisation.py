@@ -105,9 +105,9 @@ def hidden_matrices(module: nn.Module) -> set[str]:
     return {
         f"{name}.weight"
         for name, part in module.named_modules()
-        if isinstance(part, nn.Linear | VectorLinear)
+        if isinstance(part, nn.Linear | VectorLinear | nn.Conv3d | nn.ConvTranspose3d)
         and part.weight.requires_grad
         and not any(word.startswith("to_") for word in name.split("."))
-        and min(part.weight.shape) >= _SMALLEST_SIDE
+        and min(part.weight.shape[:2]) >= _SMALLEST_SIDE
         and part.weight.numel() <= _LARGEST_MATRIX
     }

@@ -161,7 +161,8 @@ class Run:
             self._stage = stage_class(self.config.stages[stage_class.name], context)
             yield from fit(self._stage, checkpoint_every=self.config.checkpoint_every)
         # A model travels; the place of its data on one machine does not.
-        source = replace(self.config.data, source=Path(self.config.data.source).name)
+        places = self.config.data.source.split("+")
+        source = replace(self.config.data, source="+".join(Path(place).name for place in places))
         config = asdict(replace(self.config, data=source, options={}))
         self.model.card = {"geoflow": __version__, "data": dict(about or {}), "run": config}
         self.model.to(self.device)

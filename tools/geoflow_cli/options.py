@@ -10,7 +10,7 @@ import tyro
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 KindName = Annotated[
-    Literal["sdf", "points", "distribution", "joints"],
+    Literal["sdf", "shapes", "points", "distribution", "joints"],
     tyro.conf.arg(aliases=("--representation",)),
 ]
 Objective = Literal[

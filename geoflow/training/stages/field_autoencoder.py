@@ -28,7 +28,19 @@ from geoflow.typing import Count, NonNegative, Positive, ShapeBatch
 
 
 @dataclass(frozen=True)
-class AutoencoderTraining(StageOptions):
+class FieldLoss(StageOptions):
+    """How predicted distances are judged."""
+
+    clamp: Positive = 0.1
+    """Half width of the band in which distances count."""
+    sign_weight: NonNegative = 0.1
+    """Weight of the sign's cross-entropy."""
+    sharpness: Positive = 40.0
+    """Logits of the sign per unit of distance."""
+
+
+@dataclass(frozen=True)
+class AutoencoderTraining(FieldLoss):
     """Options of the first stage."""
 
     steps: int = 10_000
@@ -39,18 +51,12 @@ class AutoencoderTraining(StageOptions):
     """Surface points that the encoder reads."""
     num_queries: Count = 768
     """Query points of a shape in a step."""
-    clamp: Positive = 0.1
-    """Half width of the band in which distances count."""
-    sign_weight: NonNegative = 0.1
-    """Weight of the sign's cross-entropy."""
-    sharpness: Positive = 40.0
-    """Logits of the sign per unit of distance."""
     mirror: bool = True
     """Mirror shapes left to right at random."""
 
 
 def field_loss(
-    predicted: Float[Tensor, "b q"], sdf: Float[Tensor, "b q"], options: AutoencoderTraining
+    predicted: Float[Tensor, "b q"], sdf: Float[Tensor, "b q"], options: FieldLoss
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
     """Clamped distance term and sign term of each shape, before weighting."""
     c = options.clamp

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import trimesh
 
     from geoflow.models.base import ModelFile
-    from geoflow.models.fields import Generator
+    from geoflow.models.fields import FieldGenerator
     from geoflow.training.run import DataConfig, RunConfig
     from geoflow_datasets.sources import Gives
 
@@ -80,13 +80,15 @@ def check_sample(options: Sample, file: ModelFile) -> None:
     check_output("out", options.out)
 
 
-def sample(options: Sample, model: Generator) -> None:
+def sample(options: Sample, model: FieldGenerator) -> None:
     """Generate and write meshes; one line for each."""
     paths = shapes.numbered(options.out, options.num)
     shapes.preview(options, paths, _written(options, model, paths))
 
 
-def _written(options: Sample, model: Generator, paths: list[Path]) -> Iterator[trimesh.Trimesh]:
+def _written(
+    options: Sample, model: FieldGenerator, paths: list[Path]
+) -> Iterator[trimesh.Trimesh]:
     from geoflow.geometry.axes import turn_up
     from geoflow.geometry.mesh import summarise, write_mesh
 

@@ -17,7 +17,7 @@ from geoflow.geometry.metrics import (
     normal_consistency,
     volume_iou,
 )
-from geoflow.models.fields import Generator
+from geoflow.models.fields import FieldGenerator
 from geoflow.models.latent import Detail, Shape
 from geoflow.training.reports import Validate, Validation
 from geoflow.training.run import Run
@@ -52,7 +52,7 @@ class Reconstruction:
 def validator(run: Run, loaded: Any) -> Validate:
     """Reconstructions in the first stage, samples in the second, as numbers and sheets."""
 
-    def reconstructions(model: Generator, path: Path) -> dict[str, float]:
+    def reconstructions(model: FieldGenerator, path: Path) -> dict[str, float]:
         numbers = write_reconstruction_sheet(model, loaded.validation, path)
         return {f"validation_{name}": getattr(numbers, name) for name in _REPORTED}
 
@@ -62,7 +62,7 @@ def validator(run: Run, loaded: Any) -> Validate:
     return validate
 
 
-def encode_shape(generator: Generator, bank: ShapeBank, index: int) -> Tensor:
+def encode_shape(generator: FieldGenerator, bank: ShapeBank, index: int) -> Tensor:
     """Latent tokens (k, c) of one shape of a bank."""
     batch = bank.batch(
         np.array([index]),
@@ -76,7 +76,7 @@ def encode_shape(generator: Generator, bank: ShapeBank, index: int) -> Tensor:
 
 
 def reconstruct(
-    generator: Generator, bank: ShapeBank, *, num: int, resolution: int = 96
+    generator: FieldGenerator, bank: ShapeBank, *, num: int, resolution: int = 96
 ) -> tuple[Reconstruction, list[trimesh.Trimesh | None]]:
     """Encode and decode the first `num` shapes of a bank; numbers and meshes."""
     ious, rows = [], []
@@ -112,7 +112,7 @@ def _surface_numbers(
 
 
 def write_reconstruction_sheet(
-    generator: Generator, bank: ShapeBank, path: Path, *, num: int = 8
+    generator: FieldGenerator, bank: ShapeBank, path: Path, *, num: int = 8
 ) -> Reconstruction:
     """Reconstructions, and what their latents give when perturbed, as a picture."""
     numbers, meshes = reconstruct(generator, bank, num=num, resolution=64)
@@ -127,7 +127,7 @@ def write_reconstruction_sheet(
 
 
 def data_rows(
-    generator: Generator, shapes: list[Shape], bank: ShapeBank, resolution: int
+    generator: FieldGenerator, shapes: list[Shape], bank: ShapeBank, resolution: int
 ) -> list[list[Shape | None]]:
     """Shapes, and their reconstructions, as rows of a sheet."""
     rebuilt = [

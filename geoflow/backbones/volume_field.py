@@ -1,0 +1,277 @@
+"""Signed-distance field autoencoder on volumes: symmetry E(3) with the frame turning along.
+
+Everything is a function of coordinates u_i = <p - c, e_i> in the frame that a shape is given, so
+that z(R p + tau; R e) = z(p; e) and f(R q + tau; z, R e) = f(q; z, e), exactly. Points of any
+number, with normals, with normals of unknown sign or with none, are spread to a volume;
+convolutions gather it to a coarse one whose cells are the latent tokens, and convolutions spread
+the tokens to volumes of features that a small network reads at any query. What a patch of surface
+looks like is so learned once for all places and all shapes.
+
+Reference: Peng et al., "Convolutional occupancy networks", 2020, arXiv:2003.04618; here with a
+latent between, small enough to be generated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from geoflow.backbones.condition import check_frame
+from geoflow.backbones.layers import fourier, safe_norm
+from geoflow.backbones.volume_layers import (
+    BOUND,
+    CellBlock,
+    VolumeBlock,
+    in_frame,
+    read_volume,
+    spread,
+)
+
+# Radius of the sphere that an untrained decoder draws, and its field's slope.
+_SPHERE_RADIUS, _SPHERE_SLOPE = 0.5, 0.2
+_POINT_WIDTH = 64
+# A normal, its six products of pairs, whether it is known, and whether its sign is.
+_OF_NORMAL = 3 + 6 + 2
+
+
+@dataclass(frozen=True)
+class VolumeConfig:
+    """Sizes of a volume autoencoder; its finest volume has 8 `cells` along an edge."""
+
+    cells: int = 4
+    """Latent cells along an edge; the tokens are their cube."""
+    scalars: int = 64
+    """Latent numbers of a token."""
+    widths: tuple[int, int, int, int] = (256, 96, 48, 16)
+    """Channels of the volumes of 1, 2, 4 and 8 `cells` along an edge."""
+    cell_blocks: int = 2
+    """Transformer blocks on the latent cells, in the encoder and in the decoder."""
+    coarse_blocks: int = 2
+    """Convolution blocks at 2 `cells`, likewise."""
+    fine_blocks: int = 1
+    """Convolution blocks at 4 `cells`, likewise."""
+    hidden: int = 96
+    """Width of the network that reads queries."""
+    layers: int = 3
+    """Its residual layers, two matrix products each."""
+    heads: int = 8
+    """Attention heads."""
+    frequencies: int = 6
+    """Octaves of the Fourier features of coordinates."""
+    noise: float = 0.1
+    """Standard deviation of the Gaussian added to the latent in training."""
+
+    @property
+    def frame_size(self) -> int:
+        """Frame vectors given with each shape: always three."""
+        return 3
+
+    @property
+    def vectors(self) -> int:
+        """Latent vectors of a token: none, the tokens are numbers in the frame."""
+        return 0
+
+    @property
+    def num_tokens(self) -> int:
+        """Latent tokens."""
+        return self.cells**3
+
+    @property
+    def channels(self) -> int:
+        """Numbers of one packed token."""
+        return self.scalars
+
+
+class VolumeEncoder(nn.Module):
+    """Points to latent tokens, each of unit root mean square."""
+
+    def __init__(self, config: VolumeConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, second, third, fourth = config.widths
+        coordinates = 3 + 6 * config.frequencies
+        self.read = nn.Sequential(
+            nn.Linear(coordinates + _OF_NORMAL, _POINT_WIDTH),
+            nn.SiLU(),
+            nn.Linear(_POINT_WIDTH, fourth),
+        )
+        self.down_fine = nn.Conv3d(fourth + 2, third, 2, stride=2)
+        self.fine = nn.Sequential(*(VolumeBlock(third) for _ in range(config.fine_blocks)))
+        self.down_coarse = nn.Conv3d(third, second, 2, stride=2)
+        self.coarse = nn.Sequential(*(VolumeBlock(second) for _ in range(config.coarse_blocks)))
+        self.down_cells = nn.Conv3d(second, first, 2, stride=2)
+        self.position = nn.Parameter(torch.randn(config.num_tokens, first) * 0.3)
+        self.blocks = nn.Sequential(
+            *(CellBlock(first, config.heads) for _ in range(config.cell_blocks))
+        )
+        self.to_tokens = nn.Sequential(nn.LayerNorm(first), nn.Linear(first, config.scalars))
+
+    def forward(
+        self,
+        surface: Float[Tensor, "b n 3"],
+        normals: Float[Tensor, "b n 3"] | None,
+        frame: Float[Tensor, "b 3 3"],
+        centre: Float[Tensor, "b 3"],
+        *,
+        oriented: bool = True,
+    ) -> Float[Tensor, "b k c"]:
+        """Tokens of points whose normals are known, known but for their sign, or not known."""
+        u = in_frame(surface - centre[:, None], frame).clamp(-BOUND, BOUND)
+        known = u.new_zeros(*u.shape[:2], _OF_NORMAL)
+        if normals is not None:
+            n = in_frame(normals, frame)
+            pairs = [n[..., i] * n[..., j] for i in range(3) for j in range(i, 3)]
+            known[..., 3:9] = torch.stack(pairs, -1)
+            known[..., 9] = 1.0
+            if oriented:
+                known[..., :3] = n
+                known[..., 10] = 1.0
+        features = self.read(torch.cat([fourier(u, self.config.frequencies), known], -1))
+        x = spread(u, features.to(u.dtype), 8 * self.config.cells)
+        x = self.coarse(self.down_coarse(self.fine(self.down_fine(x))))
+        x = self.down_cells(x).flatten(2).transpose(1, 2) + self.position
+        tokens = self.to_tokens(self.blocks(x)).to(u.dtype)
+        return tokens * (tokens.square().mean(-1, keepdim=True) + 1e-6).rsqrt()
+
+
+class VolumeContext(NamedTuple):
+    """What is kept of a batch of latents: two volumes of features, and where the shapes stand."""
+
+    fine: Float[Tensor, "b d g g g"]
+    finest: Float[Tensor, "b e h h h"]
+    frame: Float[Tensor, "b 3 3"]
+    centre: Float[Tensor, "b 1 3"]
+
+
+class VolumeDecoder(nn.Module):
+    """Latent tokens to a signed distance at any point."""
+
+    def __init__(self, config: VolumeConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, second, third, fourth = config.widths
+        self.embed = nn.Linear(config.scalars, first)
+        self.position = nn.Parameter(torch.randn(config.num_tokens, first) * 0.3)
+        self.blocks = nn.Sequential(
+            *(CellBlock(first, config.heads) for _ in range(config.cell_blocks))
+        )
+        self.up_coarse = nn.ConvTranspose3d(first, second, 2, stride=2)
+        self.coarse = nn.Sequential(*(VolumeBlock(second) for _ in range(config.coarse_blocks)))
+        self.up_fine = nn.ConvTranspose3d(second, third, 2, stride=2)
+        self.fine = nn.Sequential(*(VolumeBlock(third) for _ in range(config.fine_blocks)))
+        self.up_finest = nn.ConvTranspose3d(third, fourth, 2, stride=2)
+        self.finest = nn.Conv3d(fourth, fourth, 3, padding=1)
+        coordinates = 3 + 6 * config.frequencies
+        self.read = nn.Linear(third + fourth + coordinates, config.hidden)
+        square = (config.hidden, config.hidden)
+        self.first = nn.ModuleList(nn.Linear(*square) for _ in range(config.layers))
+        self.second = nn.ModuleList(nn.Linear(*square) for _ in range(config.layers))
+        for layer in self.second:
+            nn.init.normal_(layer.weight, std=0.3 / config.hidden**0.5)  # type: ignore[arg-type]
+        self.out = nn.Linear(config.hidden, 1)
+        # An untrained decoder draws a sphere, so that the shortest of runs has a surface.
+        self.sphere = nn.Parameter(torch.tensor(_SPHERE_SLOPE))
+
+    def context(
+        self,
+        tokens: Float[Tensor, "b k c"],
+        frame: Float[Tensor, "b 3 3"],
+        centre: Float[Tensor, "b 3"],
+    ) -> VolumeContext:
+        """Everything that does not depend on the query point."""
+        cells = self.config.cells
+        x = self.blocks(self.embed(tokens) + self.position)
+        x = x.transpose(1, 2).unflatten(-1, (cells, cells, cells))
+        fine = self.fine(self.up_fine(self.coarse(self.up_coarse(x))))
+        finest = self.up_finest(fine)
+        finest = finest + self.finest(nn.functional.silu(finest))
+        kind = tokens.dtype
+        return VolumeContext(fine.to(kind), finest.to(kind), frame, centre[:, None])
+
+    def forward(
+        self, context: VolumeContext, queries: Float[Tensor, "b q 3"]
+    ) -> Float[Tensor, "b q"]:
+        """Signed distance at the query points."""
+        relative = queries - context.centre
+        u = in_frame(relative, context.frame)
+        features = [read_volume(volume, u) for volume in (context.fine, context.finest)]
+        h = self.read(torch.cat([*features, fourier(u, self.config.frequencies)], -1))
+        for first, second in zip(self.first, self.second, strict=True):
+            h = h + second(nn.functional.silu(first(nn.functional.silu(h))))
+        value = self.out(nn.functional.silu(h))[..., 0]
+        return 0.1 * value + self.sphere * (safe_norm(relative) - _SPHERE_RADIUS)
+
+
+class VolumeAutoencoder(nn.Module):
+    """Points to latent tokens to a signed-distance field."""
+
+    def __init__(self, config: VolumeConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = VolumeEncoder(config)
+        self.decoder = VolumeDecoder(config)
+        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+    def encode(
+        self,
+        surface: Float[Tensor, "b n 3"],
+        normals: Float[Tensor, "b n 3"] | None = None,
+        frame: Float[Tensor, "b m 3"] | None = None,
+        *,
+        centre: Float[Tensor, "b 3"] | None = None,
+        oriented: bool = True,
+    ) -> Float[Tensor, "b k c"]:
+        """Latent tokens about `centre` (default: the origin).
+
+        Args:
+            surface: points; all but outliers within BOUND of the centre along each frame vector.
+            normals: None where they are not known.
+            frame: three vectors.
+            centre: of the volume.
+            oriented: whether the normals point outward; else either way.
+
+        Raises:
+            ValueError: if the frame does not have three vectors.
+        """
+        check_frame(frame, 3, "frame")
+        assert frame is not None
+        return self.encoder(
+            surface, normals, frame, self._centre(centre, surface), oriented=oriented
+        )
+
+    def context(
+        self,
+        tokens: Float[Tensor, "b k c"],
+        frame: Float[Tensor, "b m 3"] | None = None,
+        *,
+        centre: Float[Tensor, "b 3"] | None = None,
+    ) -> VolumeContext:
+        """Latent-dependent part of the decoder, to be shared by many queries."""
+        check_frame(frame, 3, "frame")
+        assert frame is not None
+        return self.decoder.context(tokens, frame, self._centre(centre, tokens))
+
+    def decode_with(
+        self, context: VolumeContext, queries: Float[Tensor, "b q 3"]
+    ) -> Float[Tensor, "b q"]:
+        """Signed distance at the queries, from a context."""
+        return self.decoder(context, queries)
+
+    def decode(
+        self,
+        tokens: Float[Tensor, "b k c"],
+        queries: Float[Tensor, "b q 3"],
+        frame: Float[Tensor, "b m 3"] | None = None,
+        *,
+        centre: Float[Tensor, "b 3"] | None = None,
+    ) -> Float[Tensor, "b q"]:
+        """Signed distance at the queries, negative inside, in normalised units."""
+        return self.decoder(self.context(tokens, frame, centre=centre), queries)
+
+    @staticmethod
+    def _centre(centre: Tensor | None, like: Tensor) -> Tensor:
+        return like.new_zeros(len(like), 3) if centre is None else centre

@@ -1,0 +1,93 @@
+"""A generator of meshes of many kinds of things, whose one encoder takes any points of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from geoflow.backbones import TransformerConfig
+from geoflow.backbones.volume_field import VolumeAutoencoder, VolumeConfig
+from geoflow.models.fields import FieldGenerator
+from geoflow.models.latent import LatentConfig
+from geoflow.symmetry import Symmetry
+
+V = TypeVar("V", bound="VolumesConfig")
+
+SIZES: dict[str, VolumeConfig] = {
+    "small": VolumeConfig(widths=(192, 64, 32, 16), hidden=64),
+    "base": VolumeConfig(),
+    "large": VolumeConfig(
+        widths=(512, 192, 96, 32), cell_blocks=4, coarse_blocks=3, fine_blocks=2, hidden=192
+    ),
+}
+"""Autoencoders by name: for a CPU, and for a GPU."""
+# Width and blocks of the flow map's network that goes with each.
+_FLOWS = {"small": (192, 6), "base": (256, 8), "large": (512, 12)}
+
+
+@dataclass(frozen=True)
+class VolumesConfig(LatentConfig):
+    """Everything that is needed to build the networks of a generator of many things."""
+
+    autoencoder: VolumeConfig = field(default_factory=VolumeConfig)  # type: ignore[assignment]
+    """Sizes of the autoencoder."""
+    transformer: TransformerConfig = field(
+        default_factory=lambda: TransformerConfig(num_tokens=64, scalars=64, vectors=0)
+    )
+    """Sizes of the flow map's network."""
+
+    @classmethod
+    def build(
+        cls: type[V],
+        *,
+        symmetry: Symmetry,
+        categories: tuple[str, ...],
+        interpolant: str = "linear",
+        prediction: str = "u",
+        size: str = "base",
+    ) -> V:
+        """A configuration of a size.
+
+        Raises:
+            ValueError: for an unknown size, or a symmetry without a full frame.
+        """
+        if size not in SIZES:
+            raise ValueError(f"size must be one of {', '.join(SIZES)}, got {size!r}")
+        if symmetry != "frame":
+            raise ValueError(f"volumes stand in a frame: symmetry must be frame, got {symmetry}")
+        autoencoder, (width, blocks) = SIZES[size], _FLOWS[size]
+        transformer = TransformerConfig(
+            num_tokens=autoencoder.num_tokens,
+            scalars=autoencoder.scalars,
+            vectors=0,
+            num_categories=len(categories),
+            width=width,
+            blocks=blocks,
+        )
+        return cls(symmetry, categories, interpolant, prediction, autoencoder, transformer)
+
+
+@dataclass
+class VolumeGenerator(FieldGenerator):
+    """A generator of meshes of many kinds of things, by signed distance fields."""
+
+    kind = "shapes"
+    config_type = VolumesConfig
+    reads_bare_points: ClassVar[bool] = True
+
+    @staticmethod
+    def build_autoencoder(config: Any) -> VolumeAutoencoder:
+        """The autoencoder of fields on volumes, with fresh weights."""
+        return VolumeAutoencoder(config.autoencoder)
+
+    def _encode(
+        self,
+        points: Float[Tensor, "b n 3"],
+        normals: Float[Tensor, "b n 3"] | None,
+        oriented: bool,
+        frame: Float[Tensor, "b m 3"] | None,
+    ) -> Float[Tensor, "b k c"]:
+        return self.autoencoder.encode(points, normals, frame, oriented=oriented)

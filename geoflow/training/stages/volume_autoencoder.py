@@ -1,0 +1,106 @@
+"""First stage of models of many things: the autoencoder on volumes, shown points of every kind.
+
+The loss is that of `field_autoencoder`; what is encoded is a scan (`scans.py`): any number of
+points, with normals, without them or with unoriented ones, noisy, uneven or cut, in any place that
+a user's normalisation may leave them in. Distances are those of the whole, clean shape. Moving
+averages of the weights are kept.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+
+import torch
+
+from geoflow.backbones.volume_field import VolumeAutoencoder
+from geoflow.models.volumes import VolumeGenerator
+from geoflow.objectives import Losses
+from geoflow.training.optimisation import Schedule
+from geoflow.training.stage import Stage
+from geoflow.training.stages.field_autoencoder import FieldLoss, field_loss
+from geoflow.training.stages.scans import (
+    Scan,
+    ScanOptions,
+    draw_number,
+    mirrored_at_random,
+    scan,
+    spare,
+)
+from geoflow.training.stages.shapes import frame_on
+from geoflow.typing import Count
+
+
+@dataclass(frozen=True)
+class VolumeTraining(FieldLoss):
+    """Options of the first stage of a model of many things."""
+
+    steps: int = 12_000
+    """Optimiser steps."""
+    batch: Count = 8
+    """Shapes of a step."""
+    num_queries: Count = 2048
+    """Query points of a shape in a step."""
+    ema: float = 0.998
+    """Decay of the moving average of the weights."""
+    scans: ScanOptions = field(default_factory=ScanOptions)
+    """What is shown of a shape."""
+
+
+class VolumeAutoencoderStage(Stage[VolumeGenerator, Scan]):
+    """Trains the autoencoder of a `VolumeGenerator`."""
+
+    name = "autoencoder"
+    options_type = VolumeTraining
+    advice = "lower the learning rate or look at the data's distances"
+
+    @property
+    def module(self) -> VolumeAutoencoder:
+        """The autoencoder."""
+        return self.model.autoencoder
+
+    @classmethod
+    def fine_tuning(cls) -> VolumeTraining:
+        """A tenth of the steps at a third of the rate, for weights that are good already."""
+        return VolumeTraining(steps=1_200, schedule=Schedule(learning_rate=1e-3))
+
+    def batch(self, generator: torch.Generator) -> Scan:
+        """Scans of random shapes, mirrored at random."""
+        options: VolumeTraining = self.options
+        num = draw_number(options.scans, generator)
+        data = self.context.data
+        indices = torch.randint(len(data), (options.batch,), generator=generator)
+        shapes = data.batch(
+            indices.numpy(),
+            num_surface=spare(num),
+            num_queries=options.num_queries,
+            generator=generator,
+        )
+        made = scan(mirrored_at_random(shapes, generator), options.scans, num, generator)
+        device = self.context.device
+        normals = None if made.normals is None else made.normals.to(device)
+        parts = (v.to(device) for v in (made.points, made.queries, made.sdf))
+        points, queries, sdf = parts
+        return Scan(points, normals, made.oriented, queries, sdf)
+
+    def loss(self, batch: Scan, step: int, generator: torch.Generator) -> Losses:
+        """Distance and sign at the queries, from a latent with noise."""
+        options: VolumeTraining = self.options
+        module, device = self.module, self.context.device
+        frame = frame_on("frame", len(batch.points), device)
+        tokens = module.encode(batch.points, batch.normals, frame, oriented=batch.oriented)
+        noise = torch.randn(tokens.shape, generator=generator).to(device)
+        predicted = module.decode(tokens + module.config.noise * noise, batch.queries, frame)
+        distance, sign = field_loss(predicted.float(), batch.sdf, options)
+        return Losses(distance + options.sign_weight * sign, {"distance": distance, "sign": sign})
+
+    def kept(self) -> VolumeGenerator:
+        """The model with the averaged autoencoder."""
+        assert self.average is not None, "the loop makes the average before the first step"
+        kept = copy.copy(self.model)
+        kept.autoencoder = self.average.module
+        return kept
+
+    def finish(self) -> None:
+        """The moving average is what is kept."""
+        self.model.autoencoder = self.kept().autoencoder

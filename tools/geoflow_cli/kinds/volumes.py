@@ -1,0 +1,116 @@
+"""`geoflow train` and `geoflow sample` of meshes of many kinds of things, from any points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from geoflow_cli.errors import UsageError
+from geoflow_cli.kinds import Loaded, fields, shapes
+from geoflow_cli.kinds.fields import Sample, check_sample, hint, sample
+from geoflow_cli.kinds.shapes import ShapeTrain
+from geoflow_cli.options import KindName
+
+if TYPE_CHECKING:
+    from geoflow.training.run import DataConfig, RunConfig
+    from geoflow_datasets.sources import Gives
+
+__all__ = ["Sample", "check_sample", "hint", "sample"]
+
+GIVES: Gives = "fields"
+JOINT = "+"
+"""Joins the sources of a mixture."""
+# Training shapes of each source that samples are compared with.
+_COMPARED = 256
+
+
+@dataclass(frozen=True)
+class Train(ShapeTrain):
+    """Train one autoencoder of many things, whose encoder takes any points, then a flow.
+
+    --data is one source or several, joined as procedural+FOLDER: the word procedural, folders of
+    meshes, and folders of finished banks with train/ and val/; each has an equal share of the
+    draws. Without --out the run is in runs/shapes. Steps are 12,000 for each stage, or a tenth of
+    that with --init-from or --teacher.
+    """
+
+    kind: KindName = "shapes"
+    """Meshes of many kinds of things."""
+    shape_category: str = "all"
+    """Categories of each source, joined by commas, or all."""
+    size: Literal["small", "base", "large"] = "base"
+    """Sizes of the networks: small and base for a CPU, large for a GPU."""
+
+
+def check(options: Train) -> None:
+    """Refuse what is wrong before anything slow."""
+    if options.symmetry != "frame":
+        raise UsageError(f"--kind shapes stands in a frame, got --symmetry {options.symmetry}")
+    for source in sources(options.data):
+        shapes.check(replace(options, data=source), gives=GIVES)
+
+
+def default_folder(options: Train) -> str:
+    """One name: what it learns from is in the run."""
+    return "shapes"
+
+
+def sources(data: str) -> list[str]:
+    """The sources of a mixture."""
+    return data.split(JOINT)
+
+
+def data_of(options: Train) -> DataConfig:
+    """Where the shapes come from."""
+    made = [shapes.data_of(replace(options, data=source)) for source in sources(options.data)]
+    return replace(made[0], source=JOINT.join(one.source for one in made))
+
+
+def load(data: DataConfig, *, show_progress: bool) -> Loaded:
+    """The banks of all sources, their categories counted together."""
+    parts = [
+        fields.load(replace(data, source=source), show_progress=show_progress)
+        for source in sources(data.source)
+    ]
+    names = tuple(dict.fromkeys(name for part in parts for name in part.train.category_names))
+    train, held_out = (
+        [bank.with_categories(names) for bank in banks]
+        for banks in zip(*((part.train, part.validation) for part in parts), strict=True)
+    )
+    about = {
+        "train_shapes": sum(map(len, train)),
+        "sources": {Path(s).name: len(b) for s, b in zip(sources(data.source), train, strict=True)},
+    }
+    said = "\n".join(part.said for part in parts if part.said)
+    return Loaded(train, held_out, train, about, said)
+
+
+def config(options: Train, data: DataConfig, loaded: Loaded) -> RunConfig:
+    """The run, with the categories of all sources and networks of the size."""
+    from geoflow.models.volumes import VolumesConfig
+
+    run = shapes.config(options, data, replace(loaded, train=loaded.train[0]))
+    if run.init_from or run.teacher:
+        return run
+    made = VolumesConfig.build(
+        symmetry=run.model.symmetry,
+        categories=run.model.categories,
+        interpolant=run.model.interpolant,
+        prediction=run.model.prediction,
+        size=options.size,
+    )
+    return replace(run, model=made)
+
+
+def fit_to(loaded: Loaded, config: RunConfig) -> Loaded:
+    """A mixture of the sources, categories counted as the model does; what is held out as one."""
+    from geoflow_datasets.balance import in_turn
+    from geoflow_datasets.mixture import joined, mixture
+
+    names = config.model.categories
+    training = [bank.with_categories(names) for bank in loaded.train]
+    held_out = joined([bank.with_categories(names) for bank in loaded.validation])
+    validation = held_out.subset(in_turn(held_out.categories))
+    some = joined([bank.subset(range(min(len(bank), _COMPARED))) for bank in training])
+    return replace(loaded, train=mixture(training), validation=validation, bank=some)
