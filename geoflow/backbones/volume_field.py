@@ -46,7 +46,7 @@ class VolumeConfig:
     """Latent cells along an edge; the tokens are their cube."""
     scalars: int = 64
     """Latent numbers of a token."""
-    widths: tuple[int, int, int, int] = (256, 96, 48, 16)
+    widths: tuple[int, int, int, int] = (192, 96, 48, 16)
     """Channels of the volumes of 1, 2, 4 and 8 `cells` along an edge."""
     cell_blocks: int = 2
     """Transformer blocks on the latent cells, in the encoder and in the decoder."""

@@ -75,11 +75,12 @@ def refine_tokens(
     for step in range(steps + 1):
         with torch.enable_grad():
             losses = fit.loss(state.requires_grad_(True))
+            total = losses.sum()
         better = losses.detach() < lowest
         best = torch.where(better[:, None, None], state.detach(), best)
         lowest = torch.minimum(losses.detach(), lowest)
         if step < steps:
-            (gradient,) = torch.autograd.grad(losses.sum(), state)
+            (gradient,) = torch.autograd.grad(total, state)
             state = state.detach() - _RATE * (1 - step / steps) * descent(gradient)
     return best
 

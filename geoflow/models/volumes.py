@@ -17,7 +17,7 @@ from geoflow.symmetry import Symmetry
 V = TypeVar("V", bound="VolumesConfig")
 
 SIZES: dict[str, VolumeConfig] = {
-    "small": VolumeConfig(widths=(192, 64, 32, 16), hidden=64),
+    "small": VolumeConfig(widths=(128, 64, 32, 16), hidden=64),
     "base": VolumeConfig(),
     "large": VolumeConfig(
         widths=(512, 192, 96, 32), cell_blocks=4, coarse_blocks=3, fine_blocks=2, hidden=192
@@ -25,7 +25,7 @@ SIZES: dict[str, VolumeConfig] = {
 }
 """Autoencoders by name: for a CPU, and for a GPU."""
 # Width and blocks of the flow map's network that goes with each.
-_FLOWS = {"small": (192, 6), "base": (256, 8), "large": (512, 12)}
+_FLOWS = {"small": (128, 6), "base": (184, 6), "large": (512, 12)}
 
 
 @dataclass(frozen=True)

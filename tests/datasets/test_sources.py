@@ -20,6 +20,21 @@ from geoflow_datasets.sources import find_source
 SMALL = MeshOptions(num_surface=32, num_queries=32)
 
 
+def bank(num):
+    """A bank of `num` shapes of two categories, of points at random."""
+    rng = np.random.default_rng(num)
+    points = rng.uniform(-1, 1, (num, 8, 3)).astype(np.float16)
+    return ShapeBank(
+        surface=points,
+        normals=points,
+        queries=points,
+        sdf=points[..., 0],
+        categories=np.arange(num) % 2,
+        names=tuple(map(str, range(num))),
+        category_names=("even", "odd"),
+    )
+
+
 @pytest.fixture
 def given(tmp_path):
     """One of every source, by its name in the table."""
@@ -29,10 +44,12 @@ def given(tmp_path):
     mesh.export(tmp_path / "meshes" / "a.obj")
     mesh.export(tmp_path / "figures" / "obj" / "a.obj")
     (tmp_path / "figures" / "rig_info" / "a.txt").write_text("joints hip 0 0 0\nroot hip\n")
+    bank(2).save(tmp_path / "banks" / "train")
     np.save(tmp_path / "clouds" / "a.npy", np.random.default_rng(0).normal(size=(300, 3)))
     return {
         "procedural shapes": "procedural",
         "procedural figures": "procedural",
+        "folder of banks": str(tmp_path / "banks"),
         "folder of meshes": str(tmp_path / "meshes"),
         "folder of clouds": str(tmp_path / "clouds"),
         "RigNet's folder": str(tmp_path / "figures"),
@@ -158,3 +175,13 @@ def test_digests_tell_the_parts_apart():
 def test_the_package_names_what_it_has():
     with pytest.raises(AttributeError, match="no attribute 'load_clouds'"):
         geoflow_datasets.load_clouds  # noqa: B018
+
+
+def test_banks_that_were_carried_have_splits_and_no_choices(given):
+    folder = given["folder of banks"]
+    assert check(folder) == ("even", "odd")
+    assert load(folder, split="train").names == ("0", "1")
+    with pytest.raises(ValueError, match="val holds no bank of shapes"):
+        load(folder, split="val")
+    with pytest.raises(ValueError, match="finished banks: leave out --shape-category"):
+        check(folder, "odd")

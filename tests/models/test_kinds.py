@@ -101,5 +101,5 @@ def test_a_model_is_loaded_as_what_it_is(tmp_path, name):
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match=r"kind must be one of sdf, points, .*, got 'voxels'"):
+    with pytest.raises(ValueError, match=r"kind must be one of sdf, shapes, .*, got 'voxels'"):
         kind_of("voxels")

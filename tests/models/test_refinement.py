@@ -89,3 +89,6 @@ def test_a_model_that_needs_normals_says_so(given):
             chair.encode(points, **arguments)
     tokens = chair.encode(points, given[3].float())
     torch.testing.assert_close(tokens, chair.encode_points(points, given[3].float()))
+    fitted = chair.encode(points, given[3].float(), refine=1)
+    assert fitted.shape == tokens.shape
+    assert not fitted.requires_grad

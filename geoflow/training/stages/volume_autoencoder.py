@@ -35,9 +35,9 @@ from geoflow.typing import Count
 class VolumeTraining(FieldLoss):
     """Options of the first stage of a model of many things."""
 
-    steps: int = 12_000
+    steps: int = 24_000
     """Optimiser steps."""
-    batch: Count = 8
+    batch: Count = 4
     """Shapes of a step."""
     num_queries: Count = 2048
     """Query points of a shape in a step."""
@@ -62,7 +62,7 @@ class VolumeAutoencoderStage(Stage[VolumeGenerator, Scan]):
     @classmethod
     def fine_tuning(cls) -> VolumeTraining:
         """A tenth of the steps at a third of the rate, for weights that are good already."""
-        return VolumeTraining(steps=1_200, schedule=Schedule(learning_rate=1e-3))
+        return VolumeTraining(steps=2_400, schedule=Schedule(learning_rate=1e-3))
 
     def batch(self, generator: torch.Generator) -> Scan:
         """Scans of random shapes, mirrored at random."""

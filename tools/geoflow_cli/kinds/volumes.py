@@ -31,8 +31,8 @@ class Train(ShapeTrain):
 
     --data is one source or several, joined as procedural+FOLDER: the word procedural, folders of
     meshes, and folders of finished banks with train/ and val/; each has an equal share of the
-    draws. Without --out the run is in runs/shapes. Steps are 12,000 for each stage, or a tenth of
-    that with --init-from or --teacher.
+    draws. Without --out the run is in runs/shapes. Steps are 24,000 for the
+    autoencoder and 12,000 for the flow, or a tenth of that with --init-from or --teacher.
     """
 
     kind: KindName = "shapes"
