@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from geoflow.backbones.joint_transformer import JointTransformerConfig
 from geoflow.backbones.shape_encoder import ShapeConfig
 from geoflow.backbones.token_transformer import TransformerConfig
+from geoflow.backbones.volume_field import VolumeConfig
 from geoflow.models.base import Model
 from geoflow.models.clouds import CloudConfig, PointGenerator
 from geoflow.models.distribution import DistributionConfig, GeometryDistribution
 from geoflow.models.fields import FieldConfig, Generator
 from geoflow.models.joints import Rigger, RiggerConfig
+from geoflow.models.volumes import VolumeGenerator, VolumesConfig
 
 _LATENT = {"num_tokens": 4, "scalars": 4, "vectors": 1}
 _TRANSFORMER = TransformerConfig(
@@ -21,6 +25,11 @@ _SHAPE = {
     "encoder_width": 16, "encoder_blocks": 1, "context_blocks": 1, "decoder_width": 16,
     "decoder_layers": 1, "heads": 2, "frequencies": 2,
 }  # fmt: skip
+_VOLUME = VolumeConfig(
+    cells=2, scalars=4, widths=(16, 16, 16, 16), cell_blocks=1, coarse_blocks=1, hidden=16,
+    layers=1, frequencies=2,
+)  # fmt: skip
+_OF_VOLUME = replace(_TRANSFORMER, num_tokens=8, vectors=0)
 
 
 def tiny_models() -> dict[str, Model]:
@@ -48,6 +57,9 @@ def tiny_models() -> dict[str, Model]:
         ),
         GeometryDistribution.build(DistributionConfig(width=16, blocks=1, octaves=2)),
         Rigger.build(RiggerConfig(network=joints, num_points=64, cloud=16)),
+        VolumeGenerator.build(
+            VolumesConfig(categories=names, autoencoder=_VOLUME, transformer=_OF_VOLUME)
+        ),
     )
     for model in models:
         with torch.no_grad():

@@ -19,6 +19,7 @@ from geoflow_cli import main
 BOX = trimesh.creation.box()
 MAKERS = {
     "sdf": lambda model: model.sample(resolution=16),
+    "shapes": lambda model: model.sample(resolution=16),
     "points": lambda model: model.sample(points=8),
     "distribution": lambda model: model.sample(8),
     "joints": lambda model: model.rig(BOX),

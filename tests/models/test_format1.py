@@ -65,7 +65,7 @@ def test_an_old_run_is_refused_by_its_version(tmp_path, name, text):
 
 def test_a_later_format_and_an_unknown_kind_are_refused(tmp_path):
     save_checkpoint(tmp_path / "model.safetensors", {}, {"kind": "holograms", "model": {}})
-    with pytest.raises(CheckpointError, match="kind 'holograms', expected one of sdf, points"):
+    with pytest.raises(CheckpointError, match="kind 'holograms', expected one of sdf, shapes"):
         load(tmp_path)
     save_checkpoint(tmp_path / "model.safetensors", {}, {"model": {}})
     with pytest.raises(CheckpointError, match="no usable card: KeyError"):

@@ -193,7 +193,7 @@ def test_a_run_survives_its_file(tmp_path, kind):
     ("change", "message"),
     [
         ({"speed": 1}, "RunConfig has no field speed"),
-        ({"kind": "holograms"}, r"kind must be one of sdf, points, .*joints, got"),
+        ({"kind": "holograms"}, r"kind must be one of sdf, shapes, points, .*joints, got"),
         ({"seed": "three"}, r"RunConfig\.seed: Expected `int`, got `str`, found 'three'"),
         ({"stages": {}}, "stages must be autoencoder, flow, got {}"),
         ({"model": {"symmetry": "o7"}}, "found 'o7'"),
