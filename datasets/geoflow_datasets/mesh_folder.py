@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import trimesh
 
 from geoflow.geometry.axes import check_up
 from geoflow.geometry.mesh import SUFFIXES, normalise_mesh
@@ -28,7 +27,7 @@ from geoflow_datasets.folder import (
     summarise_reports,
 )
 from geoflow_datasets.layouts import category_names, find_files
-from geoflow_datasets.mesh_sdf import THICKNESS, Distance, sign_mesh
+from geoflow_datasets.mesh_sdf import THICKNESS, sign_mesh
 from geoflow_datasets.queries import sample_queries
 from geoflow_datasets.request import Request
 
@@ -135,7 +134,7 @@ def _process(
 ) -> tuple[Mapping[str, Any], Mapping[str, np.ndarray]]:
     mesh = normalise_mesh(read_mesh(path, up=options.up))
     signed = sign_mesh(mesh, thickness=options.thickness, keep_cavities=options.keep_cavities)
-    surface, normals = _outer_surface(signed.surface, signed.distance, options.num_surface, rng)
+    surface, normals = signed.body.sample(options.num_surface, rng)
     if len(surface) < options.num_surface:
         raise MeshError("its surface is hidden inside itself")
     queries = sample_queries(surface, options.num_queries, rng)
@@ -160,27 +159,6 @@ def _process(
     return details, arrays
 
 
-def _outer_surface(
-    mesh: trimesh.Trimesh, distance: Distance, num: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Points between inside and outside, with normals turned outward."""
-    found: list[np.ndarray] = []
-    turned: list[np.ndarray] = []
-    step = 0.004
-    for _ in range(6):
-        seed = int(rng.integers(2**31))
-        points, face = trimesh.sample.sample_surface(mesh, 2 * num, seed=seed)
-        normals = mesh.face_normals[face]
-        ahead = distance(points + step * normals) > 0
-        behind = distance(points - step * normals) > 0
-        outer = ahead != behind
-        found.append(points[outer])
-        turned.append(np.where(ahead[outer, None], normals[outer], -normals[outer]))
-        if sum(map(len, found)) >= num:
-            break
-    return np.concatenate(found)[:num], np.concatenate(turned)[:num]
-
-
 def _summary(taken: Sequence[MeshReport]) -> str:
     methods = [report.method or "" for report in taken]
     said = [f"{methods.count(method)} {method}" for method in sorted(set(methods))]
@@ -190,7 +168,7 @@ def _summary(taken: Sequence[MeshReport]) -> str:
 
 MESHES = Preparation(
     kind="meshes",
-    version=6,
+    version=7,
     suffixes=SUFFIXES,
     bank=ShapeBank,
     report=MeshReport,

@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 from geoflow_datasets.layouts import SPLITS, split_of
 
 SPLITS_FILE, GROUPS_FILE = "splits.json", "groups.csv"
-# A family by name has at most this many shapes, or this share of all.
+# A family by name has at most this many shapes, or this share of those beside it in its folder.
 _MOST, _MOST_SHARE = 4, 0.05
 _CELLS = 8
 # Two samplings of 4,096 points of one shape overlap by 0.99, different chairs by 0.9 and less.
@@ -82,8 +82,12 @@ def _families_by_name(names: Sequence[str]) -> list[str | None]:
     """The coarsest key of each name that few enough share."""
     keys = [_keys(name) for name in names]
     count = Counter(key for found in keys for key in set(found))
-    most = max(_MOST, int(_MOST_SHARE * len(names)))
-    return [next((key for key in found if count[key] <= most), None) for found in keys]
+    beside = Counter(PurePosixPath(name).parent for name in names)
+    most = [max(_MOST, int(_MOST_SHARE * beside[PurePosixPath(name).parent])) for name in names]
+    return [
+        next((key for key in found if count[key] <= limit), None)
+        for found, limit in zip(keys, most, strict=True)
+    ]
 
 
 def _keys(name: str) -> list[str]:

@@ -96,3 +96,29 @@ def test_solid_with_a_sheet_keeps_both():
 def test_mesh_without_area_is_refused(vertices):
     with pytest.raises(MeshError, match="finite, positive area"):
         sign_mesh(trimesh.Trimesh(vertices, [[0, 1, 2]], process=False))
+
+
+@pytest.mark.parametrize("thickness", [THICKNESS, 0.1])
+def test_points_of_a_sheet_lie_on_both_sides_and_around_the_rim(thickness):
+    corners = np.array([[-1, 0, -0.5], [1, 0, -0.5], [1, 0, 0.5], [-1, 0, 0.5]])
+    sheet = trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]], process=False)
+    signed = sign_mesh(sheet, thickness=thickness)
+    points, normals = signed.body.sample(8000, np.random.default_rng(0))
+    assert len(points) == 8000
+    np.testing.assert_allclose(signed.distance(points), 0, atol=1e-12)
+    np.testing.assert_allclose(signed.distance(points + 0.01 * normals), 0.01, atol=1e-9)
+    rim = np.abs(normals[:, 1]) < 0.98
+    expected = 3 * np.pi * thickness / (4 + 3 * np.pi * thickness)
+    assert np.mean(rim) == pytest.approx(expected, rel=0.25)
+    assert np.mean(normals[~rim, 1] > 0) == pytest.approx(0.5, abs=0.03)
+
+
+def test_points_hidden_inside_the_solid_are_no_surface():
+    long, wide = (trimesh.creation.box(extents=e) for e in ([2, 0.4, 0.4], [0.4, 0.4, 2]))
+    signed = sign_mesh(trimesh.util.concatenate([long, wide]))
+    points, normals = signed.body.sample(4000, np.random.default_rng(0))
+    middle = np.abs(points).max(1) < 0.2 - 1e-9
+    assert not middle.any()
+    sides = np.abs(normals[:, 1]) < 0.5
+    area = {"sides": 2 * 4 * 0.4 * 0.8 + 4 * 0.16, "faces": 2 * (0.16 + 4 * 0.32)}
+    assert np.mean(sides) == pytest.approx(area["sides"] / sum(area.values()), abs=0.03)

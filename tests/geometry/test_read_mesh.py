@@ -96,7 +96,7 @@ def test_no_other_place_reads_meshes():
         for path in (ROOT / folder).rglob("*.py")
         if re.search(r"trimesh\.load", path.read_text())
     }
-    assert found == {"read_mesh.py", "fetch_sweethome3d.py"}
+    assert found == {"read_mesh.py", "sweethome3d.py"}
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

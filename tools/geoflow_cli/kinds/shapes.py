@@ -130,6 +130,7 @@ def load(data: DataConfig, *, gives: Gives, show_progress: bool) -> Loaded:
     """The banks of shapes, and what became of every file."""
     from geoflow_datasets import describe
     from geoflow_datasets import load as load_bank
+    from geoflow_datasets.attribution import credits_of
 
     banks: dict[str, Any] = {
         split: load_bank(
@@ -149,7 +150,9 @@ def load(data: DataConfig, *, gives: Gives, show_progress: bool) -> Loaded:
         data.source, data.category, gives=gives, up=data.up, thickness=data.thickness,
         keep_cavities=data.keep_cavities,
     )  # fmt: skip
-    about = {"train_shapes": len(banks["train"])}
+    about: dict[str, Any] = {"train_shapes": len(banks["train"])}
+    if credits := credits_of(Path(data.source), banks["train"].names):
+        about["attribution"] = credits
     return Loaded(banks["train"], banks["val"], banks["train"], about, said)
 
 

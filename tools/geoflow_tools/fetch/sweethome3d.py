@@ -1,36 +1,36 @@
-"""Real meshes from the Debian package sweethome3d-furniture, by name.
+"""The furniture catalogues of Sweet Home 3D: 820 things of a home, from a package of Debian.
 
-`python -m geoflow_tools.fetch_sweethome3d --category chair --out meshes` reads the catalogues that
-`apt-get install sweethome3d-furniture` puts on disk and writes meshes/chair/*.obj (geometry alone)
-with meshes/ATTRIBUTION.md: name, creator and licence of every model, which a model trained on
-them must carry.
+`apt-get install sweethome3d-furniture` puts the catalogues on disk; `apt-get download` and
+`dpkg-deb -x` do without being root. Geometry alone is written, in the pose of the catalogue.
 """
 
 from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import trimesh
-import tyro
 
-from geoflow.atomic import write_text
-from geoflow.geometry.mesh import write_mesh
+from geoflow_datasets.attribution import Credit
+from geoflow_datasets.layouts import ALL
+from geoflow_tools.fetch.classes import class_of
+from geoflow_tools.fetch.collection import Model, write_collection
 
 _CATALOGUE = "PluginFurnitureCatalog.properties"
 
 
 @dataclass(frozen=True)
 class Options:
-    """Write models of a catalogue as .obj files."""
+    """Write models of the catalogues as .obj files."""
 
     out: Path
     """Folder to write; models go to OUT/CATEGORY."""
-    category: str = "chair"
-    """Word that a model's name must contain."""
+    category: str = ALL
+    """Word that a model's name must contain; or all models, in categories by their names."""
     archives: Path = Path("/usr/share/sweethome3d/furniture")
     """Folder of .sh3f archives."""
 
@@ -80,25 +80,24 @@ def fetch(options: Options) -> int:
         raise FileNotFoundError(
             f"no .sh3f archives in {options.archives}: apt-get install sweethome3d-furniture"
         )
-    folder = options.out / options.category
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = ["# Attribution", "", "| file | name | creator | licence |", "|---|---|---|---|"]
-    word = re.compile(rf"\b{re.escape(options.category)}s?\b", re.IGNORECASE)
-    count = 0
-    for archive in archives:
-        with zipfile.ZipFile(archive) as file:
-            for entry in read_catalogue(file.read(_CATALOGUE).decode("latin-1")):
-                if not word.search(entry.name) or not entry.model.lower().endswith(".obj"):
-                    continue
-                mesh = _read(file, entry)
-                path = folder / f"{archive.stem.lower()}-{Path(entry.model).stem}.obj"
-                write_mesh(mesh, path)
-                lines.append(f"| {path.name} | {entry.name} | {entry.creator} | {entry.licence} |")
-                count += 1
-    if not count:
+    models = [model for archive in archives for model in _models(archive, options.category)]
+    if not models:
         raise ValueError(f"no model's name contains {options.category!r}")
-    write_text(options.out / "ATTRIBUTION.md", "\n".join(lines) + "\n")
-    return count
+    return write_collection(options.out, models)
+
+
+def _models(archive: Path, category: str) -> Iterator[Model]:
+    word = re.compile(rf"\b{re.escape(category)}s?\b", re.IGNORECASE)
+    with zipfile.ZipFile(archive) as file:
+        for entry in read_catalogue(file.read(_CATALOGUE).decode("latin-1")):
+            if not entry.model.lower().endswith(".obj"):
+                continue
+            if category != ALL and not word.search(entry.name):
+                continue
+            place = class_of(entry.name) if category == ALL else category
+            # The archive comes last: a name's last word makes no family.
+            path = f"{place}/{Path(entry.model).stem}-{archive.stem.lower().replace('-', '')}.obj"
+            yield Model(_read(file, entry), Credit(path, entry.name, entry.creator, entry.licence))
 
 
 def _read(archive: zipfile.ZipFile, entry: Entry) -> trimesh.Trimesh:
@@ -113,8 +112,3 @@ def _read(archive: zipfile.ZipFile, entry: Entry) -> trimesh.Trimesh:
         turn[:3, :3] = np.reshape(entry.rotation, (3, 3))
         mesh.apply_transform(turn)
     return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
-
-
-if __name__ == "__main__":
-    chosen = tyro.cli(Options, description=__doc__)
-    print(f"{fetch(chosen)} models written to {chosen.out / chosen.category}")

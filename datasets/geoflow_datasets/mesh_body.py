@@ -1,0 +1,182 @@
+"""The surface around a solid: pieces of a mesh with the outside on a side.
+
+Where the solid is thinner than asked for, and at sheets, the surface lies further out by what is
+missing. Its distance is exact: that to the pieces, less what is missing at the nearest point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import trimesh
+
+from geoflow.geometry.read_mesh import MeshError
+from geoflow_datasets.mesh_parts import mesh_areas
+
+Inside = Callable[[np.ndarray], np.ndarray]
+
+# Which sides of a piece are inside is asked this far off; pieces are at most this long.
+_STEP, _PIECE, _MOST_PIECES = 1e-3, 0.1, 200_000
+_PROBES = 10_000
+# A point of the surface has the outside so far ahead and the inside so far behind.
+_CLEAR = 0.004
+# Rims of sheets are met by points that stray so many times the missing thickness: the band beside
+# an edge then gets its share of the area, pi / 2 of the half thickness on either side.
+_STRAY, _RIM = 4.0, 0.98
+
+
+@dataclass(frozen=True)
+class Body:
+    """Pieces of surface with the outside on a side, turned outward."""
+
+    corners: np.ndarray
+    sheet: np.ndarray
+    inside: Inside
+    half: float
+
+    @staticmethod
+    def of(corners: np.ndarray, inside: Inside, half: float) -> Body:
+        """Triangles (f, 3, 3), split into pieces, without those that lie inside the solid.
+
+        Raises:
+            MeshError: if none is left.
+        """
+        corners = _pieces(corners)
+        normals = _normals(corners)
+        centres = corners.mean(1)
+        front, back = (inside(centres + side * _STEP * normals) for side in (1, -1))
+        turned = np.where((front & ~back)[:, None, None], corners[:, ::-1], corners)
+        outer = ~(front & back)
+        if not outer.any():
+            raise MeshError("its surface is hidden inside itself")
+        return Body(turned[outer], (~front & ~back)[outer], inside, half)
+
+    def distance(self, points: np.ndarray) -> np.ndarray:
+        """Signed distance at (n, 3) points."""
+        distance, face, nearest = self.closest(points)
+        signed = np.where(self.inside(points), -distance, distance)
+        return np.asarray(signed - self.missing(face, nearest))
+
+    def thin_fraction(self) -> float:
+        """Share of the surface that is moved outward."""
+        areas = mesh_areas(self.corners)
+        share = areas / areas.sum()
+        face = np.random.default_rng(2).choice(len(areas), _PROBES, p=share)
+        missing = self.missing(face, self.corners[face].mean(1))
+        return float(np.mean(missing > 0.05 * self.half))
+
+    def mesh(self) -> trimesh.Trimesh:
+        """The pieces as a mesh."""
+        return trimesh.Trimesh(
+            self.corners.reshape(-1, 3), np.arange(3 * len(self.corners)).reshape(-1, 3),
+        )  # fmt: skip
+
+    def sample(self, num: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Points (n, 3) of the surface, about uniform by area, with unit outward normals.
+
+        Fewer than asked for come where nearly all of the surface is hidden inside the solid.
+        """
+        points: list[np.ndarray] = []
+        normals: list[np.ndarray] = []
+        for _ in range(6):
+            tried, ahead = self._candidates(num + num // 4, rng)
+            outer = (self.distance(tried + _CLEAR * ahead) > 0) & (
+                self.distance(tried - _CLEAR * ahead) < 0
+            )
+            points.append(tried[outer])
+            normals.append(ahead[outer])
+            if sum(map(len, points)) >= num:
+                break
+        found, outward = np.concatenate(points), np.concatenate(normals)
+        order = rng.permutation(len(found))[:num]
+        return found[order], outward[order]
+
+    def _candidates(self, num: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Points over the pieces and around their rims, moved out by what is missing."""
+        # Sheets have two sides.
+        weight = mesh_areas(self.corners) * np.where(self.sheet, 2.0, 1.0)
+        face = rng.choice(len(weight), num, p=weight / weight.sum())
+        mix = rng.dirichlet([1.0, 1.0, 1.0], num)[:, :, None]
+        points = (mix * self.corners[face]).sum(1)
+        normals = _normals(self.corners[face])
+        normals[self.sheet[face] & (rng.random(num) < 0.5)] *= -1
+        missing = self.missing(face, points)[:, None]
+        moved = missing[:, 0] > 0.05 * self.half
+        over = points + missing * normals
+        if not moved.any():
+            return over, normals
+        strayed = points[moved] + _STRAY * missing[moved] * rng.normal(size=(moved.sum(), 3))
+        distance, face, nearest = self.closest(strayed)
+        away = (strayed - nearest) / np.maximum(distance, 1e-12)[:, None]
+        rim = np.abs((away * _normals(self.corners[face])).sum(-1)) < _RIM
+        around = nearest[rim] + self.missing(face, nearest)[rim, None] * away[rim]
+        return np.concatenate([over, around]), np.concatenate([normals, away[rim]])
+
+    @cached_property
+    def _soup(self) -> tuple[np.ndarray, np.ndarray]:
+        vertices = np.ascontiguousarray(self.corners.reshape(-1, 3))
+        return vertices, np.arange(len(vertices)).reshape(-1, 3)
+
+    def closest(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Distance to the pieces without a sign, the nearest piece, and the point of it."""
+        import point_cloud_utils as pcu
+
+        vertices, faces = self._soup
+        # point-cloud-utils misreads a single point (as of 0.34), so that one is asked for twice.
+        asked = np.ascontiguousarray(np.repeat(points, 2, 0) if len(points) == 1 else points, float)
+        distance, face, weights = pcu.closest_points_on_mesh(asked, vertices, faces)
+        nearest = (weights[:, :, None] * self.corners[face]).sum(1)
+        num = len(points)
+        return distance[:num], face[:num], nearest[:num]
+
+    @cached_property
+    def _intersector(self) -> Any:
+        import point_cloud_utils as pcu
+
+        return pcu.RayMeshIntersector(*self._soup)
+
+    def missing(self, face: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """What the body lacks to its half thickness at points of its faces.
+
+        A ray straight inward leaves the body after its thickness there.
+        """
+        inward = -_normals(self.corners[face])
+        asked = [points + 1e-4 * inward, inward]
+        if len(points) == 1:
+            asked = [np.repeat(x, 2, 0) for x in asked]
+        found = self._intersector.intersect_rays(*map(np.ascontiguousarray, asked))
+        depth = np.asarray(found[2])[: len(points)] + 1e-4
+        missing = np.clip(self.half - 0.5 * depth, 0.0, self.half)
+        return np.asarray(np.where(self.sheet[face], self.half, missing))
+
+
+def _normals(corners: np.ndarray) -> np.ndarray:
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return np.asarray(normals / np.linalg.norm(normals, axis=-1, keepdims=True))
+
+
+def _pieces(corners: np.ndarray) -> np.ndarray:
+    """Triangles split at their longest edge until none is long, without those of no area."""
+    corners = corners[mesh_areas(corners) > 1e-14]
+    most, size = max(_MOST_PIECES, 2 * len(corners)), _PIECE
+    done: list[np.ndarray] = []
+    while len(corners):
+        lengths = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=-1)
+        long = lengths.max(1) > size
+        done.append(corners[~long])
+        if sum(map(len, done)) + 2 * np.count_nonzero(long) > most:
+            done.append(corners[long])
+            break
+        first = lengths.argmax(1)[long][:, None]
+        a, b, c = (
+            np.take_along_axis(corners[long], (first[:, :, None] + k) % 3, 1)[:, 0]
+            for k in range(3)
+        )
+        middle = (a + b) / 2
+        corners = np.concatenate([np.stack([a, middle, c], 1), np.stack([middle, b, c], 1)])
+    found = np.concatenate(done)
+    return found[mesh_areas(found) > 1e-14]
