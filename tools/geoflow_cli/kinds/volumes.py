@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from geoflow_cli.errors import UsageError
 from geoflow_cli.kinds import Loaded, fields, shapes
@@ -78,10 +78,12 @@ def load(data: DataConfig, *, show_progress: bool) -> Loaded:
         [bank.with_categories(names) for bank in banks]
         for banks in zip(*((part.train, part.validation) for part in parts), strict=True)
     )
-    about = {
+    about: dict[str, Any] = {
         "train_shapes": sum(map(len, train)),
         "sources": {Path(s).name: len(b) for s, b in zip(sources(data.source), train, strict=True)},
     }
+    if credits := [credit for part in parts for credit in part.about.get("attribution", ())]:
+        about["attribution"] = credits
     said = "\n".join(part.said for part in parts if part.said)
     return Loaded(train, held_out, train, about, said)
 

@@ -18,9 +18,9 @@ _Pybullet = Annotated[pybullet.Options, tyro.conf.subcommand("pybullet")]
 
 def main() -> None:
     """Fetch what is asked for, and say how much it was."""
-    options = tyro.cli(_Sweethome3d | _Pybullet, description=__doc__)  # type: ignore[arg-type]
+    options = tyro.cli(_Sweethome3d | _Pybullet, description=__doc__)
     room = sweethome3d if isinstance(options, sweethome3d.Options) else pybullet
-    print(f"{room.fetch(options)} models written to {options.out}")  # type: ignore[arg-type]
+    print(f"{room.fetch(options)} models written to {options.out}")
 
 
 if __name__ == "__main__":
