@@ -28,6 +28,11 @@ class LatentScale(nn.Module):
         self.vector_mean: Tensor
         self.scale: Tensor
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether `fit` set it, here or where it was stored."""
+        return bool((self.scale != 1).any())
+
     @torch.no_grad()
     def fit(self, tokens: Float[Tensor, "n k c"], frame: Float[Tensor, "n m 3"] | None) -> None:
         """Set mean and scale from latents.

@@ -64,6 +64,10 @@ class Model(ABC):
         """Names that a sample can be asked for; empty where there is no such choice."""
         return ()
 
+    def completed(self: M) -> M:
+        """Itself, with fresh weights for networks that its file leaves out."""
+        return self
+
     @classmethod
     def from_pretrained(cls: type[M], name_or_folder: str | Path, *, device: str = "cpu") -> M:
         """A shipped model by name, or any folder that `save_pretrained` or a run wrote.
@@ -145,6 +149,11 @@ class ModelFile:
     def categories(self) -> tuple[str, ...]:
         """Names that a sample can be asked for; empty where there is no such choice."""
         return tuple(self.model.get("categories", ()))
+
+    @property
+    def has_samples(self) -> bool:
+        """Whether something is made of noise with it: some encode and decode alone."""
+        return bool(self.model.get("generates", True))
 
     def config(self, config_type: type) -> Any:
         """The configuration.

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from geoflow.backbones import TransformerConfig
 from geoflow.backbones.volume_field import VolumeAutoencoder, VolumeConfig
+from geoflow.condition import Condition
 from geoflow.models.fields import FieldGenerator
 from geoflow.models.latent import LatentConfig
 from geoflow.symmetry import Symmetry
 
+NO_SAMPLES = "this model encodes and decodes shapes, but has no flow map yet: it makes no samples"
+G = TypeVar("G", bound="VolumeGenerator")
 V = TypeVar("V", bound="VolumesConfig")
 
 SIZES: dict[str, VolumeConfig] = {
@@ -38,6 +42,8 @@ class VolumesConfig(LatentConfig):
         default_factory=lambda: TransformerConfig(num_tokens=64, scalars=64, vectors=0)
     )
     """Sizes of the flow map's network."""
+    generates: bool = True
+    """Whether the flow map was trained; else the model encodes and decodes alone."""
 
     @classmethod
     def build(
@@ -82,6 +88,32 @@ class VolumeGenerator(FieldGenerator):
     def build_autoencoder(config: Any) -> VolumeAutoencoder:
         """The autoencoder of fields on volumes, with fresh weights."""
         return VolumeAutoencoder(config.autoencoder)
+
+    def modules(self) -> dict[str, nn.Module]:
+        """All networks; without the flow map where it was not trained."""
+        found = super().modules()
+        if not self.config.generates:
+            del found["flow"]
+        return found
+
+    def completed(self: G) -> G:
+        """Itself, with a fresh flow map where none was trained."""
+        self.config = replace(self.config, generates=True)
+        return self
+
+    def trajectory(
+        self,
+        noise: Float[Tensor, "b k c"],
+        cond: Condition | None = None,
+        *,
+        steps: int = 2,
+        ode: bool = False,
+        times: Float[Tensor, " n"] | None = None,
+    ) -> Iterator[Float[Tensor, "b k c"]]:
+        """As of other generators; a ValueError where the flow map was not trained."""
+        if not self.config.generates:
+            raise ValueError(NO_SAMPLES)
+        yield from super().trajectory(noise, cond, steps=steps, ode=ode, times=times)
 
     def _encode(
         self,

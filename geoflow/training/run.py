@@ -110,7 +110,7 @@ class Run:
             raise CheckpointError(
                 f"{start} is a model of kind {model.kind!r}, the run's is {config.kind!r}"
             )
-        self.model = model.to(device)
+        self.model = model.completed().to(device)
         self.frozen = None
         if config.teacher is not None:
             self.frozen = frozen_flow(load(config.teacher, device=device))

@@ -1,17 +1,22 @@
 """Models of many things: trained on scans, resumed to the bit, kept by average, any points in."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from geoflow.backbones import TransformerConfig
 from geoflow.backbones.volume_field import VolumeConfig
+from geoflow.models.base import describe
+from geoflow.models.checkpoint import load_tensors
 from geoflow.models.kinds import load as load_model
 from geoflow.models.volumes import SIZES, VolumeGenerator, VolumesConfig
 from geoflow.training.run import Run, RunConfig
 from geoflow.training.stages.latent_flow import FlowTraining
 from geoflow.training.stages.scans import ScanOptions
 from geoflow.training.stages.volume_autoencoder import VolumeTraining
+from geoflow_cli import main
 from geoflow_datasets import load
 
 MODEL = VolumesConfig(
@@ -117,3 +122,28 @@ def test_options_go_to_json_and_back():
     wrong["stages"]["autoencoder"]["scans"]["bare"] = 1.5
     with pytest.raises(ValueError, match=r"scans.bare.*found 1.5"):
         RunConfig.from_json(wrong)
+
+
+def test_a_model_without_a_flow_makes_no_samples_and_can_be_given_one(trained, bank, tmp_path):
+    _, run = trained
+    alone = VolumeGenerator(
+        run.model.autoencoder, run.model.flow_map, run.model.scale.__class__(8, 6, 0, 3),
+        replace(MODEL, generates=False),
+    )  # fmt: skip
+    alone.save_pretrained(tmp_path / "alone")
+    file = describe(tmp_path / "alone")
+    assert not file.has_samples
+    assert not any(name.startswith("flow") for name in load_tensors(file.path))
+    model = load_model(tmp_path / "alone")
+    with pytest.raises(ValueError, match="it makes no samples"):
+        model.sample(resolution=8)
+    assert main(["sample", "--model", str(tmp_path / "alone"), "--out", "a.obj"]) == 2
+    # Twins: with its flow it does, and a run from it trains one, on latents that it scales.
+    assert describe(trained[0]).has_samples
+    stages = {**CONFIG.stages, "autoencoder": replace(CONFIG.stages["autoencoder"], steps=0)}
+    on = replace(CONFIG, init_from=str(tmp_path / "alone"), stages=stages)
+    list(Run.create(tmp_path / "on", on).train(bank))
+    made = load_model(tmp_path / "on")
+    assert made.config == MODEL
+    assert made.scale.is_fitted
+    assert torch.isfinite(made.sample_latents(made.noise(1))).all()

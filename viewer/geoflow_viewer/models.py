@@ -25,7 +25,7 @@ class Models:
             name
             for kind in KINDS.values()
             for name, file in found.items()
-            if kind.has_samples and file.kind == kind.name
+            if kind.has_samples and file.has_samples and file.kind == kind.name
         )
         self.names = list(dict.fromkeys([*names, *inside]))
         self._load = load

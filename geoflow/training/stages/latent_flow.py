@@ -183,7 +183,7 @@ class LatentFlowStage(FlowStage[LatentGenerator[Any], Pairs]):
         encoded = self._encoded()
         scale = model.scale.to("cpu")
         frame = frame_on(model.config.symmetry, len(encoded.tokens), "cpu")
-        if context.is_fresh:
+        if context.is_fresh or not scale.is_fitted:
             scale.fit(encoded.tokens, frame)
         scaled = scale.normalise(encoded.tokens, frame)
         self._latents = Latents(scaled, replace(encoded.condition, frame=frame))

@@ -204,6 +204,11 @@ def hint(folder: Path, config: RunConfig, *, out: str) -> str:
 
 def check_sample(options: ShapeSample, file: ModelFile) -> None:
     """Refuse numbers and categories that a model does not have."""
+    if not file.has_samples:
+        raise UsageError(
+            f"--model {options.model} encodes and decodes shapes, but has no flow map yet: it "
+            "makes no samples"
+        )
     check_at_least("num", options.num, 1)
     if options.category is not None and options.category not in file.categories:
         raise UsageError(

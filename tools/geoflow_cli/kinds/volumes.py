@@ -90,11 +90,13 @@ def load(data: DataConfig, *, show_progress: bool) -> Loaded:
 
 def config(options: Train, data: DataConfig, loaded: Loaded) -> RunConfig:
     """The run, with the categories of all sources and networks of the size."""
+    from geoflow.models.base import describe
     from geoflow.models.volumes import VolumesConfig
 
     run = shapes.config(options, data, replace(loaded, train=loaded.train[0]))
-    if run.init_from or run.teacher:
-        return run
+    start = run.init_from or run.teacher
+    if start is not None:
+        return run if describe(start).has_samples else _with_fresh_flow(options, run)
     made = VolumesConfig.build(
         symmetry=run.model.symmetry,
         categories=run.model.categories,
@@ -103,6 +105,17 @@ def config(options: Train, data: DataConfig, loaded: Loaded) -> RunConfig:
         size=options.size,
     )
     return replace(run, model=made)
+
+
+def _with_fresh_flow(options: Train, run: RunConfig) -> RunConfig:
+    """The run from a model without a flow: with the flow's whole training, on the data's names."""
+    from geoflow.training.stages.latent_flow import FlowTraining
+
+    flow, fresh = run.stages["flow"], FlowTraining()
+    whole: dict[str, Any] = {"diagonal_first": fresh.diagonal_first, "schedule": fresh.schedule}
+    if options.steps is None:
+        whole["steps"] = fresh.steps
+    return replace(run, stages={**run.stages, "flow": replace(flow, **whole)})
 
 
 def fit_to(loaded: Loaded, config: RunConfig) -> Loaded:
