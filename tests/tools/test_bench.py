@@ -153,9 +153,12 @@ def test_the_table_of_distributions_has_every_row(tmp_path):
     )
     for rows in benchmark.measure()["chamfer"].values():
         jumps = "EDM, levels of the jumps"
-        assert list(rows) == ["floor", "EDM", jumps, "EDM, cumulative", "u, cumulative"]
+        names = ["EDM, cumulative", "u, cumulative"]
+        assert list(rows) == ["floor", "EDM", jumps, *names, *(f"{n}, pooled" for n in names)]
         # One step is from the first level to the last on any grid; three are not.
         assert rows["EDM"]["1"] == rows[jumps]["1"]
         assert rows["EDM"]["3"] != rows[jumps]["3"]
         # Two steps of training have not reached the surface.
-        assert all(value > 2 * rows["floor"] for value in rows["EDM"].values())
+        assert all(rows["EDM"][k] > 2 * rows["floor"] for k in ("1", "3"))
+        # With other targets training goes elsewhere.
+        assert rows["u, cumulative"]["1"] != rows["u, cumulative, pooled"]["1"]
