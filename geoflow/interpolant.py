@@ -75,6 +75,14 @@ class Interpolant(ABC):
             + expand_time(self.beta_dot(t), like=x1) * x1
         )
 
+    def clock(self, t: Times) -> Times:
+        """What solvers of second order step in: time, or the noise level where it is warped."""
+        return t
+
+    def clock_rate(self, t: Times) -> Times:
+        """Derivative of `clock`."""
+        return torch.ones_like(t)
+
     def noise_times(self) -> tuple[float, float]:
         """Mean and deviation of the logit of times that favour noise on the data's scale.
 
@@ -184,10 +192,12 @@ class VariancePreserving(Interpolant):
 
     def _missing(self, t: Times) -> Times:
         # 1 - beta, by expm1: accurate where beta is close to one.
-        return torch.expm1(-self._half_integral(1 - t)) / self._total()
+        return torch.expm1(-self._half_integral(t, torch.ones_like(t))) / self._total()
 
-    def _half_integral(self, s: Times) -> Times:
-        return (self.beta_min * s + (self.beta_max - self.beta_min) * s.square() / 2) / 2
+    def _half_integral(self, t: Times, r: Times) -> Times:
+        """Half the rate, integrated from t to r."""
+        spread = self.beta_max - self.beta_min
+        return (r - t) * (self.beta_min + spread * ((1 - t) + (1 - r)) / 2) / 2
 
     def _total(self) -> float:
         return math.expm1(-(self.beta_min + self.beta_max) / 4)
@@ -199,7 +209,10 @@ class VariancePreserving(Interpolant):
 
     def beta(self, t: Times) -> Times:
         """Signal that the diffusion leaves."""
-        return 1 - self._missing(t)
+        # exp(-h) - exp(-h(0)), without the cancellation where little is left.
+        grown = torch.expm1(self._half_integral(torch.zeros_like(t), t))
+        small = -grown * math.exp(-(self.beta_min + self.beta_max) / 4) / self._total()
+        return torch.where(t < 0.5, small, 1 - self._missing(t))
 
     def alpha_dot(self, t: Times) -> Times:
         """Tangent of the circle."""
@@ -209,11 +222,18 @@ class VariancePreserving(Interpolant):
         """Half rate times the unstretched signal, stretched."""
         s = 1 - t
         rate = self.beta_min + (self.beta_max - self.beta_min) * s
-        return -rate / 2 * torch.exp(-self._half_integral(s)) / self._total()
+        left = torch.exp(-self._half_integral(t, torch.ones_like(t)))
+        return -rate / 2 * left / self._total()
 
     def area(self, t: Times, r: Times) -> Times:
-        """Sine of the angle between the two times."""
-        return self.alpha(t) * self.beta(r) - self.alpha(r) * self.beta(t)
+        """Sine of the angle between the two times, by the signal gained: (1 + cosine) / sum."""
+        kept = torch.exp(-self._half_integral(r, torch.ones_like(r)))
+        gained = kept * torch.expm1(-self._half_integral(t, r)) / self._total()
+        alpha_t, alpha_r = self.alpha(t), self.alpha(r)
+        total = alpha_t + alpha_r
+        cosine = alpha_t * alpha_r + self.beta(t) * self.beta(r)
+        sine = gained * (1 + cosine) / torch.where(total == 0, 1.0, total)
+        return torch.where(r == 1, alpha_t, sine)
 
     def area_rate(self, t: Times) -> Times:
         """Angular speed."""
@@ -261,8 +281,10 @@ class VarianceExploding(Interpolant):
 
     def alpha(self, t: Times) -> Times:
         """Noise level."""
-        # expm1 and log1p keep the relative accuracy of small levels.
-        return self._unit() * torch.expm1(self.rho * torch.log1p(self._slope() * (1 - t)))
+        # expm1 and log1p keep the relative accuracy of small levels, the power that of large ones.
+        warp = self._slope() * (1 - t)
+        small = torch.expm1(self.rho * torch.log1p(warp))
+        return self._unit() * torch.where(warp > 1, (1 + warp) ** self.rho - 1, small)
 
     def beta(self, t: Times) -> Times:
         """1."""
@@ -278,12 +300,22 @@ class VarianceExploding(Interpolant):
         return torch.zeros_like(t)
 
     def area(self, t: Times, r: Times) -> Times:
-        """Noise removed between the two times."""
-        return self.alpha(t) - self.alpha(r)
+        """Noise removed between the two times, without the cancellation."""
+        base = 1 + self._slope() * (1 - r)
+        growth = torch.expm1(self.rho * torch.log1p(self._slope() * (r - t) / base))
+        return torch.where(r == 1, self.alpha(t), self._unit() * base**self.rho * growth)
 
     def area_rate(self, t: Times) -> Times:
         """Rate of removing noise."""
         return -self.alpha_dot(t)
+
+    def clock(self, t: Times) -> Times:
+        """The noise level, as in EDM's algorithm 1: trajectories are nearly straight in it."""
+        return self.alpha(t)
+
+    def clock_rate(self, t: Times) -> Times:
+        """Derivative of the noise level."""
+        return self.alpha_dot(t)
 
     def noise_times(self) -> tuple[float, float]:
         """Chosen by hand for the default levels; derived for others."""

@@ -68,6 +68,22 @@ class Prediction(ABC):
         p, q = self.rates(t)
         return expand_time(p, like=x) * m + expand_time(q, like=x) * x
 
+    def inverse_rates(self, t: Times) -> tuple[Times, Times]:
+        """The factors 1 / p and q / p of m = (1 / p) b - (q / p) x, the field of a velocity.
+
+        Where p is infinite, the limits: of x1 at t = 1, of x0 at t = 0; not finite where there is
+        none.
+        """
+        p, q = self.rates(t)
+        return 1 / p, q / p
+
+    def of_velocity(
+        self, velocity: Float[Tensor, "b *s"], x: Float[Tensor, "b *s"], t: Times
+    ) -> Float[Tensor, "b *s"]:
+        """Instantaneous field m that has a velocity: `velocity` solved for m."""
+        gain, shift = self.inverse_rates(t)
+        return expand_time(gain, like=x) * velocity - expand_time(shift, like=x) * x
+
     def residual_weights(self, t: Times, r: Times) -> tuple[Times, Times, Times]:
         """Weights Q, C and S of the cumulative identity, for t < 1.
 
@@ -134,6 +150,11 @@ class Data(Prediction):
         alpha = self.interpolant.alpha(t)
         return self.interpolant.area_rate(t) / alpha, self.interpolant.alpha_dot(t) / alpha
 
+    def inverse_rates(self, t: Times) -> tuple[Times, Times]:
+        """Alpha / W and alpha' / W: 0 and -1 at t = 1, where alpha' is finite."""
+        rate = self.interpolant.area_rate(t)
+        return self.interpolant.alpha(t) / rate, self.interpolant.alpha_dot(t) / rate
+
     def conditional(
         self, x0: Float[Tensor, "b *s"], x1: Float[Tensor, "b *s"], t: Times
     ) -> Float[Tensor, "b *s"]:
@@ -158,6 +179,11 @@ class Noise(Prediction):
         """-W / beta and beta' / beta."""
         beta = self.interpolant.beta(t)
         return -self.interpolant.area_rate(t) / beta, self.interpolant.beta_dot(t) / beta
+
+    def inverse_rates(self, t: Times) -> tuple[Times, Times]:
+        """-beta / W and -beta' / W: 0 and -1 at t = 0, where beta begins at 0."""
+        rate = -self.interpolant.area_rate(t)
+        return self.interpolant.beta(t) / rate, self.interpolant.beta_dot(t) / rate
 
     def conditional(
         self, x0: Float[Tensor, "b *s"], x1: Float[Tensor, "b *s"], t: Times

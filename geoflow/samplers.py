@@ -21,9 +21,11 @@ from torch import Tensor
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
+from geoflow.prediction import Data
 from geoflow.times import expand_time
 
 Method = Literal["euler", "heun"]
+Landing = Literal["data", "velocity"]
 
 
 def start_state(
@@ -69,13 +71,19 @@ def sample_ode(
     steps: int = 50,
     cond: Condition | None = None,
     method: Method = "euler",
+    landing: Landing = "data",
     times: Float[Tensor, " n"] | None = None,
 ) -> Iterator[Float[Tensor, "b *s"]]:
     """Yield the states of an ODE solver at the grid's times, noise first, data last.
 
     Euler holds the instantaneous field over a step: the step of DDIM, and of EDM in its noise
     level, for data prediction, that of Euler for velocity prediction; first order, nfe = steps.
-    Heun corrects it by the velocity at the end of the step; second order, nfe = 2 steps - 1.
+    Heun follows the velocity in the path's clock, time or on `ve` the noise level, and corrects it
+    by that at the end of the step; second order, nfe = 2 steps - 1. Its last step cannot be
+    corrected and goes to the data that the state is expected to become, so that no noise is left
+    where data are thin. On `vp`, whose noise ends with infinite slope, this is of first order in
+    the length of that step for data that are smooth; there landing="velocity" keeps the order, and
+    leaves noise on thin data.
 
     Args:
         flow_map: the map, of which only the diagonal is used.
@@ -83,13 +91,16 @@ def sample_ode(
         steps: number of steps; ignored where `times` is given.
         cond: condition of each example.
         method: solver.
+        landing: of Heun's last step: on the expected data, or where the velocity leads.
         times: grid that rises to 1; default: `steps` equal intervals from 0.
 
     Raises:
         ValueError: if steps < 1, the grid does not rise to 1, the map cannot start there, or
-            the method is unknown.
+            the method or the landing is unknown.
     """
     count_evaluations(method, steps)
+    if landing not in get_args(Landing):
+        raise ValueError(f"landing must be {' or '.join(get_args(Landing))}, got {landing!r}")
     grid = _grid(flow_map, steps, times)
     x = start_state(flow_map, x0, grid[0])
     yield x
@@ -98,15 +109,28 @@ def sample_ode(
         field = flow_map.field(x, t, t, cond)
         if method == "euler":
             x = flow_map.apply_field(field, x, t, r)
+        elif end == 1 and landing == "data":
+            velocity = flow_map.prediction.velocity(field, x, t)
+            x = Data(flow_map.interpolant).of_velocity(velocity, x, t)
         else:
-            slope = flow_map.prediction.velocity(field, x, t)
-            ahead = x + (end - start) * slope
-            # For data prediction the velocity at t = 1 is 0 / 0: the last step goes uncorrected.
-            if end < 1:
-                slope = (slope + flow_map.velocity(ahead, r, cond)) / 2
-                ahead = x + (end - start) * slope
-            x = ahead
+            x = _heun_step(flow_map, field, x, t, r, cond)
         yield x
+
+
+def _heun_step(
+    flow_map: FlowMap, field: Tensor, x: Tensor, t: Tensor, r: Tensor, cond: Condition | None
+) -> Tensor:
+    path = flow_map.interpolant
+    length, start, end = (
+        expand_time(c, like=x)
+        for c in (path.clock(r) - path.clock(t), path.clock_rate(t), path.clock_rate(r))
+    )
+    slope = flow_map.prediction.velocity(field, x, t) / start
+    ahead = x + length * slope
+    # For data prediction the velocity at r = 1 is 0 / 0: the last step goes uncorrected.
+    if bool((r == 1).all()):
+        return ahead
+    return x + length * (slope + flow_map.velocity(ahead, r, cond) / end) / 2
 
 
 def sample_states(

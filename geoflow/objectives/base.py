@@ -146,6 +146,31 @@ class PathSample:
         return flow_map.field(self.x, self.t, self.t, self.cond)
 
 
+def field_of(
+    source: FlowMap,
+    flow_map: FlowMap,
+    x: Float[Tensor, "b *s"],
+    t: Times,
+    cond: Condition | None = None,
+) -> Float[Tensor, "b *s"]:
+    """Instantaneous field of a source at t, in the prediction of a map on the same path.
+
+    Raises:
+        ValueError: for a source of another prediction at a time at which that has no velocity.
+    """
+    field = source.field(x, t, t, cond)
+    if source.prediction_key == flow_map.prediction_key:
+        return field
+    velocity = source.prediction.velocity(field, x, t)
+    converted = flow_map.prediction.of_velocity(velocity, x, t)
+    if not bool(torch.stack(source.prediction.rates(t)).isfinite().all()):
+        raise ValueError(
+            f"a {source.prediction_key} map has no velocity at an end of its path, so that its "
+            f"field cannot be read as {flow_map.prediction_key}: draw times with end=0"
+        )
+    return converted
+
+
 @dataclass(frozen=True, kw_only=True)
 class Objective(ABC):
     """A loss whose minimiser is the flow map of the data."""
@@ -228,6 +253,14 @@ class Objective(ABC):
             x0, x1 = self.pool.ends(x0, x1, t, flow_map.interpolant, cond)
         return PathSample(x0, x1, x, t, r, cond)
 
+    def at(self, progress: float) -> Objective:
+        """The objective at a share, from 0 to below 1, of the run that trains by it."""
+        return self
+
+    def caution(self, flow_map: FlowMap) -> str | None:
+        """Why a map of this cell trains badly by the objective, though it is defined; or None."""
+        return None
+
     def check_cell(self, flow_map: FlowMap) -> None:
         """Check that the objective is defined for the map's path and prediction.
 
@@ -271,6 +304,21 @@ class Distillation(Objective):
 
     frozen: FlowMap | None = None
     """Map of the model that is distilled, held fixed; None: learn from data."""
+
+    def check_cell(self, flow_map: FlowMap) -> None:
+        """Check that the objective is defined for the map's cell, and the frozen map on its path.
+
+        Raises:
+            ValueError: for a map of another cell than the objective's, or another path than the
+                frozen map's.
+        """
+        super().check_cell(flow_map)
+        if self.frozen is not None and self.frozen.interpolant != flow_map.interpolant:
+            raise ValueError(
+                f"a frozen map on {self.frozen.interpolant} cannot be distilled into one on "
+                f"{flow_map.interpolant}: their states at a time differ; build the map on the "
+                "frozen one's path"
+            )
 
     def check_distils(self) -> None:
         """Nothing to refuse."""

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.objectives.base import Distillation, Losses
+from geoflow.objectives.base import Distillation, Losses, field_of
 from geoflow.objectives.cumulative import cumulative_residual, derivative_jvp
 from geoflow.times import TimePairs, UniformPairs
 
@@ -57,7 +57,8 @@ class Eulerian(Distillation):
         source = self.frozen or average or flow_map
         output = sample.field(flow_map)
         with torch.no_grad():
-            instantaneous = sample.instantaneous(source).to(sample.x.dtype)
+            start = sample.x, sample.t, sample.cond
+            instantaneous = field_of(source, flow_map, *start).to(sample.x.dtype)
             target = sample.conditional(flow_map).to(sample.x.dtype)
             if self.frozen is not None:
                 target = instantaneous
@@ -65,12 +66,13 @@ class Eulerian(Distillation):
             off = sample.off
             if len(off) > 0:
                 there, m = sample[off], instantaneous[off]
-                start = there.x, there.t, there.r
-                velocity = source.prediction.velocity(m, there.x, there.t)
+                velocity = flow_map.prediction.velocity(m, there.x, there.t)
                 derivative = derivative_jvp(
                     flow_map, there.x, velocity, there.t, there.r, there.cond
                 )
                 guess = output[off].to(there.x.dtype)
-                target[off] = guess - cumulative_residual(flow_map, guess, m, derivative, *start)
+                target[off] = guess - cumulative_residual(
+                    flow_map, guess, m, derivative, there.x, there.t, there.r
+                )
         total = self.weight(flow_map, output - target, sample.t)
         return Losses.split(total, sample.is_apart)

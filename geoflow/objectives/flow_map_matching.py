@@ -42,6 +42,15 @@ class FlowMapMatching(Objective):
     weight: Weight = field(default_factory=Weight)
     """Weight of an example, by its time on the path."""
 
+    def caution(self, flow_map: FlowMap) -> str | None:
+        """Of predictions that divide by what vanishes at an end."""
+        if flow_map.prediction_key not in ("x0", "x1"):
+            return None
+        return (
+            f"flow-map-matching of {flow_map.prediction_key} divides by what vanishes on the way "
+            "to an end, and its gradients are heavy-tailed: u and v are finite at both"
+        )
+
     def __call__(
         self,
         flow_map: FlowMap,
@@ -54,6 +63,8 @@ class FlowMapMatching(Objective):
     ) -> Losses:
         """Losses of noise x0 paired with data x1; the average is not used."""
         early, late = self.draw_times(flow_map, x1, generator)
+        # Either may be where the path's state is, which `latest` keeps from the data's end.
+        late = torch.where((late == early) | (late == 1), late, self.times.latest * late)
         coin = torch.rand(len(x1), generator=generator, dtype=x1.dtype).to(x1.device) < 0.5
         # The path's state at r = 1 is data itself, where fields may have no rate.
         coin = coin & (late < 1)

@@ -27,8 +27,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.objectives.base import Distillation, Losses, Weight, scatter_terms
-from geoflow.times import TimePairs, UniformPairs, expand_time
+from geoflow.objectives.base import Distillation, Losses, Weight, field_of, scatter_terms
+from geoflow.times import TimePairs, UniformPairs
 from geoflow.typing import Times
 
 
@@ -59,17 +59,19 @@ def lagrangian_residual(
 ) -> Float[Tensor, "b *s"]:
     """The residual e of a state at r, its derivative in r, and m_r there.
 
+    Where p is infinite e is its limit: of x1 at r = 1 it is psi - m_1(psi), a denoiser that leaves
+    data as they are.
+
     Raises:
-        ValueError: for a time at which the prediction has no velocity, as x1 has none at r = 1.
+        ValueError: for a time at which there is none, as of x1 on `vp` at r = 1.
     """
-    rates = flow_map.prediction.rates(r)
-    if not bool(torch.stack(rates).isfinite().all()):
+    if not bool(torch.stack(flow_map.prediction.inverse_rates(r)).isfinite().all()):
         raise ValueError(
             f"{type(flow_map.prediction).__name__} prediction has no velocity at an end of "
-            f"{type(flow_map.interpolant).__name__}: draw times r with end=0, so that none is 1"
+            f"{type(flow_map.interpolant).__name__}, nor a limit of this loss: draw times r with "
+            "end=0, so that none is 1"
         )
-    p, q = (expand_time(rate, like=state) for rate in rates)
-    return (derivative - q * state) / p - instantaneous
+    return flow_map.prediction.of_velocity(derivative, state, r) - instantaneous
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +84,18 @@ class Lagrangian(Distillation):
     frozen: FlowMap | None = None
     """The teacher's map, whose diagonal is distilled; None: the map's own, anchored to data."""
     times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=0.5))
-    """Distribution of the pairs of times; for x1 none may end at 1."""
+    """Distribution of the pairs of times; for x1 on `vp` none may end at 1."""
     weight: Weight = field(default_factory=Weight)
     """Weight of an example, by t on the diagonal and by r off it."""
+
+    def caution(self, flow_map: FlowMap) -> str | None:
+        """Of x1 weighted by its velocity, which has no bound at the data."""
+        if flow_map.prediction_key != "x1" or self.weight.space != "velocity":
+            return None
+        return (
+            "lagrangian of x1 weighted by velocity grows without bound at the data, where every "
+            "weight is at its limit: weight it by field, or predict u"
+        )
 
     def __call__(
         self,
@@ -105,11 +116,11 @@ class Lagrangian(Distillation):
             target = here.conditional(flow_map)
         else:
             with torch.no_grad():
-                target = here.instantaneous(source)
+                target = field_of(source, flow_map, here.x, here.t, here.cond)
         diagonal = here.field(flow_map) - target
         state, derivative = derivative_end(flow_map, there.x, there.t, there.r, there.cond)
         with torch.no_grad():
-            instantaneous = source.field(state.detach(), there.r, there.r, there.cond)
+            instantaneous = field_of(source, flow_map, state.detach(), there.r, there.cond)
         residual = lagrangian_residual(flow_map, state, derivative, instantaneous, there.r)
         return scatter_terms(
             len(sample),

@@ -29,6 +29,7 @@ from geoflow.typing import Times
 
 def composed_field(
     flow_map: FlowMap,
+    source: FlowMap,
     x: Float[Tensor, "b *s"],
     t: Times,
     r: Times,
@@ -36,11 +37,11 @@ def composed_field(
     *,
     jumps: int,
 ) -> Float[Tensor, "b *s"]:
-    """The field m_{t->r}(x) that lands where equal jumps from t to r land, for t < r."""
+    """The field m_{t->r}(x) of a map that lands where equal jumps of a source land, for t < r."""
     state = x
     for i in range(jumps):
         start, end = t + (r - t) * (i / jumps), t + (r - t) * ((i + 1) / jumps)
-        state = flow_map(state, start, r if i == jumps - 1 else end, cond)
+        state = source(state, start, r if i == jumps - 1 else end, cond)
     return flow_map.field_between(x, state, t, r)
 
 
@@ -87,7 +88,7 @@ class Progressive(Distillation):
             there = sample[off]
             with torch.no_grad():
                 start = there.x, there.t, there.r, there.cond
-                goal = composed_field(source, *start, jumps=self.jumps)
+                goal = composed_field(flow_map, source, *start, jumps=self.jumps)
             target[off] = goal.to(target.dtype)
         total = self.weight(flow_map, output - target, sample.t)
         return Losses.split(total, sample.is_apart)

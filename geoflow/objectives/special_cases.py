@@ -55,6 +55,7 @@ def euler_mean_flow() -> Objective:
     """
     return Consistency(
         step=0.02,
+        last_step=None,
         least_share=0.05,
         times=UniformPairs(diagonal=0.5, end=0.4),
         weight=Weight(power=1.0),

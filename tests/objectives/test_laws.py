@@ -354,10 +354,11 @@ def test_a_published_model_refuses_another_cell(name: str) -> None:
         assert replace(objective, cell=None)(flow_map, x0, x1, cond).total.shape == (16,)
 
 
-def test_an_end_without_velocity_is_refused() -> None:
+def test_an_end_without_a_limit_is_refused() -> None:
     x0, x1, cond = batch()
     objective = Lagrangian(times=UniformPairs(diagonal=0.0, end=1.0))
-    with pytest.raises(ValueError, match="Data prediction has no velocity at an end of Linear"):
-        objective(FlowMap(Network(), "linear", "x1"), x0, x1, cond)
-    losses = objective(FlowMap(Network(), "linear", "u"), x0, x1, cond)
-    assert losses.total.isfinite().all()
+    with pytest.raises(ValueError, match="Data prediction has no velocity at an end of Variance"):
+        objective(FlowMap(Network(), "vp", "x1"), x0, x1, cond)
+    for cell in (("linear", "u"), ("linear", "x1"), ("trigonometric", "x1"), ("ve", "x1")):
+        losses = objective(FlowMap(Network(), *cell), x0, x1, cond)
+        assert losses.total.isfinite().all()

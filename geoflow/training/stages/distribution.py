@@ -15,7 +15,7 @@ from geoflow.objectives import FlowMatching, Losses, Pool, build_objective
 from geoflow.seeds import step_generator
 from geoflow.training.optimisation import Schedule
 from geoflow.training.stage import Context
-from geoflow.training.stages.flow import FlowOptions, FlowStage, current_objective
+from geoflow.training.stages.flow import FlowOptions, FlowStage, check_objective, current_objective
 from geoflow.typing import Count, Share
 
 # Objectives without published shares of their own.
@@ -68,7 +68,7 @@ class DistributionStage(FlowStage[GeometryDistribution, Float[Tensor, "n c"]]):
             shares = {"diagonal": options.diagonal, "end": options.end}
         times = replace(config.times, **shares)
         self._objective = replace(objective, weight=weight, times=times)
-        self._objective.check_cell(self.module)
+        check_objective(self._objective, self.module)
         self._warm_up = FlowMatching(weight=weight, times=times)
 
     def prepare(self) -> None:

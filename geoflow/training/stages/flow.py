@@ -8,7 +8,8 @@ which is also what is kept.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from geoflow.flow_map import FlowMap
@@ -32,6 +33,18 @@ class FlowOptions(StageOptions):
     """Of the data pair that a state was drawn from, or averaged over data that it may come from."""
 
 
+def check_objective(objective: Objective, flow_map: FlowMap) -> None:
+    """Check that the objective is defined for the map; warn where it is known to train badly.
+
+    Raises:
+        ValueError: for a map of another cell.
+    """
+    objective.check_cell(flow_map)
+    caution = objective.caution(flow_map)
+    if caution is not None:
+        warnings.warn(caution, RuntimeWarning, stacklevel=2)
+
+
 def check_targets(targets: str, coupling: str) -> None:
     """Check that data may be averaged over, which asks for noise that tells nothing of them.
 
@@ -48,10 +61,17 @@ def check_targets(targets: str, coupling: str) -> None:
 def current_objective(
     objective: Objective, options: FlowOptions, step: int, warm_up: Objective | None = None
 ) -> Objective:
-    """The objective of a step; in the first share of the run the warm-up, flow matching."""
-    if step >= options.diagonal_first * options.steps:
-        return objective
-    return FlowMatching() if warm_up is None else warm_up
+    """The objective of a step; in the first share of the run the warm-up.
+
+    That is flow matching at single times of the objective's distribution, with its weights; or as
+    it is given.
+    """
+    first = options.diagonal_first * options.steps
+    if step >= first:
+        return objective.at((step - first) / max(options.steps - first, 1))
+    if warm_up is not None:
+        return warm_up
+    return FlowMatching(times=replace(objective.times, diagonal=1.0), weight=objective.weight)
 
 
 class FlowStage(Stage[F, B]):

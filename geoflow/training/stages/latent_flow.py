@@ -23,7 +23,13 @@ from geoflow.times import TIME_PAIRS
 from geoflow.training.optimisation import Schedule
 from geoflow.training.precision import autocast
 from geoflow.training.stage import Context
-from geoflow.training.stages.flow import FlowOptions, FlowStage, check_targets, current_objective
+from geoflow.training.stages.flow import (
+    FlowOptions,
+    FlowStage,
+    check_objective,
+    check_targets,
+    current_objective,
+)
 from geoflow.training.stages.shapes import frame_on, mirrored
 from geoflow.typing import Count, ShapeDataset, Share
 
@@ -167,7 +173,7 @@ class LatentFlowStage(FlowStage[LatentGenerator[Any], Pairs]):
         objective = options.build_objective()
         frozen = context.frozen
         self._objective = objective if frozen is None else objective.distilling(frozen)
-        self._objective.check_cell(self.module)
+        check_objective(self._objective, self.module)
         self._coupling = options.build_coupling()
         self._latents: Latents | None = None
         self._pool: Pool | None = None

@@ -199,7 +199,8 @@ def _train(
             group["lr"] = budget.learning_rate * warm * (1 + math.cos(math.pi * spent)) / 2
         x1 = data[torch.randint(len(data), (budget.batch,), generator=generator)]
         x0 = torch.randn(x1.shape, generator=generator)
-        current = warm_up if spent < budget.diagonal_first else objective
+        late = (spent - budget.diagonal_first) / (1 - budget.diagonal_first)
+        current = warm_up if late < 0 else objective.at(late)
         if rung.pooled:
             others = torch.randint(len(data), (budget.pool - budget.batch,), generator=generator)
             current = replace(current, pool=Pool(torch.cat([x1, data[others]])))
