@@ -16,7 +16,7 @@ from geoflow.models.clouds import CloudConfig, PointAutoencoder, PointGenerator
 from geoflow.models.fields import Generator
 from geoflow.models.kinds import load as load_model
 from geoflow.symmetry import FRAME_SIZES, upright_frame
-from geoflow.testing import assert_equivariant, rotate_points, rotate_tokens
+from geoflow.testing import assert_equivariant, random_rotations, rotate_points, rotate_tokens
 from geoflow.training.loop import fit
 from geoflow.training.optimisation import Schedule
 from geoflow.training.stage import Context
@@ -99,6 +99,27 @@ def test_rotated_noise_and_frame_give_the_rotated_cloud(symmetry, dtype):
 def test_shipped_clouds_turn_with_noise_and_frame(name, dtype):
     _, compare = turning(PointGenerator.from_pretrained(name), dtype)
     assert_equivariant(compare, dtype=dtype, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("symmetry", ["frame", "so2"])
+def test_a_seed_is_the_same_cloud_in_every_frame(symmetry):
+    generator = build(symmetry)
+    upright = upright_frame(symmetry, 1)[0]
+    turn = random_rotations(1, generator=torch.Generator().manual_seed(3))[0].float()
+    plain, still, turned = (
+        generator.sample(num=2, points=64, seed=5, frame=frame)
+        for frame in (None, upright, upright @ turn.T)
+    )
+    for before, same, after in zip(plain, still, turned, strict=True):
+        np.testing.assert_array_equal(before.vertices, same.vertices)
+        if symmetry == "frame":
+            np.testing.assert_allclose(after.vertices, before.vertices @ turn.numpy().T, atol=2e-3)
+        # About the up vector any turn will do.
+        np.testing.assert_allclose(
+            after.vertices @ turn[:, 1].numpy(), before.vertices[:, 1], atol=2e-3
+        )
+    with pytest.raises(ValueError, match="unit length and perpendicular"):
+        generator.sample(points=8, frame=2 * upright)
 
 
 @pytest.mark.slow

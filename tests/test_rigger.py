@@ -119,6 +119,22 @@ def test_noise_is_normal_and_turns_with_the_surface():
     assert relative_error(surface_noise(points[:1], 20_000), noise[:1]) < 1e-12
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_noise_of_a_plane_turns_too_and_that_of_a_line_is_refused(dtype):
+    flat = torch.randn(2, 64, 3, generator=seeded(), dtype=torch.float64)
+    flat = (flat * torch.tensor([3.0, 0.5, 0.0])).to(dtype)
+    noise = surface_noise(flat, 20_000)
+    for cloud in noise:
+        torch.testing.assert_close(cloud.T.cov(), torch.eye(3, dtype=dtype), rtol=0, atol=0.04)
+    limit = 1e-9 if dtype == torch.float64 else 1e-4
+    turn = random_rotations(2, generator=seeded(1)).to(dtype)
+    turned = surface_noise(rotate_points(flat, turn), 20_000)
+    assert relative_error(turned, rotate_points(noise, turn)) < limit
+    assert relative_error(surface_noise(flat, 20_000, seed=1), noise) > 0.1
+    with pytest.raises(ValueError, match="must not lie on a line"):
+        surface_noise(flat * torch.tensor([1.0, 0.0, 0.0], dtype=dtype), 8)
+
+
 @pytest.mark.parametrize("steps", [1, 5])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_joints_turn_move_and_grow_with_the_surface(dtype, steps):

@@ -19,6 +19,7 @@ from geoflow.models.finite import finite
 from geoflow.models.latent import Detail, LatentConfig, LatentGenerator
 from geoflow.samplers import sample_states, without_gradient
 from geoflow.seeds import step_generator
+from geoflow.symmetry import turn_to
 
 # Points of one call of the decoder.
 _CHUNK = 65_536
@@ -172,13 +173,13 @@ class PointGenerator(LatentGenerator[PointAutoencoder]):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         point_steps = steps if point_steps is None else point_steps
-        cond = self.condition(1, category=category, frame=None if frame is None else frame[None])
+        placed = None if frame is None else frame[None]
+        cond = self.condition(1, category=category, frame=placed)
         for i in range(num):
             start = time.perf_counter()
-            tokens = self.sample_latents(self.noise(1, seed=seed, first=i), cond, steps=steps)
-            cloud = self.decode(
-                tokens, points, steps=point_steps, seed=seed, first=i, frame=cond.frame
-            )
+            noise = self.noise(1, seed=seed, first=i, frame=placed)
+            tokens = self.sample_latents(noise, cond, steps=steps)
+            cloud = self.decode(tokens, points, steps=point_steps, seed=seed, first=i, frame=placed)
             made = trimesh.PointCloud(cloud[0].double().cpu().numpy())
             seconds = time.perf_counter() - start
             made.metadata.update(
@@ -197,12 +198,15 @@ class PointGenerator(LatentGenerator[PointAutoencoder]):
         frame: Float[Tensor, "b m 3"] | None = None,
         ode: bool = False,
     ) -> Float[Tensor, "b n 3"]:
-        """Points of latents, in normalised units.
+        """Points of latents, in normalised units; their noise turns along with a given frame.
 
         Raises:
+            ValueError: for a frame that is not orthonormal.
             FloatingPointError: for points that are not finite.
         """
         noise = self.point_noise(len(tokens), points, seed=seed, first=first)
+        if frame is not None:
+            noise = noise @ turn_to(frame.to(noise))
         placed = self.frame_for(len(tokens), frame)
         drawn = self.autoencoder.draw(tokens, noise, steps=steps, frame=placed, ode=ode)
         return finite(drawn, "coordinates of its points")

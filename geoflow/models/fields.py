@@ -183,7 +183,10 @@ class FieldGenerator(LatentGenerator[Any]):
         category: str | None = None,
         frame: Float[Tensor, "m 3"] | None = None,
     ) -> list[trimesh.Trimesh]:
-        """Meshes; each one's `metadata` has seed, nfe, field_queries and seconds."""
+        """Meshes; each one's `metadata` has seed, nfe, field_queries and seconds.
+
+        A seed gives the same shapes in every frame, turned along with it.
+        """
         return list(
             self.iterate(
                 num=num,
@@ -214,10 +217,12 @@ class FieldGenerator(LatentGenerator[Any]):
         """
         if num < 1:
             raise ValueError(f"num must be at least 1, got {num}")
-        cond = self.condition(1, category=category, frame=None if frame is None else frame[None])
+        placed = None if frame is None else frame[None]
+        cond = self.condition(1, category=category, frame=placed)
         for i in range(num):
             start = time.perf_counter()
-            tokens = self.sample_latents(self.noise(1, seed=seed, first=i), cond, steps=steps)[0]
+            noise = self.noise(1, seed=seed, first=i, frame=placed)
+            tokens = self.sample_latents(noise, cond, steps=steps)[0]
             mesh = self.decode(tokens, resolution=resolution, frame=frame)
             if faces is not None:
                 mesh = simplify_mesh(mesh, faces)

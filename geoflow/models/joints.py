@@ -31,6 +31,8 @@ from geoflow.samplers import sample_states
 from geoflow.seeds import step_generator
 
 SHIPPED = "rig"
+# Of the greatest extent: what is thinner counts as flat, as rounding of float32 leaves it.
+_FLAT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -87,15 +89,29 @@ def surface_noise(
     """Unit Gaussian noise that turns along with the points.
 
     With P = U H the polar decomposition of the points, U has orthonormal columns and turns with
-    P; normal numbers W give W U, which is N(0, I) whatever the points are.
+    P; normal numbers W give W U, which is N(0, I) whatever the points are. Points of a plane leave
+    one column open: along their normal the noise is drawn beside, on the side that the plane's own
+    noise turns round, so that it turns along with rotations; reflected noise no function of the
+    points can give, as the reflection in their plane does not move them.
+
+    Raises:
+        ValueError: for points on a line, which do not tell how they are turned about it.
     """
-    weights = [
-        torch.randn(num, points.shape[1], generator=step_generator(seed, "rig", i))
-        for i in range(len(points))
-    ]
-    left, _, right = torch.linalg.svd(points.double(), full_matrices=False)
-    noise = torch.stack(weights).to(left) @ (left @ right)
-    return noise.to(points.dtype)
+    clouds = []
+    for i, cloud in enumerate(points.double()):
+        generator = step_generator(seed, "rig", i)
+        weights = torch.randn(num, len(cloud), generator=generator).to(cloud)
+        left, sizes, right = torch.linalg.svd(cloud, full_matrices=False)
+        rank = int((sizes > _FLAT * sizes[0]).sum())
+        if rank < 2:
+            raise ValueError("surface points must not lie on a line")
+        noise = weights @ (left[:, :rank] @ right[:rank])
+        if rank == 2:
+            normal = nn.functional.normalize(torch.linalg.cross(noise[0], noise[1]), dim=-1)
+            across = torch.randn(num, generator=generator).to(cloud)
+            noise = noise + across[:, None] * normal
+        clouds.append(noise)
+    return torch.stack(clouds).to(points.dtype)
 
 
 @dataclass

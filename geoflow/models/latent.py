@@ -22,7 +22,7 @@ from geoflow.models.base import Model
 from geoflow.models.finite import finite
 from geoflow.samplers import sample_states, without_gradient
 from geoflow.seeds import step_generator
-from geoflow.symmetry import FRAME_SIZES, Symmetry, upright_frame
+from geoflow.symmetry import FRAME_SIZES, Symmetry, turn_to, upright_frame
 
 A = TypeVar("A", bound=nn.Module)
 C = TypeVar("C", bound="LatentConfig")
@@ -156,15 +156,38 @@ class LatentGenerator(Model, Generic[A]):
         """All networks by the prefix of their tensors."""
         return {"autoencoder": self.autoencoder, "flow": self.flow_map, "scale": self.scale}
 
-    def noise(self, num: int, *, seed: int = 0, first: int = 0) -> Float[Tensor, "b k c"]:
-        """Unit noise of samples first..first+num-1; sample i is the same in any batch."""
-        shape = (self.config.autoencoder.num_tokens, self.config.autoencoder.channels)
-        return torch.stack(
-            [
-                torch.randn(shape, generator=step_generator(seed, "sample", first + i))
-                for i in range(num)
-            ]
-        ).to(self.device)
+    def noise(
+        self,
+        num: int,
+        *,
+        seed: int = 0,
+        first: int = 0,
+        frame: Float[Tensor, "b m 3"] | None = None,
+    ) -> Float[Tensor, "b k c"]:
+        """Unit noise of samples first..first+num-1; sample i is the same in any batch.
+
+        Args:
+            num: samples.
+            seed: of the noise.
+            first: number of the first sample of the seed.
+            frame: its vectors turn along, so that the sample is the upright one, turned.
+
+        Raises:
+            ValueError: for a frame that is not orthonormal.
+        """
+        size = self.config.autoencoder
+        drawn = [
+            torch.randn(
+                size.num_tokens, size.channels, generator=step_generator(seed, "sample", first + i)
+            )
+            for i in range(num)
+        ]
+        tokens = torch.stack(drawn).to(self.device)
+        if frame is None:
+            return tokens
+        vectors = tokens[..., size.scalars :].unflatten(-1, (size.vectors, 3))
+        turned = vectors @ turn_to(frame.to(tokens))[:, None]
+        return torch.cat([tokens[..., : size.scalars], turned.flatten(-2)], dim=-1)
 
     def condition(
         self,

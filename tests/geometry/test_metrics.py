@@ -72,6 +72,22 @@ def test_one_nn_accuracy_is_half_on_halves_and_one_on_strangers():
     assert strangers.value == 1.0
 
 
+def test_one_nn_accuracy_shares_ties_and_tells_both_halves():
+    """Samples that are all one reference, and references far apart, meet at 50 of 100 and 0."""
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=(40, 1))
+    copies = np.repeat(reference[:1], 40, axis=0)
+    found = one_nn_accuracy(abs(copies - copies.T), abs(reference - reference.T),
+                            abs(copies - reference.T))  # fmt: skip
+    # Each copy has 39 copies and one reference at distance 0.
+    assert found.samples == pytest.approx(39 / 40)
+    assert found.value == pytest.approx((found.samples + found.references) / 2)
+    # All at one distance: each counts by the share of its set among the others.
+    same = np.zeros((10, 10))
+    assert one_nn_accuracy(same, same, same).value == pytest.approx(9 / 19)
+    assert one_nn_accuracy(same, same[:5, :5], same[:, :5]).references == pytest.approx(4 / 14)
+
+
 def test_matrices_that_do_not_fit_are_refused(unchecked):
     with pytest.raises(ValueError, match="expected matrices"):
         one_nn_accuracy(np.zeros((2, 2)), np.zeros((3, 3)), np.zeros((3, 2)))

@@ -106,9 +106,15 @@ def test_3_less_than_half_is_not_called_better():
 
 def test_3_a_little_less_than_half_is_noise():
     report = report_of(clouds(12, 2), clouds(12, 3))
-    report["metrics"]["chamfer_squared"]["one_nna"] = {"value": 0.465, "standard_error": 0.025}
+    report["metrics"]["chamfer_squared"]["one_nna"] = {
+        "value": 0.465,
+        "standard_error": 0.025,
+        "samples": 0.4,
+        "references": 0.53,
+    }
     (line,) = [line for line in summary(report) if "1-NNA" in line]
-    assert line.endswith("46.5 ± 2.5 % (50 is ideal; under 50 is not better)")
+    assert "46.5 ± 2.5 % (samples 40.0, references 53.0; 50 is ideal;" in line
+    assert line.endswith("; under 50 is not better)")
 
 
 def test_4_training_never_sees_the_test_split():

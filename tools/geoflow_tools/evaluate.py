@@ -78,6 +78,8 @@ def score_samples(
     return {
         "one_nna_cd": accuracy.value,
         "one_nna_standard_error": accuracy.standard_error,
+        "one_nna_samples": accuracy.samples,
+        "one_nna_references": accuracy.references,
         "minimum_matching_distance": minimum_matching_distance(between).value,
         "coverage": coverage(between).value,
         "watertight": sum(map(is_watertight, found)) / len(meshes),

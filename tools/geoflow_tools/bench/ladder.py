@@ -23,6 +23,7 @@ from torch import Tensor
 from geoflow.backbones import MLP, MLPConfig
 from geoflow.flow_map import FlowMap, Preconditioned
 from geoflow.geometry.metrics import one_nn_accuracy
+from geoflow.geometry.metrics.sets import NearestNeighbours
 from geoflow.interpolant import INTERPOLANTS
 from geoflow.objectives import (
     OBJECTIVES,
@@ -241,7 +242,17 @@ def score(
     scores = {} if exact is None else {"rms": {n: _rms(end, exact) for n, end in ends.items()}}
     return scores | {
         "w2": {name: wasserstein(end, reference) for name, end in ends.items()},
-        "one_nna": {name: one_nna(end, reference) for name, end in ends.items()},
+        **_one_nna(ends, reference),
+    }
+
+
+def _one_nna(ends: Mapping[str, Tensor], reference: Tensor) -> dict[str, dict[str, float | None]]:
+    """The accuracy, and those over samples and references, whose difference tells of scale."""
+    found = {name: one_nna(end, reference) for name, end in ends.items()}
+    names = {"value": "one_nna", "samples": "one_nna_samples", "references": "one_nna_references"}
+    return {
+        name: {k: None if e is None else getattr(e, part) for k, e in found.items()}
+        for part, name in names.items()
     }
 
 
@@ -255,12 +266,12 @@ def _rms(end: Float[Tensor, "n d"], exact: Float[Tensor, "n d"]) -> float | None
     return distance if math.isfinite(distance) else None
 
 
-def one_nna(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> float | None:
+def one_nna(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> NearestNeighbours | None:
     """Accuracy of telling two sets apart by the nearest neighbour: 0.5 for one distribution."""
     if not bool(a.isfinite().all()):
         return None
     x, y = a.double().numpy(), b.double().numpy()
-    return one_nn_accuracy(cdist(x, x), cdist(y, y), cdist(x, y)).value
+    return one_nn_accuracy(cdist(x, x), cdist(y, y), cdist(x, y))
 
 
 def wasserstein(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> float | None:

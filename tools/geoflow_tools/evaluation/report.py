@@ -82,7 +82,7 @@ def summary(report: Mapping[str, Any]) -> list[str]:
         points = f", {report['emd_points']} of the points" if name == "emd" else ""
         lines.append(f"{_NAMES[name]}{points}:")
         accuracy = scores["one_nna"]
-        lines.append(f"  1-NNA     {_percent(accuracy)} ({_judge(**accuracy)})")
+        lines.append(f"  1-NNA     {_percent(accuracy)} ({_halves(accuracy)}; {_judge(accuracy)})")
         lines.append(f"  coverage  {_percent(scores['coverage'])}")
         lines.append(f"  MMD       {_number(scores['minimum_matching_distance'])}")
     if not report["emd_points"]:
@@ -98,8 +98,14 @@ def summary(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _judge(value: float, standard_error: float) -> str:
+def _halves(accuracy: Mapping[str, float]) -> str:
+    """Of either set: samples that are all copies of one shape, and references, may meet at 50."""
+    return f"samples {100 * accuracy['samples']:.1f}, references {100 * accuracy['references']:.1f}"
+
+
+def _judge(accuracy: Mapping[str, float]) -> str:
     """What an accuracy means: a low one is a sign of copies once it is beyond its noise."""
+    value, standard_error = accuracy["value"], accuracy["standard_error"]
     if value >= 0.5:
         return "50 is ideal"
     far = value < 0.5 - 2 * standard_error
