@@ -17,7 +17,7 @@ from torch import Tensor
 
 from geoflow.condition import Condition
 
-Count = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
 """A number of things, at least one; like the others below, checked where JSON is read."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 """A fraction from 0 to 1."""

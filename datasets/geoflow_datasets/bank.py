@@ -13,12 +13,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TypeVar, final
+from typing import Any, TypeVar, final, get_type_hints
 
 import numpy as np
 import torch
 from jaxtyping import Float16, Int
 
+from geoflow.atomic import DamagedError, reading
 from geoflow.condition import Condition
 from geoflow.typing import ShapeBatch
 from geoflow_datasets.array_folder import read_arrays, write_arrays
@@ -54,6 +55,8 @@ class Bank(ABC):
         lengths = {name: len(getattr(self, name)) for name in (*self.array_names(), "names")}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"a bank's arrays must have one length, got {lengths}")
+        if len(self.categories) and self.categories.min() < 0:
+            raise ValueError(f"categories count from 0, got {self.categories.min()}")
         if len(self.categories) and self.categories.max() >= len(self.category_names):
             raise ValueError(
                 f"category {self.categories.max()} has no name among {self.category_names}"
@@ -111,18 +114,24 @@ class Bank(ABC):
 
         Raises:
             FileNotFoundError: if the folder holds no bank.
-            ValueError: if it was written in another format.
+            DamagedError: if it is damaged, or was written in another format.
         """
         if not (folder / CARD).is_file():
             raise FileNotFoundError(f"{folder} holds no bank of shapes ({CARD} is missing)")
-        arrays, card = read_arrays(folder, cls.array_names(), CARD)
-        if card["format"] != _FORMAT:
-            raise ValueError(
-                f"{folder} has bank format {card['format']}, expected {_FORMAT}: delete it"
+        with reading(folder):
+            arrays, card = read_arrays(folder, cls.array_names(), CARD)
+            if card["format"] != _FORMAT:
+                raise DamagedError(
+                    f"{folder} has bank format {card['format']}, expected {_FORMAT}: delete it"
+                )
+            hints = get_type_hints(cls)
+            for name, array in arrays.items():
+                _check_array(name, array, hints[name])
+            return cls(
+                names=_words(card, "names"),
+                category_names=_words(card, "category_names"),
+                **arrays,
             )
-        return cls(
-            names=tuple(card["names"]), category_names=tuple(card["category_names"]), **arrays
-        )
 
     def condition_of(self, indices: Int[np.ndarray, " b"]) -> Condition:
         """What the shapes at `indices` are conditioned on."""
@@ -184,6 +193,24 @@ class CloudBank(Bank):
         """Random points of the clouds at `indices`, and no queries."""
         columns = _columns(self.surface, len(indices), num_surface, generator)
         return ShapeBatch(_take(self.surface, indices, columns), self.condition_of(indices))
+
+
+def _check_array(name: str, array: np.ndarray, hint: Any) -> None:
+    """Raise ValueError for an array of another form than its field's."""
+    axes = hint.dim_str.split()
+    fits = array.ndim == len(axes) and all(
+        has > 0 and (not axis.isdigit() or has == int(axis))
+        for has, axis in zip(array.shape, axes, strict=True)
+    )
+    if not fits or str(array.dtype) not in hint.dtypes:
+        raise ValueError(f"{name} are {array.dtype} of shape {array.shape}")
+
+
+def _words(card: Mapping[str, object], name: str) -> tuple[str, ...]:
+    words = card[name]
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f"{name} of its card are no words")
+    return tuple(words)
 
 
 def _columns(

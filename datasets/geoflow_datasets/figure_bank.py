@@ -16,7 +16,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from geoflow.atomic import write_bytes
+from geoflow.arrays import load_npz
+from geoflow.atomic import DamagedError, reading, write_bytes
 
 _FORMAT = 1
 
@@ -56,6 +57,26 @@ class FigureBank:
     def __len__(self) -> int:
         """Number of figures."""
         return len(self.names)
+
+    def check(self) -> None:
+        """Raise ValueError unless all arrays speak of the same figures, in finite numbers."""
+        num, most = len(self.names), self.joints.shape[1] if self.joints.ndim == 3 else 0
+        shapes = {
+            "surface": (num, self.surface.shape[1] if self.surface.ndim == 3 else 0, 3),
+            "joints": (num, most, 3),
+            "parents": (num, most),
+            "counts": (num,),
+        }
+        for name, shape in shapes.items():
+            found = getattr(self, name)
+            if found.shape != shape or 0 in shape:
+                raise ValueError(f"{name} has shape {found.shape}, expected {shape}")
+            if not np.isfinite(found).all():
+                raise ValueError(f"{name} has numbers that are not finite")
+        if self.counts.min() < 1 or self.counts.max() > most:
+            raise ValueError(f"counts go from {self.counts.min()} to {self.counts.max()}")
+        if self.parents.min() < -1 or self.parents.max() >= most:
+            raise ValueError(f"parents go from {self.parents.min()} to {self.parents.max()}")
 
     def figure(self, index: int) -> tuple[Float[np.ndarray, "S 3"], Float[np.ndarray, "j 3"]]:
         """Surface points and joints of one figure."""
@@ -112,17 +133,20 @@ class FigureBank:
         """Read what `save` wrote; surface points have half precision.
 
         Raises:
-            ValueError: if it was written in another format.
+            DamagedError: if it is damaged, or was written in another format.
         """
-        with np.load(path) as file:
-            if int(file["format"]) != _FORMAT:
-                raise ValueError(
-                    f"{path} has bank format {file['format']}, expected {_FORMAT}: delete it"
+        with reading(path), path.open("rb") as file:
+            arrays = load_npz(file)
+            if int(arrays["format"]) != _FORMAT:
+                raise DamagedError(
+                    f"{path} has bank format {arrays['format']}, expected {_FORMAT}: delete it"
                 )
-            return FigureBank(
-                file["surface"].astype(np.float32),
-                file["joints"],
-                file["parents"].astype(np.int64),
-                file["counts"],
-                tuple(str(name) for name in file["names"]),
+            bank = FigureBank(
+                arrays["surface"].astype(np.float32),
+                arrays["joints"].astype(np.float32),
+                arrays["parents"].astype(np.int64),
+                arrays["counts"].astype(np.int64),
+                tuple(str(name) for name in arrays["names"]),
             )
+            bank.check()
+            return bank

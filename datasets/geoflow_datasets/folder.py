@@ -18,6 +18,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from rich.progress import track
 
+from geoflow.atomic import reading
+from geoflow.models.config import from_json
 from geoflow_datasets.bank import CARD, Bank, cache_folder
 from geoflow_datasets.digest import digest, seed_of
 from geoflow_datasets.layouts import ALL, SPLITS, category_of, find_files
@@ -154,9 +156,15 @@ def prepare_folder(
 
 
 def load_reports(preparation: Preparation[P, R, B], prepared: Path) -> list[R]:
-    """One report per file, from a folder that `prepare_folder` gave."""
-    entries = json.loads((prepared / _REPORT).read_text(encoding="utf-8"))
-    return [preparation.report(**entry) for entry in entries]
+    """One report per file, from a folder that `prepare_folder` gave.
+
+    Raises:
+        DamagedError: if they cannot be read.
+    """
+    path = prepared / _REPORT
+    with reading(path):
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        return [from_json(preparation.report, entry) for entry in entries]
 
 
 def summarise_reports(preparation: Preparation[P, R, B], reports: Sequence[R]) -> str:

@@ -21,7 +21,7 @@ import trimesh
 from jaxtyping import Float
 from rich.progress import track
 
-from geoflow.atomic import write_text
+from geoflow.atomic import reading, write_text
 from geoflow.geometry.box import box_of
 from geoflow.geometry.mesh import normalise_mesh
 from geoflow.geometry.read_mesh import read_mesh
@@ -137,7 +137,9 @@ def describe(request: Request) -> str:
     refused: dict[str, str] = {}
     for split in ("train", "val"):
         target = _prepare(request.path, split, cache=request.cache)
-        refused |= json.loads(_refusals(target).read_text(encoding="utf-8"))
+        path = _refusals(target)
+        with reading(path):
+            refused |= json.loads(path.read_text(encoding="utf-8"))
     if not refused:
         return ""
     lines = [f"{len(refused)} figures refused"]

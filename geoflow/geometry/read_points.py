@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from geoflow.arrays import load_npy, load_npz
+
 # A header's end is sought in so many bytes.
 _PLY_HEADER = 65_536
 # Columns after the third are normals where their lengths differ from 1 by no more.
@@ -122,12 +124,17 @@ def _read_ply(file: io.BufferedIOBase) -> _Read:
 
 
 def _read_npz(file: io.BufferedIOBase) -> _Read:
-    with np.load(file) as arrays:
-        names = list(arrays)
-        if "points" not in names and len(names) != 1:
-            raise ValueError(f"expected an array 'points', got {', '.join(names) or 'none'}")
-        points = np.asarray(arrays["points" if "points" in names else names[0]])
-        return points, arrays["normals"] if "normals" in names else None
+    arrays = load_npz(file)
+    names = list(arrays)
+    if "points" not in names and len(names) != 1:
+        raise ValueError(f"expected an array 'points', got {', '.join(names) or 'none'}")
+    return arrays["points" if "points" in names else names[0]], arrays.get("normals")
+
+
+def _read_npy(file: io.BufferedIOBase) -> _Read:
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    return load_npy(file, size), None
 
 
 def _read_pcd(file: io.BufferedIOBase) -> _Read:
@@ -152,7 +159,7 @@ def _read_las(file: io.BufferedIOBase) -> _Read:
 _READERS: dict[str, Callable[[io.BufferedIOBase], _Read]] = {
     ".ply": _read_ply,
     ".xyz": lambda file: (np.loadtxt(file, dtype=np.float64, ndmin=2), None),
-    ".npy": lambda file: (np.asarray(np.load(file)), None),
+    ".npy": _read_npy,
     ".npz": _read_npz,
     ".pcd": _read_pcd,
     ".las": _read_las,

@@ -16,11 +16,13 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from geoflow.atomic import write_json
+from geoflow.atomic import reading, write_json
 from geoflow.models import format1
+from geoflow.models.blueprint import blueprint, check_fits
 from geoflow.models.checkpoint import (
     CheckpointError,
     load_card,
+    load_shapes,
     load_tensors,
     load_weights,
     save_checkpoint,
@@ -74,7 +76,8 @@ class Model(ABC):
 
         Raises:
             CheckpointError: if there is no such model, it is of another kind, or its file is
-                damaged.
+                damaged; what its card asks for is compared with its header before any of it is
+                allocated.
         """
         found = describe(name_or_folder)
         if found.kind != cls.kind:
@@ -82,14 +85,17 @@ class Model(ABC):
                 f"{name_or_folder} is a model of kind {found.kind!r}, "
                 f"{cls.__name__} needs {cls.kind!r}"
             )
-        tensors = format1.tensors(load_tensors(found.path), found.kind, found.format)
-        try:
-            model = cls.build(found.config(cls.config_type))
-        except ValueError as error:
-            raise CheckpointError(f"{found.path} has no usable card: {error}") from error
+        config = found.config(cls.config_type)
+        with reading(found.path, CheckpointError):
+            there = format1.tensors(load_shapes(found.path), found.kind, found.format)
+            check_fits(there, blueprint(cls.build, config))
+        written = load_tensors(found.path)
+        with reading(found.path, CheckpointError):
+            tensors = format1.tensors(written, found.kind, found.format)
+            model = cls.build(config)
+            for prefix, module in model.modules().items():
+                load_weights(module, without_prefix(prefix, tensors), source=str(found.path))
         model.card = found.card
-        for prefix, module in model.modules().items():
-            load_weights(module, without_prefix(prefix, tensors), source=str(found.path))
         return model.to(device)
 
     def save_pretrained(self, folder: str | Path, *, half: bool | None = None) -> None:
@@ -201,7 +207,20 @@ def _model_file(folder: Path) -> ModelFile | None:
         number, card = load_card(path)
         try:
             card = format1.card(name, card) if number == 1 else card
-            return ModelFile(path, card["kind"], dict(card["model"]), card.get("card", {}), number)
-        except (KeyError, TypeError, ValueError) as error:
+            found = ModelFile(path, card["kind"], card["model"], card.get("card", {}), number)
+            _check_card(found)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"{path} has no usable card: {error!r}") from error
+        return found
     return None
+
+
+def _check_card(found: ModelFile) -> None:
+    """Raise TypeError where a card's parts are not what all cards have."""
+    if not isinstance(found.kind, str):
+        raise TypeError(f"kind is {found.kind!r}, expected a word")
+    if not isinstance(found.model, dict) or not isinstance(found.card, dict):
+        raise TypeError("model and card are no mappings")
+    names = found.model.get("categories", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"categories are {names!r}, expected words")

@@ -8,17 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from geoflow.atomic import write_bytes
+from geoflow.atomic import DamagedError, reading, write_bytes
 
 FORMAT = 2
 """Of files that are written; format 1 is read by `geoflow.models.format1`."""
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(DamagedError):
     """A checkpoint is missing, damaged or of another kind."""
 
 
@@ -51,13 +52,26 @@ def load_card(path: Path) -> tuple[int, dict[str, Any]]:
     """
     with _opened(path) as file:
         header = file.metadata() or {}
-    try:
+    if not {"format", "card"} <= set(header):
+        raise CheckpointError(f"{path} is no checkpoint of geoflow: it has no card")
+    with reading(path, CheckpointError):
         number, card = int(header["format"]), json.loads(header["card"])
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} is no checkpoint of geoflow: {error!r}") from error
     if not 1 <= number <= FORMAT or not isinstance(card, dict):
         raise CheckpointError(f"{path} has checkpoint format {number}, expected {FORMAT} or older")
     return number, card
+
+
+def load_shapes(path: Path) -> dict[str, Tensor]:
+    """All tensors of a checkpoint, without their numbers: they take no memory.
+
+    Raises:
+        CheckpointError: if the file is missing or damaged.
+    """
+    with _opened(path) as file:
+        return {
+            name: torch.zeros(file.get_slice(name).get_shape(), device="meta")
+            for name in file.keys()  # noqa: SIM118
+        }
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -110,4 +124,5 @@ def load_weights(module: nn.Module, tensors: dict[str, Tensor], *, source: str) 
     try:
         module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except RuntimeError as error:
-        raise CheckpointError(f"weights of {source} do not fit the network: {error}") from error
+        said = " ".join(str(error).split())
+        raise CheckpointError(f"weights of {source} do not fit the network: {said}") from error

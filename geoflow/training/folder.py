@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from geoflow import __version__
-from geoflow.atomic import write_text
+from geoflow.atomic import reading, write_text
 from geoflow.models.checkpoint import (
     CheckpointError,
     load_checkpoint,
@@ -63,7 +63,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder} holds no run to resume ({RUN} is missing)")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict) or "kind" not in content:
         raise CheckpointError(_old(folder, "0.1"))
@@ -108,11 +108,11 @@ def load_stage(
         return 0
     tensors, card = load_checkpoint(path)
     load_weights(network, without_prefix("weights", tensors), source=str(path))
-    try:
+    with reading(path, CheckpointError):
         optimiser.load_state_tensors(without_prefix("optimiser", tensors))
-        step = int(card["step"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be resumed: {error!r}") from error
+        step = card["step"]
+        if not isinstance(step, int) or step < 0:
+            raise ValueError(f"its step is {step!r}")
     if average is not None:
         load_weights(average.module, without_prefix("average", tensors), source=str(path))
     return step

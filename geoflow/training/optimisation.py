@@ -16,6 +16,7 @@ from geoflow.training.muon import Muon
 # Matrices larger than this belong to AdamW: orthogonalising them costs more than it gains.
 _LARGEST_MATRIX = 300_000
 _SMALLEST_SIDE = 16
+_OF_MUON, _OF_ADAM = {"momentum"}, {"step", "exp_avg", "exp_avg_sq"}
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,10 @@ class Optimiser:
         """Restore what `state_tensors` gave.
 
         Raises:
-            ValueError: if a tensor belongs to no parameter of this optimiser.
+            ValueError: if a tensor belongs to no parameter of this optimiser, is not finite, or
+                the moments of a parameter are not those that its optimiser keeps.
         """
+        moments: dict[str, set[str]] = {}
         by_name = dict(zip(self.names, self.parameters, strict=True))
         owner = {id(p): part for part in self.parts for g in part.param_groups for p in g["params"]}
         for key, value in tensors.items():
@@ -92,8 +95,15 @@ class Optimiser:
             if name not in by_name:
                 raise ValueError(f"optimiser state holds {key!r}, which this network does not have")
             parameter = by_name[name]
+            if value.shape not in (parameter.shape, torch.Size([])) or not value.isfinite().all():
+                raise ValueError(f"optimiser state {key!r} is not finite, or of another shape")
+            moments.setdefault(name, set()).add(moment)
             device = "cpu" if moment == "step" else parameter.device
             owner[id(parameter)].state[parameter][moment] = value.clone().to(device)
+        for name, found in moments.items():
+            is_muon = isinstance(owner[id(by_name[name])], Muon)
+            if found != (_OF_MUON if is_muon else _OF_ADAM):
+                raise ValueError(f"optimiser state of {name} has {', '.join(sorted(found))}")
 
 
 def hidden_matrices(module: nn.Module) -> set[str]:

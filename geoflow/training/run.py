@@ -10,13 +10,15 @@ from typing import Any
 import torch
 
 from geoflow import __version__
+from geoflow.atomic import reading
 from geoflow.flow_map import FlowMap
 from geoflow.models.base import Model
+from geoflow.models.blueprint import blueprint
 from geoflow.models.checkpoint import CheckpointError
 from geoflow.models.config import from_json, to_json
 from geoflow.models.kinds import KINDS, Kind, kind_of, load
 from geoflow.seeds import seeded_generator
-from geoflow.training.folder import read_run, write_run
+from geoflow.training.folder import RUN, read_run, write_run
 from geoflow.training.loop import Progress, fit
 from geoflow.training.precision import settled
 from geoflow.training.stage import Context, Stage, StageOptions
@@ -105,7 +107,13 @@ class Run:
         self.folder, self.config, self.device = folder, config, device
         torch.default_generator.set_state(seeded_generator(config.seed).get_state())
         start = config.init_from or config.teacher
-        model = self.kind.model_class().build(config.model) if start is None else load(start)
+        if start is None:
+            build = self.kind.model_class().build
+            with reading(folder / RUN, CheckpointError):
+                blueprint(build, config.model)
+            model = build(config.model)
+        else:
+            model = load(start)
         if model.kind != config.kind:
             raise CheckpointError(
                 f"{start} is a model of kind {model.kind!r}, the run's is {config.kind!r}"
@@ -113,7 +121,8 @@ class Run:
         self.model = model.completed().to(device)
         self.frozen = None
         if config.teacher is not None:
-            self.frozen = frozen_flow(load(config.teacher, device=device))
+            with reading(config.teacher, CheckpointError):
+                self.frozen = frozen_flow(load(config.teacher, device=device))
         self._stage: Stage[Any, Any] | None = None
 
     @staticmethod
@@ -179,7 +188,6 @@ def read_config(folder: Path) -> RunConfig:
     Raises:
         CheckpointError: if it holds no run, a damaged one, or one of an earlier version.
     """
-    try:
-        return RunConfig.from_json(read_run(folder))
-    except ValueError as error:
-        raise CheckpointError(f"{folder / 'run.json'} cannot be read: {error}") from error
+    content = read_run(folder)
+    with reading(folder / RUN, CheckpointError):
+        return RunConfig.from_json(content)

@@ -20,13 +20,13 @@ class Failure(Exception):
 @contextmanager
 def failing() -> Iterator[None]:
     """Turn the library's foreseen errors into one line for the user."""
+    from geoflow.atomic import DamagedError
     from geoflow.geometry.extraction import EmptySurfaceError
-    from geoflow.models.checkpoint import CheckpointError
     from geoflow_datasets.workers import WorkersDiedError
 
     try:
         yield
-    except (EmptySurfaceError, CheckpointError, FloatingPointError, WorkersDiedError) as error:
+    except (EmptySurfaceError, DamagedError, FloatingPointError, WorkersDiedError) as error:
         raise Failure(str(error)) from error
     except MemoryError as error:
         raise Failure("memory ran out: ask for less, or close other programs") from error

@@ -13,9 +13,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from geoflow.atomic import reading
 from geoflow.condition import Condition
 from geoflow.couplings import COUPLINGS, Coupling
-from geoflow.models.checkpoint import load_checkpoint, save_checkpoint, with_prefix, without_prefix
+from geoflow.models.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    save_checkpoint,
+    with_prefix,
+    without_prefix,
+)
 from geoflow.models.latent import LatentGenerator
 from geoflow.objectives import Cumulative, Losses, Objective, Pool, build_objective
 from geoflow.seeds import step_generator
@@ -153,6 +160,23 @@ def encode_shapes(
     return Latents(torch.cat(tokens), condition)
 
 
+def _latents(model: LatentGenerator[Any], tensors: dict[str, Tensor]) -> Latents:
+    """Latents of a file; ValueError where they are not those of the model's autoencoder."""
+    size, tokens = model.config.autoencoder, tensors["tokens"]
+    expected = (len(tokens), size.num_tokens, size.channels)
+    if tuple(tokens.shape) != expected or not bool(tokens.isfinite().all()):
+        raise ValueError(f"latents have shape {tuple(tokens.shape)}, or are not finite")
+    condition = Condition(**without_prefix("condition", tensors))
+    lengths = {name: len(part) for name, part in condition.parts().items()}
+    if set(lengths.values()) - {len(tokens)}:
+        raise ValueError(f"{len(tokens)} latents have conditions {lengths}")
+    categories = len(model.categories)
+    index = condition.category
+    if index is not None and not bool(((index >= 0) & (index < categories)).all()):
+        raise ValueError(f"categories are not all among the model's {categories}")
+    return Latents(tokens, condition)
+
+
 class Pairs(NamedTuple):
     """Noise and data of a step, and what they are given."""
 
@@ -203,7 +227,8 @@ class LatentFlowStage(FlowStage[LatentGenerator[Any], Pairs]):
         path = None if context.folder is None else context.folder / "latents.safetensors"
         if path is not None and path.is_file():
             tensors, _ = load_checkpoint(path)
-            return Latents(tensors["tokens"], Condition(**without_prefix("condition", tensors)))
+            with reading(path, CheckpointError):
+                return _latents(self.model, tensors)
         encoded = encode_shapes(
             self.model, context.data, self.options, seed=context.seed, device=context.device
         )

@@ -64,7 +64,12 @@ def chosen_cell(options: TrainOptions) -> Cell:
 
 def cell_of(file: ModelFile | None) -> Cell:
     """Interpolant and prediction of a model to start from."""
-    return (None, None) if file is None else (file.model["interpolant"], file.model["prediction"])
+    if file is None:
+        return (None, None)
+    from geoflow.models.kinds import KINDS
+
+    config = file.config(KINDS[file.kind].model_class().config_type)
+    return (config.interpolant, config.prediction)
 
 
 def check_cell(options: TrainOptions, file: ModelFile, start: str) -> None:

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from geoflow.atomic import write_bytes
+from geoflow.arrays import load_npy
+from geoflow.atomic import reading, write_bytes
 from geoflow.geometry.metrics.chamfer import chamfer_of_trees, point_tree
 from geoflow.geometry.metrics.emd import earth_movers_distance
 
@@ -166,18 +167,32 @@ def fill(
 def assemble(
     folder: Path, kind: str, num_samples: int, num_reference: int
 ) -> dict[str, dict[str, Float[np.ndarray, "r n"]]]:
-    """The three matrices of each distance of a kind, from its blocks' files."""
+    """The three matrices of each distance of a kind, from its blocks' files.
+
+    Raises:
+        DamagedError: if a file is damaged.
+    """
     names = KINDS[kind].names
     matrices: dict[str, dict[str, np.ndarray]] = {name: {} for name in names}
     blocks = plan(kind, num_samples, num_reference)
     for matrix, (rows, columns) in MATRICES.items():
-        parts = [np.load(folder / b.file_name) for b in blocks if b.matrix == matrix]
+        parts = [_load(folder, block) for block in blocks if block.matrix == matrix]
         values = np.concatenate(parts, axis=1)
         if rows == columns:
             values = values + values.transpose(0, 2, 1)
         for name, value in zip(names, values, strict=True):
             matrices[name][matrix] = value
     return matrices
+
+
+def _load(folder: Path, block: Block) -> Float[np.ndarray, "k r n"]:
+    path = folder / block.file_name
+    with reading(path), path.open("rb") as file:
+        values = load_npy(file, path.stat().st_size)
+        expected = (len(KINDS[block.kind].names), block.last - block.first, block.columns)
+        if values.shape != expected or not np.isfinite(values).all():
+            raise ValueError(f"distances have shape {values.shape}, expected {expected}, finite")
+        return values
 
 
 _held: dict[str, list[Any]] = {}

@@ -7,6 +7,7 @@ reference, so that a wrong place or size counts.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ import trimesh
 from jaxtyping import Bool, Float
 
 from geoflow import __version__
-from geoflow.atomic import write_text
+from geoflow.atomic import reading, write_text
 from geoflow.geometry.box import box_of
 from geoflow.geometry.metrics import METRICS
 from geoflow.geometry.metrics.emd import import_pot
@@ -130,7 +131,7 @@ class PairedEvaluation:
             FileNotFoundError: before `run` is at its end.
             ValueError: with the first refusal, if no pair could be measured.
         """
-        found = {pair.name: json.loads(self._file(pair).read_text()) for pair in self.pairs}
+        found = {pair.name: self._numbers(pair) for pair in self.pairs}
         refused = {name: said["refused"] for name, said in found.items() if "refused" in said}
         each = {name: numbers for name, numbers in found.items() if name not in refused}
         if not each:
@@ -151,6 +152,15 @@ class PairedEvaluation:
             "metrics": metrics,
             "each": each,
         }
+
+    def _numbers(self, pair: Pair) -> dict[str, Any]:
+        path = self._file(pair)
+        with reading(path):
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            numbers = [found[name] for name in PAIR_METRICS] if "refused" not in found else []
+            if not all(number is None or math.isfinite(number) for number in numbers):
+                raise ValueError("a number is not finite")
+            return found
 
     def _file(self, pair: Pair) -> Path:
         return self.folder / f"{pair.index:05d}.json"

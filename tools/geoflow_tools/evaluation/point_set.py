@@ -12,7 +12,8 @@ import numpy as np
 import trimesh
 from jaxtyping import Bool, Float
 
-from geoflow.atomic import write_bytes
+from geoflow.arrays import load_npz
+from geoflow.atomic import reading, write_bytes
 from geoflow.geometry.metrics import METRICS
 from geoflow_datasets.bank import ShapeBank
 from geoflow_tools.evaluation.shapes import Shape, draw_points, read_shape
@@ -41,10 +42,20 @@ class PointSet:
 
     @staticmethod
     def load(path: Path) -> PointSet:
-        """Read what `save` wrote."""
-        with np.load(path) as arrays:
+        """Read what `save` wrote.
+
+        Raises:
+            DamagedError: if it is damaged.
+        """
+        with reading(path), path.open("rb") as file:
+            arrays = load_npz(file)
             refused = tuple(str(said) for said in arrays["refused"])
-            return PointSet(arrays["points"], arrays["passed"], refused)
+            points, passed = arrays["points"], arrays["passed"]
+            if points.ndim != 3 or points.shape[2] != 3 or not np.isfinite(points).all():
+                raise ValueError(f"points have shape {points.shape}, or are not finite")
+            if passed.dtype != bool or passed.shape[1:] != (len(MESH_METRICS),):
+                raise ValueError(f"passed are {passed.dtype} of shape {passed.shape}")
+            return PointSet(points, passed, refused)
 
 
 class PointSetBuilder:

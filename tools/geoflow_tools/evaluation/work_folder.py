@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from geoflow.atomic import write_text
+from geoflow.atomic import reading, write_text
 
 OPTIONS = "options.json"
 
@@ -16,6 +16,7 @@ def open_work_folder(folder: Path, options: dict[str, Any]) -> None:
 
     Raises:
         ValueError: if the folder holds something else, or was started with other options.
+        DamagedError: if its options cannot be read.
     """
     path = folder / OPTIONS
     if not path.is_file():
@@ -24,7 +25,8 @@ def open_work_folder(folder: Path, options: dict[str, Any]) -> None:
         folder.mkdir(exist_ok=True)
         write_text(path, json.dumps(options, indent=2) + "\n")
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
+    with reading(path):
+        before = dict(json.loads(path.read_text(encoding="utf-8")))
     names = dict.fromkeys([*options, *before])
     differing = [name for name in names if before.get(name) != options.get(name)]
     if differing:
