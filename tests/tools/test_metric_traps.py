@@ -90,7 +90,7 @@ def test_3_the_standard_error_is_binomial_and_printed():
     assert error(100) == pytest.approx(0.0354, abs=0.0006)
     lines = summary(report_of(clouds(12, 2), clouds(12, 3)))
     (line,) = [line for line in lines if "1-NNA" in line]
-    assert re.search(r"\d+\.\d ± \d+\.\d % \(50 is ideal", line)
+    assert re.search(r"\d+\.\d ± \d+\.\d % \(samples .*; 50 is ideal", line)
 
 
 def test_3_less_than_half_is_not_called_better():
