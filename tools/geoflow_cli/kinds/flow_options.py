@@ -20,6 +20,9 @@ Cell = tuple[str | None, str | None]
 class FlowSettings:
     """How an objective is used; not every kind lets these be chosen."""
 
+    targets: Literal["pair", "pooled"] = "pair"
+    """Learn from single pairs of noise and data, or from means over all data that a state may come
+    from, which have less noise."""
     derivative: Literal["average", "jvp", "difference"] | None = None
     """How a cumulative objective uses its identity. Default: average, or as the special case."""
     times: Literal["uniform", "logit-normal"] | None = None
@@ -32,9 +35,6 @@ class FlowSettings:
     """Where errors count. Default: as the objective."""
     weight_power: float | None = None
     """Divide each squared error by itself to this power. Default: as the objective."""
-    targets: Literal["pair", "pooled"] = "pair"
-    """Learn from single pairs of noise and data, or from means over all data that a state may come
-    from, which have less noise."""
     coupling: Literal["independent", "batch"] = "independent"
     """Pair noise and data at random, or by optimal transport over each batch."""
 
