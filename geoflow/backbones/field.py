@@ -10,11 +10,14 @@ Reference: Park et al., "DeepSDF", 2019, arXiv:1901.05103, with the encoder of
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from geoflow.backbones.condition import check_frame
+from geoflow.backbones.folded import Folded
 from geoflow.backbones.layers import safe_norm
 from geoflow.backbones.modulated import Context, Modulated
 from geoflow.backbones.shape_encoder import Encoder, ShapeConfig
@@ -38,6 +41,24 @@ class FieldDecoder(Modulated):
         radius = safe_norm(queries - context.centre)
         value = self.out(self.hidden(context, queries))[..., 0]
         return 0.1 * value + self.sphere * (radius - _SPHERE_RADIUS)
+
+    def folded(self, context: Context) -> Callable[[Float[Tensor, "n 3"]], Float[Tensor, " n"]]:
+        """The field of one shape as a function of points, fast and without gradients.
+
+        Raises:
+            ValueError: for a context of several shapes.
+        """
+        features = Folded(self, context)
+        with torch.no_grad():
+            weight = 0.1 * self.out.weight[0]
+            bias = 0.1 * self.out.bias + weight @ features.constant - self.sphere * _SPHERE_RADIUS
+
+        @torch.no_grad()
+        def distance(points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
+            relative = points - context.centre[0]
+            return features(relative) @ weight + bias + self.sphere * safe_norm(relative)
+
+        return distance
 
 
 class FieldAutoencoder(nn.Module):
@@ -76,12 +97,6 @@ class FieldAutoencoder(nn.Module):
         """Latent-dependent part of the decoder, to be shared by many queries."""
         check_frame(frame, self.config.frame_size, "frame")
         return self.decoder.context(tokens, frame, self._centre(centre, tokens))
-
-    def decode_with(
-        self, context: Context, queries: Float[Tensor, "b q 3"]
-    ) -> Float[Tensor, "b q"]:
-        """Signed distance at the queries, from a context."""
-        return self.decoder(context, queries)
 
     def decode(
         self,

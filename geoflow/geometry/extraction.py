@@ -2,9 +2,10 @@
 
 A coarse grid is evaluated everywhere. A cell is refined where its corners differ in sign, or
 where some |f| is below `reach` times the cell's diagonal: a field of Lipschitz constant at most
-1 / reach cannot hide a surface in the other cells. Refined cells are split by two, until the
-resolution is reached; the points that were never evaluated get the interpolated coarse value,
-whose sign is right. Marching cubes then sees the dense grid's values wherever the surface is.
+1 / reach cannot hide a surface in the other cells. Refined cells are split by two; on the last
+grid the surface is followed (`tracking.py`). The points that were never evaluated get the
+interpolated coarse value, whose sign is right: marching cubes sees the dense grid's values
+wherever the surface is.
 
 Reference: Lorensen & Cline, "Marching cubes", 1987 (scikit-image's Lewiner variant, 2003).
 """
@@ -18,9 +19,11 @@ from typing import Literal
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int
 from skimage.measure import marching_cubes
 from torch import Tensor
+
+from geoflow.geometry.tracking import Query, track_surface
 
 Field = Callable[[Float32[Tensor, "n 3"]], Float32[Tensor, " n"]]
 Method = Literal["hierarchical", "dense"]
@@ -52,7 +55,7 @@ def extract_mesh(
     bound: float = 1.05,
     method: Method = "hierarchical",
     reach: float = 0.5,
-    coarsest: int = 24,
+    coarsest: int = 16,
 ) -> Extraction:
     """Closed, outward-oriented mesh of the zero level set inside the cube [-bound, bound]^3.
 
@@ -101,32 +104,31 @@ def mesh_from_grid(values: Float32[np.ndarray, "n n n"], bound: float) -> trimes
         for end in (0, -1):
             face = np.moveaxis(values, axis, 0)[end]
             np.maximum(face, -_NUDGE, out=face)
-    vertices, faces, _, _ = marching_cubes(values, level=0.0)
+    vertices, faces, _, _ = marching_cubes(values, level=0.0, gradient_direction="descent")
     vertices = vertices.astype(np.float64) * spacing - bound
-    # scikit-image winds faces for fields that fall outward; a distance rises, so turn them.
-    mesh = trimesh.Trimesh(vertices, faces[:, ::-1], process=False)
-    if mesh.volume < 0.0:
-        mesh.invert()
-    return mesh
+    return trimesh.Trimesh(vertices, faces, process=False)
 
 
 def _evaluate(
     field: Field, resolution: int, levels: int, bound: float, reach: float
 ) -> tuple[Float32[np.ndarray, "n n n"], int]:
     cells = resolution // 2**levels
-    known = np.ones((cells + 1,) * 3, dtype=bool)
-    values = np.zeros(known.shape, dtype=np.float32)
-    queries = _fill(field, values, known, bound)
+    values = np.zeros((cells + 1,) * 3, dtype=np.float32)
+    known = np.zeros(values.shape, dtype=bool)
+    queries = _fill(_at(field, cells, bound), values, known, ~known)
     for level in range(levels):
-        # What a first coarse cell can hide is a whole thin part; later cells only hide detail
-        # of their own size, next to cells that are kept in any case.
-        within = reach if level == 0 else _LATER_REACH * reach
-        active = _active_cells(values, 2.0 * bound / cells, within)
+        spacing = 2.0 * bound / cells
         cells *= 2
-        values = _upsample(values)
-        known = _corners_of_children(active)
-        known[::2, ::2, ::2] = False
-        queries += _fill(field, values, known, bound)
+        query = _at(field, cells, bound)
+        coarse, values, known = values, _upsample(values), _spread(known)
+        if 0 < level == levels - 1:
+            queries += track_surface(query, values, known)
+        else:
+            # What a first coarse cell can hide is a whole thin part; later cells only hide
+            # detail of their own size, next to cells that are kept in any case.
+            within = reach if level == 0 else _LATER_REACH * reach
+            active = _active_cells(coarse, spacing, within)
+            queries += _fill(query, values, known, _corners_of_children(active))
     return values, queries
 
 
@@ -170,19 +172,36 @@ def _upsample(values: Float32[np.ndarray, "n n n"]) -> Float32[np.ndarray, "m m 
     return np.ascontiguousarray(values)
 
 
+def _spread(known: Bool[np.ndarray, "n n n"]) -> Bool[np.ndarray, "m m m"]:
+    """The same points on the grid of half spacing."""
+    fine = np.zeros(tuple(2 * n - 1 for n in known.shape), dtype=bool)
+    fine[::2, ::2, ::2] = known
+    return fine
+
+
 def _fill(
-    field: Field,
+    query: Query,
     values: Float32[np.ndarray, "n n n"],
     known: Bool[np.ndarray, "n n n"],
-    bound: float,
+    wanted: Bool[np.ndarray, "n n n"],
 ) -> int:
-    """Evaluate the field at the marked points of the grid; the number of evaluations."""
-    index = np.argwhere(known)
-    axis = np.linspace(-bound, bound, values.shape[0], dtype=np.float32)
-    found = field(torch.from_numpy(axis[index])).detach().cpu().numpy().astype(np.float32)
-    if not np.isfinite(found).all():
-        raise FloatingPointError(
-            f"the field has {np.count_nonzero(~np.isfinite(found))} values that are not finite"
-        )
-    values[tuple(index.T)] = found
+    """Evaluate the field at wanted points that are not known; the number of evaluations."""
+    index = np.flatnonzero(wanted & ~known)
+    values.flat[index], known.flat[index] = query(index), True
     return len(index)
+
+
+def _at(field: Field, cells: int, bound: float) -> Query:
+    """The field at the points of a grid, by their flat index."""
+    axis = np.linspace(-bound, bound, cells + 1, dtype=np.float32)
+
+    def query(index: Int[np.ndarray, " n"]) -> Float32[np.ndarray, " n"]:
+        points = axis[np.stack(np.unravel_index(index, (cells + 1,) * 3), axis=1)]
+        found = field(torch.from_numpy(points)).detach().cpu().numpy().astype(np.float32)
+        if not np.isfinite(found).all():
+            raise FloatingPointError(
+                f"the field has {np.count_nonzero(~np.isfinite(found))} values that are not finite"
+            )
+        return found
+
+    return query

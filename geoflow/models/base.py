@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -131,12 +132,9 @@ class Model(ABC):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        tensors = (
-            tensor
-            for module in self.modules().values()
-            for tensor in (*module.parameters(), *module.buffers())
-        )
-        return next(tensors).device
+        modules = self.modules().values()
+        tensors = (chain(module.parameters(), module.buffers()) for module in modules)
+        return next(chain.from_iterable(tensors)).device
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geoflow.backbones import FieldAutoencoder
+from geoflow.backbones.folded import BLOCK
 from geoflow.geometry.extraction import EmptySurfaceError, Field, extract_mesh
 from geoflow.geometry.mesh import remove_crumbs, simplify_mesh
 from geoflow.models.latent import Check, Detail, LatentConfig, LatentGenerator
 from geoflow.models.refinement import refine_tokens
-
-# Queries of one decoder call: its activations stay in a core's cache.
-_CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -103,18 +101,18 @@ class FieldGenerator(LatentGenerator[Any]):
             check: called before every chunk of points; what it raises ends the work.
         """
         placed = self.frame_for(1, None if frame is None else frame[None])
-        context = self.autoencoder.context(tokens[None], placed)
+        query = self.autoencoder.decoder.folded(self.autoencoder.context(tokens[None], placed))
+
+        device = self.device
 
         @torch.no_grad()
         def distance(points: Tensor) -> Tensor:
             parts = []
             with _fast_matmul():
-                for part in points.split(_CHUNK):
+                for part in points.split(BLOCK):
                     if check is not None:
                         check()
-                    parts.append(
-                        self.autoencoder.decode_with(context, part.to(self.device)[None])[0]
-                    )
+                    parts.append(query(part.to(device)))
             return torch.cat(parts)
 
         return distance

@@ -6,6 +6,7 @@ import torch
 
 from geoflow.geometry.extraction import EmptySurfaceError, extract_mesh
 from geoflow.geometry.sdf import union_distance
+from geoflow.geometry.tracking import track_surface
 from geoflow_datasets.procedural import make_solids
 
 
@@ -57,9 +58,36 @@ def test_hierarchical_surface_is_the_dense_one(name):
 
 
 def test_queries_of_a_chair_stay_within_the_budget():
-    for resolution, share in ((128, 0.10), (256, 0.04)):
+    for resolution, share in ((128, 0.07), (256, 0.03)):
         extraction = extract_mesh(chair(0), resolution=resolution)
         assert extraction.field_queries <= share * (resolution + 1) ** 3
+
+
+def test_a_surface_is_followed_where_no_prediction_saw_it():
+    """A thin ridge leaves a plate between coarse points, whose signs say nothing of it."""
+
+    def ridge(points):
+        plate = points[:, 1].abs() - 0.2
+        wall = torch.maximum((points[:, 0] - 0.0164).abs() - 0.012, points[:, 1].abs() - 0.55)
+        sides = points[:, [0, 2]].abs().amax(-1) - 0.9
+        return torch.maximum(torch.minimum(plate, wall), sides)
+
+    dense, tracked = (
+        extract_mesh(ridge, resolution=128, method=method, reach=0.0)
+        for method in ("dense", "hierarchical")
+    )
+    assert dense.mesh.bounds[1, 1] > 0.5
+    np.testing.assert_array_equal(dense.mesh.vertices, tracked.mesh.vertices)
+    np.testing.assert_array_equal(dense.mesh.faces, tracked.mesh.faces)
+    values = np.full((5, 5, 5), 1.0, dtype=np.float32)
+    values[2, 2, 2] = -1.0
+    known = np.zeros(values.shape, dtype=bool)
+    truth = np.where(np.indices(values.shape)[0] <= 2, -1.0, 1.0).astype(np.float32)
+    # One wrong prediction leads to the whole plane; without a crossing nothing is asked for.
+    evaluated = track_surface(lambda index: truth.flat[index], values, known)
+    assert evaluated == known.sum() >= 2 * 25
+    assert ((values <= 0) == (truth <= 0))[2:4].all()
+    assert track_surface(lambda index: 1 / 0, np.ones_like(values), np.zeros_like(known)) == 0
 
 
 def test_a_hidden_part_is_lost_without_reach():
