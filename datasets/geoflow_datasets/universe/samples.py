@@ -56,5 +56,7 @@ def signed_distance(corners: Array, points: Array) -> Array:
 
     vertices = np.ascontiguousarray(corners.reshape(-1, 3))
     faces = np.arange(len(vertices)).reshape(-1, 3)
-    distance = pcu.closest_points_on_mesh(np.ascontiguousarray(points), vertices, faces)[0]
+    # point-cloud-utils misreads a single point (as of 0.34), so that one is asked for twice.
+    asked = np.ascontiguousarray(np.repeat(points, 2, 0) if len(points) == 1 else points)
+    distance = pcu.closest_points_on_mesh(asked, vertices, faces)[0][: len(points)]
     return np.asarray(np.where(winding(vertices, faces, points) > 0.5, -distance, distance))
