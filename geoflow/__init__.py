@@ -24,9 +24,11 @@ _LAZY = {
     "Rigger": "geoflow.models.joints",
     "TokenTransformer": "geoflow.backbones",
     "build_objective": "geoflow.objectives",
+    "complete": "geoflow.models.completion",
     "extract_mesh": "geoflow.geometry.extraction",
     "load": "geoflow.models.kinds",
     "read_mesh": "geoflow.geometry.read_mesh",
+    "read_points": "geoflow.geometry.read_points",
     "sample_consistency": "geoflow.samplers",
     "sample_flow_map": "geoflow.samplers",
     "sample_ode": "geoflow.samplers",
@@ -38,8 +40,10 @@ if TYPE_CHECKING:
     from geoflow.flow_map import FlowMap
     from geoflow.geometry.extraction import extract_mesh
     from geoflow.geometry.read_mesh import read_mesh
+    from geoflow.geometry.read_points import read_points
     from geoflow.interpolant import INTERPOLANTS
     from geoflow.models.clouds import PointGenerator
+    from geoflow.models.completion import complete
     from geoflow.models.distribution import GeometryDistribution
     from geoflow.models.fields import Generator
     from geoflow.models.joints import Rigger
@@ -64,9 +68,11 @@ __all__ = [
     "Rigger",
     "TokenTransformer",
     "build_objective",
+    "complete",
     "extract_mesh",
     "load",
     "read_mesh",
+    "read_points",
     "sample_consistency",
     "sample_flow_map",
     "sample_ode",

@@ -77,6 +77,10 @@ def test_commands_run_in_their_order(tmp_path):
             extra = small + ([] if "--data" in words else ["--num-shapes", "6"])
         if words[0] == "sample":
             extra = [] if "--points" in words else ["--resolution", "32"]
+        if words[0] in ("complete", "vary", "interpolate"):
+            extra = ["--resolution", "32"]
+        if words[0] == "interpolate":
+            extra += ["--frames", "3"]
         if words[0] == "evaluate":
             extra = ["--num", "4", "--resolution", "32", "--points", "64", "--emd-points", "16"]
         run(["-m", "geoflow", *expanded(words, tmp_path), *extra], tmp_path)

@@ -26,6 +26,15 @@ def check_up(up: str) -> str:
     return up
 
 
+def frame_from_up(up: str) -> Float[np.ndarray, "3 3"]:
+    """Right, up and front, as rows, of an upright shape in a file in which `up` points up.
+
+    Raises:
+        ValueError: if `up` is neither "y" nor "z".
+    """
+    return np.eye(3) if check_up(up) == "y" else _Y_TO_Z.T
+
+
 def points_from_up(points: Float[np.ndarray, "n 3"], up: str) -> Float[np.ndarray, "n 3"]:
     """Points of a file in which `up` points up, turned to +Y up.
 

@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float32, Int
 from skimage.measure import marching_cubes
 from torch import Tensor
 
+from geoflow.geometry.mirror import with_mirror_image
 from geoflow.geometry.tracking import Query, track_surface
 
 Field = Callable[[Float32[Tensor, "n 3"]], Float32[Tensor, " n"]]
@@ -56,6 +57,7 @@ def extract_mesh(
     method: Method = "hierarchical",
     reach: float = 0.5,
     coarsest: int = 16,
+    mirrored: bool = False,
 ) -> Extraction:
     """Closed, outward-oriented mesh of the zero level set inside the cube [-bound, bound]^3.
 
@@ -67,26 +69,37 @@ def extract_mesh(
         reach: a coarse cell is kept where |f| < reach x its diagonal; 0.5 is enough for an
             exact distance on the first grid, more allows for a field that is steeper.
         coarsest: cells along an edge of the first grid, at least.
+        mirrored: take the mean of the field and its mirror image in the plane x = 0; the mesh is
+            exactly its own mirror image.
 
     Raises:
         EmptySurfaceError: if the field does not change sign on the grid.
-        ValueError: if the resolution is out of range.
+        ValueError: if the resolution is out of range, or odd for a mirrored mesh.
         FloatingPointError: if the field is not finite.
     """
     if not MIN_RESOLUTION <= resolution <= MAX_RESOLUTION:
         raise ValueError(
             f"resolution must be between {MIN_RESOLUTION} and {MAX_RESOLUTION}, got {resolution}"
         )
+    if mirrored and resolution % 2:
+        raise ValueError(f"a mirrored mesh needs an even resolution, got {resolution}")
     levels = 0
     if method == "hierarchical":
         while resolution % 2 ** (levels + 1) == 0 and resolution // 2 ** (levels + 1) >= coarsest:
             levels += 1
-    values, queries = _evaluate(field, resolution, levels, bound, reach)
-    return Extraction(mesh_from_grid(values, bound), queries)
+    values, queries = _evaluate(field, resolution, levels, bound, reach, mirrored)
+    return Extraction(mesh_from_grid(values, bound, mirrored=mirrored), queries)
 
 
-def mesh_from_grid(values: Float32[np.ndarray, "n n n"], bound: float) -> trimesh.Trimesh:
+def mesh_from_grid(
+    values: Float32[np.ndarray, "n n n"], bound: float, *, mirrored: bool = False
+) -> trimesh.Trimesh:
     """Marching cubes on values at the points of a grid over [-bound, bound]^3, closed at its faces.
+
+    Args:
+        values: negative inside.
+        bound: half edge of the cube.
+        mirrored: read the half x >= 0 alone, and add its mirror image; n is odd.
 
     Raises:
         EmptySurfaceError: if no value is negative or none is positive.
@@ -104,22 +117,25 @@ def mesh_from_grid(values: Float32[np.ndarray, "n n n"], bound: float) -> trimes
         for end in (0, -1):
             face = np.moveaxis(values, axis, 0)[end]
             np.maximum(face, -_NUDGE, out=face)
-    vertices, faces, _, _ = marching_cubes(values, level=0.0, gradient_direction="descent")
-    vertices = vertices.astype(np.float64) * spacing - bound
+    middle = values.shape[0] // 2 if mirrored else 0
+    vertices, faces, _, _ = marching_cubes(values[middle:], level=0.0, gradient_direction="descent")
+    vertices = vertices.astype(np.float64) * spacing - [0.0 if mirrored else bound, bound, bound]
+    if mirrored:
+        vertices, faces = with_mirror_image(vertices, faces)
     return trimesh.Trimesh(vertices, faces, process=False)
 
 
 def _evaluate(
-    field: Field, resolution: int, levels: int, bound: float, reach: float
+    field: Field, resolution: int, levels: int, bound: float, reach: float, mirrored: bool
 ) -> tuple[Float32[np.ndarray, "n n n"], int]:
     cells = resolution // 2**levels
     values = np.zeros((cells + 1,) * 3, dtype=np.float32)
     known = np.zeros(values.shape, dtype=bool)
-    queries = _fill(_at(field, cells, bound), values, known, ~known)
+    queries = _fill(_at(field, cells, bound, mirrored), values, known, ~known)
     for level in range(levels):
         spacing = 2.0 * bound / cells
         cells *= 2
-        query = _at(field, cells, bound)
+        query = _at(field, cells, bound, mirrored)
         coarse, values, known = values, _upsample(values), _spread(known)
         if 0 < level == levels - 1:
             queries += track_surface(query, values, known)
@@ -191,8 +207,8 @@ def _fill(
     return len(index)
 
 
-def _at(field: Field, cells: int, bound: float) -> Query:
-    """The field at the points of a grid, by their flat index."""
+def _at(field: Field, cells: int, bound: float, mirrored: bool) -> Query:
+    """The field at the points of a grid, by their flat index; or its mean with its mirror image."""
     axis = np.linspace(-bound, bound, cells + 1, dtype=np.float32)
 
     def query(index: Int[np.ndarray, " n"]) -> Float32[np.ndarray, " n"]:
@@ -204,4 +220,11 @@ def _at(field: Field, cells: int, bound: float) -> Query:
             )
         return found
 
-    return query
+    def mean(index: Int[np.ndarray, " n"]) -> Float32[np.ndarray, " n"]:
+        i, j, k = np.unravel_index(index, (cells + 1,) * 3)
+        image = np.ravel_multi_index((cells - i, j, k), (cells + 1,) * 3)
+        places, back = np.unique(np.concatenate([index, image]), return_inverse=True)
+        here, there = np.split(query(places)[back], 2)
+        return (here + there) / 2
+
+    return mean if mirrored else query

@@ -125,6 +125,7 @@ class FieldGenerator(LatentGenerator[Any]):
         frame: Float[Tensor, "m 3"] | None = None,
         dense: bool = False,
         crumbs: float = 0.01,
+        mirror: bool = False,
         check: Check | None = None,
     ) -> trimesh.Trimesh:
         """Mesh of one latent; `metadata` holds the number of field queries.
@@ -135,15 +136,21 @@ class FieldGenerator(LatentGenerator[Any]):
             frame: where the shape stands; default: upright.
             dense: evaluate the field on the whole grid.
             crumbs: components of less than this share of the volume are removed.
+            mirror: average the field over its mirror image, left and right of upright shapes; the
+                mesh is exactly symmetric.
             check: called before every chunk of queries; what it raises ends the work.
 
         Raises:
             EmptySurfaceError: if the latent's field has no surface.
+            ValueError: for the mirror image in a frame that is not upright.
         """
+        if mirror and frame is not None:
+            raise ValueError("mirror needs the upright frame: turn the mesh afterwards")
         extraction = extract_mesh(
             self.field(tokens, frame=frame, check=check),
             resolution=resolution,
             method="dense" if dense else "hierarchical",
+            mirrored=mirror,
         )
         mesh = remove_crumbs(extraction.mesh, crumbs)
         mesh.metadata["field_queries"] = extraction.field_queries

@@ -39,6 +39,8 @@ class Kind:
     """Whether `geoflow sample` and the viewer make something of noise with it."""
     has_shapes: bool = True
     """Whether its samples are different shapes, which can be compared with those of a set."""
+    has_solids: bool = False
+    """Whether it makes solids of points and of meshes: `geoflow complete | vary | interpolate`."""
 
     def model_class(self) -> type[Model]:
         """The class of the model."""
@@ -69,6 +71,7 @@ KINDS: dict[str, Kind] = {
             "meshes",
             ".obj",
             "resolution",
+            has_solids=True,
         ),
         Kind(
             "shapes",
@@ -78,6 +81,7 @@ KINDS: dict[str, Kind] = {
             "meshes of many kinds",
             ".obj",
             "resolution",
+            has_solids=True,
         ),
         Kind(
             "points",
@@ -139,6 +143,23 @@ def describe_kind(name_or_folder: str | Path) -> Kind:
             f"{found.path} is of kind {found.kind!r}, expected one of {', '.join(KINDS)}"
         )
     return KINDS[found.kind]
+
+
+def describe_solids(name_or_folder: str | Path) -> Kind:
+    """The kind of a model that makes solids of points and of meshes; reads no weights.
+
+    Raises:
+        CheckpointError: as `describe_kind`.
+        ValueError: for a model of another kind.
+    """
+    kind = describe_kind(name_or_folder)
+    if not kind.has_solids:
+        able = ", ".join(name for name, other in KINDS.items() if other.has_solids)
+        raise ValueError(
+            f"{name_or_folder} is a model of {kind.makes} ({kind.name}), which makes no solids of "
+            f"points or meshes: take one of kind {able}"
+        )
+    return kind
 
 
 def load(name_or_folder: str | Path, *, device: str = "cpu") -> Model:

@@ -1,4 +1,4 @@
-"""The command line: `geoflow train | sample | evaluate | rig | view | inspect | info`.
+"""The command line: `geoflow COMMAND`, for COMMAND see `commands.COMMANDS`.
 
 Arguments are parsed before torch is imported, so that help and usage errors come at once.
 Exit codes: 0 done, 1 failure, 2 wrong usage.

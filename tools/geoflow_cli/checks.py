@@ -13,6 +13,8 @@ MOST = {
     "num": 1_000_000,
     "points": 10_000_000_000,
     "steps": 10_000,
+    "refine": 10_000,
+    "frames": 100_000,
     "num_shapes": 10_000_000,
 }
 """Largest value of an option that any command takes, by its name; of training, more steps."""

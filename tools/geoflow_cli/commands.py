@@ -13,6 +13,7 @@ import tyro
 
 from geoflow.models.kinds import DEFAULT, KINDS, Kind
 from geoflow_cli.checks import check_most
+from geoflow_cli.edit_options import Complete, Interpolate, Vary
 from geoflow_cli.errors import UsageError, failing, one_line
 from geoflow_cli.options import Evaluate, Info, Inspect, Rig, View
 
@@ -121,6 +122,27 @@ def _rig(words: Sequence[str]) -> None:
     rig(options)
 
 
+def _complete(words: Sequence[str]) -> None:
+    options = parse(Complete, "complete", words)
+    from geoflow_cli.complete import complete
+
+    complete(options)
+
+
+def _vary(words: Sequence[str]) -> None:
+    options = parse(Vary, "vary", words)
+    from geoflow_cli.vary import vary
+
+    vary(options)
+
+
+def _interpolate(words: Sequence[str]) -> None:
+    options = parse(Interpolate, "interpolate", words)
+    from geoflow_cli.interpolate import interpolate
+
+    interpolate(options)
+
+
 def _view(words: Sequence[str]) -> None:
     options = parse(View, "view", words)
     from geoflow_cli.view import view
@@ -154,6 +176,9 @@ COMMANDS: dict[str, Command] = {
     "train": Command(_train, "Train a model: meshes, clouds, points of one surface, or a rigger."),
     "sample": Command(_sample, "Generate shapes and write them by suffix."),
     "evaluate": Command(_evaluate, "Score samples, or a model's, against a reference set."),
+    "complete": Command(_complete, "Make a closed solid from points of its surface."),
+    "vary": Command(_vary, "Make variations of a mesh."),
+    "interpolate": Command(_interpolate, "Make a film, or meshes, on the way between two meshes."),
     "rig": Command(_rig, "Find the joints of a figure from its mesh."),
     "view": Command(_view, "Show a mesh file, or samples, in a window, a browser or a file."),
     "inspect": Command(_inspect, "Say what mesh files hold, how they are signed, what is refused."),
@@ -163,7 +188,7 @@ COMMANDS: dict[str, Command] = {
 
 def overview() -> str:
     """What `geoflow --help` prints."""
-    lines = [f"  {name:10}{command.help}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:13}{command.help}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             "usage: geoflow COMMAND [OPTIONS]",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -10,10 +9,11 @@ from typing import TypeAlias
 import numpy as np
 import trimesh
 from jaxtyping import UInt8
-from PIL import Image
 
 from geoflow.atomic import write_bytes
 from geoflow.geometry.mesh import join_meshes
+from geoflow_viewer.film import SUFFIXES as FILM_SUFFIXES
+from geoflow_viewer.film import film_bytes
 from geoflow_viewer.items import Result
 from geoflow_viewer.picture import Shape, labelled_grid, png_bytes
 from geoflow_viewer.renderers import Renderer, SoftwareRenderer
@@ -112,32 +112,12 @@ def _png(result: Result, state: State, renderer: Renderer) -> bytes:
     return png_bytes(np.concatenate(_sheets(shown, azimuths, _TILE, renderer), axis=1))
 
 
-def _gif(result: Result, state: State, renderer: Renderer) -> bytes:
-    frames = turntable(tiles(result, state), frames=_TURN_FRAMES, renderer=renderer)
-    first, *others = map(Image.fromarray, frames)
-    content = io.BytesIO()
-    duration = 1000 // _FRAMES_PER_SECOND
-    first.save(
-        content, format="GIF", save_all=True, append_images=others, duration=duration, loop=0
-    )
-    return content.getvalue()
+def _film(suffix: str) -> Write:
+    def write(result: Result, state: State, renderer: Renderer) -> bytes:
+        frames = turntable(tiles(result, state), frames=_TURN_FRAMES, renderer=renderer)
+        return film_bytes(frames, suffix, frames_per_second=_FRAMES_PER_SECOND)
 
-
-def _mp4(result: Result, state: State, renderer: Renderer) -> bytes:
-    try:
-        import av  # noqa: F401  imageio's writer, which it imports late
-        import imageio.v3 as imageio
-    except ImportError as error:
-        raise RuntimeError(
-            f"no film: {error}; install the extra with pip install 'geoflow[viewer]', or write .gif"
-        ) from error
-    frames = np.stack(turntable(tiles(result, state), frames=_TURN_FRAMES, renderer=renderer))
-    # The codec wants even edges.
-    even = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
-    film: bytes = imageio.imwrite(
-        "<bytes>", even, extension=".mp4", plugin="pyav", codec="libx264", fps=_FRAMES_PER_SECOND
-    )
-    return film
+    return write
 
 
 def _page(result: Result, state: State, renderer: Renderer) -> bytes:
@@ -170,7 +150,6 @@ def _columns(shown: Sequence[Tile]) -> int:
 EXPORTS: dict[str, Write] = {
     **{suffix: _shape(suffix) for suffix in SHAPE_SUFFIXES},
     ".png": _png,
-    ".gif": _gif,
-    ".mp4": _mp4,
+    **{suffix: _film(suffix) for suffix in FILM_SUFFIXES},
     ".html": _page,
 }

@@ -90,7 +90,7 @@ def check_sample(options: Sample, file: ModelFile) -> None:
 def sample(options: Sample, model: PointGenerator) -> None:
     """Generate and write clouds, or surfaces through them; one line for each."""
     paths = shapes.numbered(options.out, options.num)
-    shapes.preview(options, paths, _written(options, model, paths))
+    shapes.preview(options.out, paths, _written(options, model, paths), is_drawn=options.preview)
 
 
 def _written(options: Sample, model: PointGenerator, paths: list[Path]) -> Iterator[Shape]:

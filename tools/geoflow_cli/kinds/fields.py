@@ -83,7 +83,7 @@ def check_sample(options: Sample, file: ModelFile) -> None:
 def sample(options: Sample, model: FieldGenerator) -> None:
     """Generate and write meshes; one line for each."""
     paths = shapes.numbered(options.out, options.num)
-    shapes.preview(options, paths, _written(options, model, paths))
+    shapes.preview(options.out, paths, _written(options, model, paths), is_drawn=options.preview)
 
 
 def _written(

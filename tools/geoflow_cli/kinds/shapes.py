@@ -90,11 +90,11 @@ def check(options: ShapeTrain, *, gives: Gives) -> None:
     check_at_least("num-shapes", options.num_shapes, 2)
     if options.thickness is not None and not 0.0 <= options.thickness <= 0.5:
         raise UsageError(f"--thickness must be in [0, 0.5], got {options.thickness}")
-    from geoflow_datasets import MADE
+    from geoflow_datasets import PROCEDURAL
     from geoflow_datasets import check as check_source
 
     names = check_source(options.data, options.shape_category, gives=gives)
-    if options.data in MADE:
+    if options.data == PROCEDURAL:
         check_at_least("num-shapes", options.num_shapes, len(names))
     file = _start(options)
     if file is not None:
@@ -117,9 +117,9 @@ def default_folder(options: ShapeTrain) -> str:
 def data_of(options: ShapeTrain) -> DataConfig:
     """Where the shapes come from."""
     from geoflow.training.run import DataConfig
-    from geoflow_datasets import MADE
+    from geoflow_datasets import PROCEDURAL
 
-    source = options.data if options.data in MADE else str(Path(options.data).resolve())
+    source = options.data if options.data == PROCEDURAL else str(Path(options.data).resolve())
     return DataConfig(
         source, options.shape_category, options.data_up, options.num_shapes, options.thickness,
         options.keep_cavities,
@@ -223,10 +223,10 @@ def numbered(path: Path, num: int) -> list[Path]:
     return [path.with_name(f"{path.stem}-{index:03d}{path.suffix}") for index in range(num)]
 
 
-def preview(options: ShapeSample, paths: list[Path], shapes: Iterator[Shape]) -> None:
+def preview(out: Path, paths: list[Path], shapes: Iterator[Shape], *, is_drawn: bool) -> None:
     """Let all samples be made; where a picture is asked for, draw them beside the files."""
     made = foreseen(paths, shapes)
-    if not options.preview:
+    if not is_drawn:
         for _ in made:
             pass
         return
@@ -235,7 +235,7 @@ def preview(options: ShapeSample, paths: list[Path], shapes: Iterator[Shape]) ->
     from geoflow_viewer.picture import labelled_grid, png_bytes
     from geoflow_viewer.renderers import renderer_of
 
-    picture = options.out.with_suffix(".png")
+    picture = out.with_suffix(".png")
     labels, drawable = zip(*drawn, strict=True)
     renderer = renderer_of("auto", lambda said: print(f"geoflow: {said}", file=sys.stderr))
     (pictures,) = renderer.views(drawable, [_AZIMUTH], size=_PREVIEW_SIZE)

@@ -1,0 +1,312 @@
+"""A closed solid from points of its surface, in their own place, size and, if asked for, pose.
+
+The points are normalised, encoded and decoded: that is the first answer, of no evaluation of the
+flow. Where the points leave room there are others. They are drawn from the model's own latents near
+the first: its latent is mixed with noise and brought back by the flow map (see `editing.redraw`),
+then fitted to the points again. A model whose flow is not conditioned on points has no better
+posterior.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import trimesh
+from jaxtyping import Float
+from torch import Tensor
+
+from geoflow.geometry.axes import frame_from_up
+from geoflow.geometry.mirror import mirror_points
+from geoflow.geometry.placing import Place, check_solid, has_company, place_points
+from geoflow.geometry.read_points import Cloud
+from geoflow.models.editing import redraw
+from geoflow.models.fields import FieldGenerator
+from geoflow.models.kinds import describe_solids
+from geoflow.models.pose import find_turn
+from geoflow.models.refinement import refine_tokens
+from geoflow.symmetry import FRAME_SIZES
+
+Pose = Literal["upright", "any"]
+MAX_POINTS = 8192
+"""Points that are encoded; of more, as many are drawn."""
+SPREAD = 0.4
+"""Strength with which further answers are drawn."""
+FITTING = 20
+"""Steps of gradient with which further answers are fitted to the points, at least."""
+HYPOTHESES = 4
+"""Answers whose disagreement is measured, at least."""
+FULL_DISAGREEMENT = 0.1
+"""Standard deviation of the distances, in half extents, that is drawn brightest."""
+_COLOURS = "viridis"
+
+
+@dataclass(frozen=True)
+class Given:
+    """Points as a model sees them, and where they stand."""
+
+    points: Float[Tensor, "1 n 3"]
+    normals: Float[Tensor, "1 n 3"] | None
+    oriented: bool
+    place: Place
+    left_out: int
+    """Outliers among the points."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Latents that explain the points, the best first."""
+
+    tokens: Float[Tensor, "h k c"]
+    nfe: tuple[int, ...] = field(default=())
+    """Network evaluations of the flow for each."""
+
+
+def complete(
+    points: Float[np.ndarray, "n 3"],
+    normals: Float[np.ndarray, "n 3"] | None = None,
+    *,
+    oriented: bool = True,
+    model: str | Path | FieldGenerator = "chair",
+    num: int = 1,
+    steps: int = 2,
+    refine: int = 0,
+    spread: float = SPREAD,
+    uncertainty: bool = False,
+    mirror: bool = False,
+    pose: Pose = "upright",
+    up: str = "y",
+    resolution: int = 128,
+    category: str | None = None,
+    seed: int = 0,
+) -> list[trimesh.Trimesh]:
+    """Closed meshes through points of a surface, in the points' own coordinates.
+
+    Each mesh's `metadata` has seed, index, nfe, field_queries, seconds, left_out (outliers),
+    fit_median and fit_95: quantiles of the points' distances from the surface, as shares of the
+    longest half extent, outliers apart.
+
+    Args:
+        points: of a surface, in any place and size.
+        normals: of unit length; None: not known, which a model must have been trained for.
+        oriented: whether the normals point outward; else either way.
+        model: shipped model of meshes, a folder, or the model itself.
+        num: answers; the first is the likeliest, the others show what else it may be.
+        steps: network evaluations of each further answer.
+        refine: steps of gradient that fit the answers to the points.
+        spread: strength with which further answers are drawn, from 0, the first, to 1, any shape.
+        uncertainty: colour the vertices by the disagreement of the answers, dark where they agree.
+        mirror: make the answers exactly symmetric left and right.
+        pose: whether the shape stands upright, facing +Z, or has to be found in any pose.
+        up: axis that points up in an upright cloud, "y" or "z".
+        resolution: cells of the extraction grid along an edge.
+        category: that further answers are drawn from; default: the model's first.
+        seed: of everything random.
+
+    Raises:
+        ValueError: for points that no solid can be made of, a model that needs normals without
+            them, or any option out of range.
+        CheckpointError: if there is no such model of meshes.
+    """
+    solids = load_solids(model) if isinstance(model, str | Path) else model
+    given = prepare(
+        solids, points, normals, oriented=oriented, pose=pose, up=up, mirror=mirror, seed=seed
+    )
+    return list(
+        answer(
+            solids,
+            given,
+            num=num,
+            steps=steps,
+            refine=refine,
+            spread=spread,
+            uncertainty=uncertainty,
+            mirror=mirror,
+            resolution=resolution,
+            category=category,
+            seed=seed,
+        )
+    )
+
+
+def points_of_mesh(mesh: trimesh.Trimesh, num: int, *, seed: int = 0) -> Cloud:
+    """Points drawn uniformly by area from a mesh, with normals, turned outward as a whole."""
+    points, face = trimesh.sample.sample_surface(mesh, num, seed=seed)
+    outward = -1.0 if mesh.volume < 0 else 1.0
+    return Cloud(np.asarray(points), outward * np.asarray(mesh.face_normals[face]))
+
+
+def load_solids(name_or_folder: str | Path, *, device: str = "cpu") -> FieldGenerator:
+    """A model that makes solids of points and of meshes.
+
+    Raises:
+        CheckpointError: if there is no such model, or its file is damaged.
+        ValueError: for a model of a kind that makes none.
+    """
+    found: Any = describe_solids(name_or_folder).model_class()
+    model: FieldGenerator = found.from_pretrained(name_or_folder, device=device)
+    return model
+
+
+def prepare(
+    model: FieldGenerator,
+    points: Float[np.ndarray, "n 3"],
+    normals: Float[np.ndarray, "n 3"] | None,
+    *,
+    oriented: bool = True,
+    pose: Pose = "upright",
+    up: str = "y",
+    mirror: bool = False,
+    box: Float[np.ndarray, "m 3"] | None = None,
+    seed: int = 0,
+) -> Given:
+    """Points without outliers, normalised; arguments and errors as of `complete`.
+
+    Args:
+        model: that will see them.
+        points: of a surface.
+        normals: if known.
+        oriented: whether they point outward.
+        pose: whether the turn has to be found.
+        up: axis that points up.
+        mirror: add the points' mirror images.
+        box: points with the same box, where more is known of it than the points tell.
+        seed: of the choice of points where there are too many.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise ValueError(f"points must have shape (n, 3), got {points.shape}")
+    if normals is not None and normals.shape != points.shape:
+        raise ValueError(f"normals must have the points' shape {points.shape}, got {normals.shape}")
+    check_solid(points)
+    kept = has_company(points)
+    left_out = int((~kept).sum())
+    chosen = np.flatnonzero(kept)
+    if len(chosen) > MAX_POINTS:
+        chosen = np.random.default_rng(seed).choice(chosen, MAX_POINTS, replace=False)
+    points, normals = points[chosen], None if normals is None else normals[chosen]
+    turn = frame_from_up(up)
+    if pose == "any" and FRAME_SIZES[model.config.symmetry]:
+        turn = find_turn(model, points, normals, oriented=oriented, seed=seed)
+    place = place_points(points if box is None else box, turn)
+    seen = place.normalise(points)
+    directed = None if normals is None else place.turn_normals(normals)
+    if mirror:
+        seen = np.concatenate([seen, mirror_points(seen)])
+        directed = None if directed is None else np.concatenate([directed, mirror_points(directed)])
+    tensors = [
+        torch.from_numpy(np.asarray(values, dtype=np.float32))[None].to(model.device)
+        for values in (seen, directed)
+        if values is not None
+    ]
+    return Given(tensors[0], tensors[1] if len(tensors) > 1 else None, oriented, place, left_out)
+
+
+def answer(
+    model: FieldGenerator,
+    given: Given,
+    *,
+    num: int = 1,
+    steps: int = 2,
+    refine: int = 0,
+    spread: float = SPREAD,
+    uncertainty: bool = False,
+    mirror: bool = False,
+    resolution: int = 128,
+    category: str | None = None,
+    seed: int = 0,
+) -> Iterator[trimesh.Trimesh]:
+    """Meshes for prepared points, one at a time; arguments and errors as of `complete`."""
+    if num < 1:
+        raise ValueError(f"num must be at least 1, got {num}")
+    start = time.perf_counter()
+    count = max(num, HYPOTHESES) if uncertainty else num
+    answers = hypotheses(
+        model, given, count, steps=steps, refine=refine, spread=spread, category=category, seed=seed
+    )
+    for i in range(num):
+        mesh = model.decode(answers.tokens[i], resolution=resolution, mirror=mirror)
+        if uncertainty:
+            colour_by_disagreement(model, mesh, answers.tokens)
+        fit = distances(given, mesh)
+        placed = given.place.restore(mesh)
+        placed.metadata.update(
+            seed=seed,
+            index=i,
+            nfe=answers.nfe[i],
+            left_out=given.left_out,
+            fit_median=float(np.median(fit)),
+            fit_95=float(np.quantile(fit, 0.95)),
+            seconds=time.perf_counter() - start,
+        )
+        yield placed
+        start = time.perf_counter()
+
+
+def hypotheses(
+    model: FieldGenerator,
+    given: Given,
+    num: int,
+    *,
+    steps: int,
+    refine: int,
+    spread: float,
+    category: str | None,
+    seed: int,
+) -> Answers:
+    """The encoder's answer, and others near it, fitted to the points."""
+    first = model.encode(given.points, given.normals, oriented=given.oriented, refine=refine)
+    if num == 1:
+        return Answers(first, (0,))
+    cond = model.condition(num - 1, category=category)
+    noise = model.noise(num - 1, seed=seed)
+    others = redraw(
+        model, first.expand(num - 1, -1, -1), noise, strength=spread, steps=steps, cond=cond
+    )
+    directed = given.normals if given.oriented else None
+    fitted = refine_tokens(
+        model.autoencoder,
+        others,
+        given.points.expand(num - 1, -1, -1),
+        None if directed is None else directed.expand(num - 1, -1, -1),
+        cond.frame,
+        steps=max(refine, FITTING),
+    )
+    return Answers(torch.cat([first, fitted]), (0, *[steps] * (num - 1)))
+
+
+def colour_by_disagreement(
+    model: FieldGenerator, mesh: trimesh.Trimesh, tokens: Float[Tensor, "h k c"]
+) -> None:
+    """Colour vertices by the standard deviation of the answers' signed distances there.
+
+    It is left in `metadata["disagreement"]`, one number a vertex, in half extents; the colours run
+    from dark at 0 to bright at FULL_DISAGREEMENT and more.
+    """
+    from matplotlib import colormaps
+
+    places = torch.from_numpy(np.asarray(mesh.vertices, dtype=np.float32))
+    found = torch.stack([model.field(latent)(places) for latent in tokens])
+    spread = found.std(0).cpu().numpy()
+    colours = colormaps[_COLOURS](np.clip(spread / FULL_DISAGREEMENT, 0, 1))
+    mesh.visual = trimesh.visual.ColorVisuals(
+        mesh, vertex_colors=np.rint(255 * colours).astype(np.uint8)
+    )
+    mesh.metadata["disagreement"] = spread
+
+
+def distances(given: Given, mesh: trimesh.Trimesh) -> Float[np.ndarray, " n"]:
+    """Of the given points from the surface of a mesh in the model's units."""
+    import point_cloud_utils as pcu
+
+    found, _, _ = pcu.closest_points_on_mesh(
+        given.points[0].double().cpu().numpy(),
+        np.ascontiguousarray(mesh.vertices, dtype=np.float64),
+        np.ascontiguousarray(mesh.faces, dtype=np.int64),
+    )
+    return np.asarray(found)

@@ -1,0 +1,107 @@
+"""`geoflow complete`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geoflow_cli import solids
+from geoflow_cli.checks import check_at_least, check_output
+from geoflow_cli.edit_options import Complete
+from geoflow_cli.errors import UsageError, failing
+from geoflow_cli.kinds.shapes import numbered
+
+if TYPE_CHECKING:
+    from geoflow.geometry.read_points import Cloud
+
+# Points of a mesh that is reconstructed.
+_MESH_POINTS = 4096
+# Suffixes of meshes whose files hold colours of vertices.
+_COLOURED = (".obj", ".ply", ".glb", ".off")
+
+
+def complete(options: Complete) -> None:
+    """Check, read, encode, decode, write, and print one line for each answer."""
+    check_at_least("num", options.num, 1)
+    check_at_least("refine", options.refine, 0)
+    solids.check_share("spread", options.spread)
+    check_output("out", options.out)
+    suffix = options.out.suffix.lower()
+    if options.uncertainty and suffix not in _COLOURED:
+        raise UsageError(f"--uncertainty needs colours, which {suffix} lacks: write .ply or .glb")
+    several = options.num > 1 or options.uncertainty
+    kind = solids.check_edit(options, draws="more than one answer" if several else None)
+    cloud, box = _read(options)
+    reader: Any = kind.model_class()
+    known = options.normals == "outward" and cloud.normals is not None
+    if not (known or reader.reads_bare_points):
+        raise UsageError(
+            f"{options.input} has no outward normals, and --model {options.model} was trained with "
+            "them alone: give normals, or take a model of kind shapes"
+        )
+    from geoflow.geometry.mesh import write_mesh
+    from geoflow.models.completion import answer, prepare
+
+    with failing():
+        model = solids.load(options)
+        try:
+            given = prepare(
+                model,
+                cloud.points,
+                None if options.normals == "ignore" else cloud.normals,
+                oriented=options.normals == "outward",
+                pose=options.pose,
+                up=options.up,
+                mirror=options.mirror,
+                box=box,
+                seed=options.seed,
+            )
+        except ValueError as error:
+            raise UsageError(f"{options.input}: {error}") from error
+        if given.left_out:
+            print(f"{options.input}: {given.left_out} outliers left out")
+        meshes = answer(
+            model,
+            given,
+            num=options.num,
+            steps=options.steps,
+            refine=options.refine,
+            spread=options.spread,
+            uncertainty=options.uncertainty,
+            mirror=options.mirror,
+            resolution=options.resolution,
+            category=options.category,
+            seed=options.seed,
+        )
+        for path, mesh in zip(numbered(options.out, options.num), meshes, strict=True):
+            write_mesh(mesh, path)
+            made = mesh.metadata
+            print(
+                f"{path}: {solids.describe_mesh(mesh)}, points at {made['fit_median']:.4f} "
+                f"(95 %: {made['fit_95']:.4f}) of the half extent, {made['seconds']:.2f} s, "
+                f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
+            )
+
+
+def _read(options: Complete) -> tuple[Cloud, np.ndarray | None]:
+    """The points of a cloud, or of a mesh with its normals and corners, in the file's axes."""
+    from geoflow.geometry.mesh import SUFFIXES as MESHES
+    from geoflow.geometry.read_points import SUFFIXES, is_cloud, read_points
+
+    path: Path = options.input
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    known = tuple(dict.fromkeys([*SUFFIXES, *MESHES]))
+    if path.suffix.lower() not in known:
+        raise UsageError(f"INPUT must end in one of {', '.join(known)}, got {path.name!r}")
+    if is_cloud(path):
+        try:
+            return read_points(path), None
+        except ValueError as error:
+            raise UsageError(f"{path}: {error}") from error
+    mesh = solids.read(path, "y")
+    from geoflow.models.completion import points_of_mesh
+
+    return points_of_mesh(mesh, _MESH_POINTS, seed=options.seed), np.asarray(mesh.vertices)

@@ -1,0 +1,91 @@
+"""What `complete`, `vary` and `interpolate` check and do alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geoflow_cli.checks import check_at_least, check_most, check_resolution, resolve_device
+from geoflow_cli.edit_options import EditOptions
+from geoflow_cli.errors import UsageError, failing
+
+if TYPE_CHECKING:
+    import trimesh
+
+    from geoflow.models.fields import FieldGenerator
+    from geoflow.models.kinds import Kind
+
+
+def check_edit(options: EditOptions, *, draws: str | None) -> Kind:
+    """The kind of the model, after what can be refused before anything slow.
+
+    Args:
+        options: of the command.
+        draws: what needs the model's flow, in words; None if nothing does.
+
+    Raises:
+        UsageError: for an option out of range, a model that makes no solids, or a category that it
+            does not have.
+        Failure: if there is no such model.
+    """
+    check_at_least("steps", options.steps, 1)
+    check_most(options)
+    check_resolution(options.resolution)
+    if options.mirror and options.resolution % 2:
+        raise UsageError(f"--mirror needs an even --resolution, got {options.resolution}")
+    from geoflow.models.base import describe
+    from geoflow.models.kinds import describe_solids
+
+    with failing():
+        kind = describe_solids(options.model)
+        file = describe(options.model)
+    if draws is not None and not file.has_samples:
+        raise UsageError(
+            f"{options.model} encodes and decodes alone: {draws} needs the flow of a model that "
+            "makes samples"
+        )
+    names = file.categories
+    if options.category is not None and options.category not in names:
+        raise UsageError(f"--category must be one of {', '.join(names)}, got {options.category!r}")
+    return kind
+
+
+def check_share(name: str, value: float) -> None:
+    """Raise UsageError for a number out of [0, 1]."""
+    if not 0.0 <= value <= 1.0:
+        raise UsageError(f"--{name} must be in [0, 1], got {value}")
+
+
+def read(path: Path, up: str) -> trimesh.Trimesh:
+    """A mesh, +Y up.
+
+    Raises:
+        UsageError: if there is none, or none can be read.
+    """
+    from geoflow.geometry.read_mesh import read_mesh
+
+    if not path.is_file():
+        raise UsageError(f"there is no mesh file {path}")
+    try:
+        return read_mesh(path, up=up)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def load(options: EditOptions) -> FieldGenerator:
+    """The model, on its device."""
+    from geoflow.models.completion import load_solids
+
+    return load_solids(options.model, device=resolve_device(options.device))
+
+
+def describe_mesh(mesh: trimesh.Trimesh) -> str:
+    """What is said of a mesh that was written, in its own units."""
+    from geoflow.geometry.mesh import summarise
+
+    found = summarise(mesh)
+    return (
+        f"{found.faces} faces, {'watertight' if found.is_watertight else 'not watertight'}, "
+        f"{found.components} component{'s' if found.components != 1 else ''}, "
+        f"volume {found.volume:.4g}"
+    )
