@@ -36,6 +36,20 @@ def start_state(
     return expand_time(flow_map.interpolant.alpha(t), like=x0) * x0
 
 
+def check_start(flow_map: FlowMap, time: float, end: float) -> None:
+    """Check that the map can jump from a time to a later one.
+
+    Raises:
+        ValueError: for a prediction that is singular there.
+    """
+    t, r = torch.tensor([[time], [end]], dtype=torch.float64)
+    if not bool(torch.cat(flow_map.prediction.coefficients(t, r)).isfinite().all()):
+        raise ValueError(
+            f"{type(flow_map.prediction).__name__} prediction cannot start at time {time}, "
+            "where the path holds no data; give times that start later"
+        )
+
+
 def sample_flow_map(
     flow_map: FlowMap,
     x0: Float[Tensor, "b *s"],
@@ -218,10 +232,5 @@ def _grid(flow_map: FlowMap, steps: int, times: Tensor | None) -> list[float]:
     grid: list[float] = times.tolist()
     if len(grid) < 2 or grid[0] < 0 or grid[-1] != 1 or not bool((times.diff() > 0).all()):
         raise ValueError(f"times must rise from at least 0 to exactly 1, got {grid}")
-    ends = times.new_tensor(grid[:1]), times.new_tensor(grid[1:2])
-    if not bool(torch.cat(flow_map.prediction.coefficients(*ends)).isfinite().all()):
-        raise ValueError(
-            f"{type(flow_map.prediction).__name__} prediction cannot start at time {grid[0]}, "
-            "where the path holds no data; give times that start later"
-        )
+    check_start(flow_map, grid[0], grid[1])
     return grid

@@ -180,7 +180,7 @@ def test_the_whole_suite_passes_in_the_copy(copy):
         copy, sys.executable, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", *chosen,
         "--collect-only",
     )  # fmt: skip
-    for word in ("improved-mean-flow", "parabolic", "greedy", "point-invariants", "bowl", "height",
+    for word in ("semigroup", "parabolic", "greedy", "point-invariants", "bowl", "height",
                  "normals"):  # fmt: skip
         assert re.search(rf"\[(?:.*-)?{word}(?:-.*)?\]", listed), word
 
@@ -191,14 +191,14 @@ SMALL = ("--steps", "2", "--sheet-every", "0", "--no-progress", "--device", "cpu
 @pytest.mark.slow
 def test_the_command_line_knows_the_new_words(copy):
     here, elsewhere = (geoflow(folder, "train", "--help") for folder in (copy, ROOT))
-    for word in ("improved-mean-flow", "parabolic", "mean-v", "greedy", "normals"):
+    for word in ("semigroup", "parabolic", "mean-v", "greedy", "normals"):
         assert word in here
         assert word not in elsewhere
 
 
 @pytest.mark.slow
 def test_a_new_category_is_trained_in_a_new_cell_by_a_new_objective_and_coupling(copy, tmp_path):
-    chosen = ("--objective", "improved-mean-flow", "--interpolant", "parabolic")
+    chosen = ("--objective", "semigroup", "--interpolant", "parabolic")
     chosen += ("--prediction", "mean-v", "--coupling", "greedy")
     shapes = ("--shape-category", "bowl", "--num-shapes", "6")
     geoflow(copy, "train", *shapes, *chosen, *SMALL, "--out", tmp_path / "bowls")
@@ -299,7 +299,7 @@ torch.manual_seed(0)
 network = BACKBONES["point-invariants"](PointInvariantsConfig())
 flow_map = FlowMap(network, "parabolic", "mean-v")
 optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
-objective, losses = build_objective("improved-mean-flow"), []
+objective, losses = build_objective("semigroup"), []
 x0, x1 = torch.randn(2, 4, 32, 3)
 cond = Condition(upright_frame("frame", 4))
 for _ in range(40):

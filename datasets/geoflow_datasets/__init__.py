@@ -1,4 +1,4 @@
-"""Sources of data: procedural shapes and figures, folders of meshes, clouds or rigs, a mesh file.
+"""Sources of data: made by seed, folders of meshes, clouds or rigs, a mesh file.
 
 `load` gives what a source holds, `check` refuses at once what cannot be loaded, `describe` says
 what became of every file. All sources are rows of `SOURCES`.
@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geoflow_datasets.request import PROCEDURAL
+    from geoflow_datasets.request import MADE, PROCEDURAL, UNIVERSE
     from geoflow_datasets.sources import SOURCES, check, describe, load
 
-__all__ = ["PROCEDURAL", "SOURCES", "check", "describe", "load"]
+_WORDS = ("MADE", "PROCEDURAL", "UNIVERSE")
+__all__ = ["MADE", "PROCEDURAL", "SOURCES", "UNIVERSE", "check", "describe", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,5 +21,5 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         from geoflow_datasets import request, sources
 
-        return getattr(request if name == "PROCEDURAL" else sources, name)
+        return getattr(request if name in _WORDS else sources, name)
     raise AttributeError(f"module 'geoflow_datasets' has no attribute {name!r}")

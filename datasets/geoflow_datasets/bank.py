@@ -26,7 +26,8 @@ from geoflow_datasets.array_folder import read_arrays, write_arrays
 from geoflow_datasets.queries import NEAR_SHARE
 
 CARD = "bank.json"
-_FORMAT = 1
+FORMAT = 1
+"""Version of a bank on disk."""
 _TEXTS = ("names", "category_names")
 
 B = TypeVar("B", bound="Bank")
@@ -104,7 +105,7 @@ class Bank(ABC):
 
     def save(self, folder: Path, notes: Mapping[str, str] | None = None) -> None:
         """Write the bank, and texts by file name; the folder appears whole or not at all."""
-        card = {"format": _FORMAT, "names": self.names, "category_names": self.category_names}
+        card = {"format": FORMAT, "names": self.names, "category_names": self.category_names}
         arrays = {name: getattr(self, name) for name in self.array_names()}
         write_arrays(folder, arrays, {CARD: json.dumps(card), **(notes or {})})
 
@@ -120,9 +121,9 @@ class Bank(ABC):
             raise FileNotFoundError(f"{folder} holds no bank of shapes ({CARD} is missing)")
         with reading(folder):
             arrays, card = read_arrays(folder, cls.array_names(), CARD)
-            if card["format"] != _FORMAT:
+            if card["format"] != FORMAT:
                 raise DamagedError(
-                    f"{folder} has bank format {card['format']}, expected {_FORMAT}: delete it"
+                    f"{folder} has bank format {card['format']}, expected {FORMAT}: delete it"
                 )
             hints = get_type_hints(cls)
             for name, array in arrays.items():

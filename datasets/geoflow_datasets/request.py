@@ -9,6 +9,10 @@ from geoflow_datasets.layouts import ALL
 
 PROCEDURAL = "procedural"
 """What a user gives for shapes or figures made by seed."""
+UNIVERSE = "universe"
+"""What a user gives for solids of everything, made by seed."""
+MADE = (PROCEDURAL, UNIVERSE)
+"""Sources without files."""
 
 
 @dataclass(frozen=True)
@@ -43,3 +47,8 @@ def refuse_category(request: Request) -> None:
 def is_procedural(source: str) -> bool:
     """Whether a user asks for data made by seed."""
     return source == PROCEDURAL
+
+
+def is_universe(source: str) -> bool:
+    """Whether a user asks for solids of everything."""
+    return source == UNIVERSE

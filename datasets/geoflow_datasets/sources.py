@@ -17,11 +17,12 @@ import geoflow_datasets.mesh_folder as meshes
 import geoflow_datasets.mesh_surface as surface
 import geoflow_datasets.procedural.source as procedural
 import geoflow_datasets.rignet as rignet
+import geoflow_datasets.universe.source as universe
 from geoflow_datasets.bank import CloudBank, ShapeBank
 from geoflow_datasets.figure_bank import FigureBank
 from geoflow_datasets.layouts import ALL
 from geoflow_datasets.mesh_surface import MeshSurface
-from geoflow_datasets.request import Request, is_procedural
+from geoflow_datasets.request import Request, is_procedural, is_universe
 
 Gives: TypeAlias = Literal["fields", "points", "figures", "surface"]
 """What a model learns from: shapes with signed distances, clouds of points, figures with joints,
@@ -53,6 +54,9 @@ class Source:
 SOURCES: dict[str, Source] = {
     "procedural shapes": Source(
         "fields", "'procedural'", is_procedural, procedural.check, procedural.load
+    ),
+    "universe of solids": Source(
+        "fields", "'universe'", is_universe, universe.check, universe.load
     ),
     "folder of clouds": Source(
         "points", "an existing folder of clouds", clouds.has_clouds, clouds.check, clouds.load,
@@ -125,7 +129,7 @@ def load(
     """What a source holds of one split, made on first use and cached.
 
     Args:
-        source: "procedural", or the path of a folder or file.
+        source: "procedural", "universe", or the path of a folder or file.
         category: a category's name, several joined by commas, or "all".
         gives: "fields", shapes with signed distances; "points", the same or clouds of points;
             "figures", with joints; or "surface", one mesh.

@@ -13,6 +13,7 @@ latent between, small enough to be generated.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -204,6 +205,17 @@ class VolumeDecoder(nn.Module):
             h = h + second(nn.functional.silu(first(nn.functional.silu(h))))
         value = self.out(nn.functional.silu(h))[..., 0]
         return 0.1 * value + self.sphere * (safe_norm(relative) - _SPHERE_RADIUS)
+
+    def folded(
+        self, context: VolumeContext
+    ) -> Callable[[Float[Tensor, "n 3"]], Float[Tensor, " n"]]:
+        """Signed distance of one shape as a function of points; there is nothing left to fold."""
+
+        def distance(points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
+            field: Tensor = self(context, points[None])
+            return field[0]
+
+        return distance
 
 
 class VolumeAutoencoder(nn.Module):

@@ -6,9 +6,11 @@ from geoflow.objectives.base import Distillation, Losses, Objective, PathSample,
 from geoflow.objectives.consistency import Consistency
 from geoflow.objectives.consistency_trajectory import ConsistencyTrajectory
 from geoflow.objectives.cumulative import Cumulative
+from geoflow.objectives.data_free import DataFree
 from geoflow.objectives.eulerian import Eulerian
 from geoflow.objectives.flow_map_matching import FlowMapMatching
 from geoflow.objectives.flow_matching import FlowMatching
+from geoflow.objectives.improved_mean_flow import ImprovedMeanFlow
 from geoflow.objectives.lagrangian import Lagrangian
 from geoflow.objectives.neural_operator import NeuralOperator
 from geoflow.objectives.pooled import Pool, SetPool
@@ -21,10 +23,12 @@ __all__ = [
     "Consistency",
     "ConsistencyTrajectory",
     "Cumulative",
+    "DataFree",
     "Distillation",
     "Eulerian",
     "FlowMapMatching",
     "FlowMatching",
+    "ImprovedMeanFlow",
     "Lagrangian",
     "Losses",
     "NeuralOperator",
@@ -48,6 +52,8 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "consistency": Consistency,
     "consistency-trajectory": ConsistencyTrajectory,
     "neural-operator": NeuralOperator,
+    "improved-mean-flow": ImprovedMeanFlow,
+    "data-free": DataFree,
 }
 
 

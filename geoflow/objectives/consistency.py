@@ -13,8 +13,11 @@ model lives, psi_{1->1} is the identity, which anchors the map to the data; a ma
 alone is sampled in one step. A step that stays finite is paid for by a bias: the map at rest is off
 the exact one by O(h) where data makes the step, whose neighbour holds noise of its own, and by O(h)
 where Euler's method does, O(h^2) a step. So h falls in training, by `at`, from `step` to
-`last_step`. With r < 1 too this is Euler mean flow, where w0 < 1 keeps the pull
-of the data, of size w, from vanishing with the step; on the diagonal it is flow matching.
+`last_step`.
+
+With r < 1 too this is Euler mean flow, where w0 < 1 keeps the pull of the data, of size w, from
+vanishing with the step; on the diagonal it is flow matching. Steps that are shares of the way are
+those of alpha-flow and SoFlow.
 
 References: Song et al., "Consistency Models", 2023, arXiv:2303.01469; Song & Dhariwal, "Improved
 Techniques for Training Consistency Models", 2023, arXiv:2310.14189; Li et al., "Euler Mean Flow",
@@ -47,6 +50,8 @@ class Consistency(Distillation):
     """The teacher's map, whose diagonal makes the step; None: the data pair makes it."""
     step: float = 0.05
     """Time h between neighbours, cut at r."""
+    is_relative: bool = False
+    """Whether steps are shares of the way from t to r: 1 is the pair's own jump to r."""
     last_step: float | None = 0.005
     """Time between neighbours at the end of a run, reached by a constant factor; None: as ever."""
     least_share: float = 1.0
@@ -98,7 +103,8 @@ class Consistency(Distillation):
     ) -> Tensor:
         """M - rho for the field m = `guess` of examples with t < r."""
         t, r = sample.t, sample.r
-        s = torch.minimum(t + self.step, r)
+        step = self.step * (r - t) if self.is_relative else self.step
+        s = torch.minimum(t + step, r)
         end = average(self._neighbour(flow_map, sample, s), s, r, sample.cond)
         goal = flow_map.field_between(sample.x, end, t, r)
         share, _, _ = flow_map.prediction.average_weights(t, s, r)

@@ -1,13 +1,14 @@
 """Flow map matching: go from data's path to another time, and come back to the path.
 
 With x_t on the path, y = psi_{t->s}(x_t) for a time s before or after t, the map that goes back
-arrives where it came from, with the path's velocity:
+arrives at z = psi_{s->t}(y), where it came from, with the path's velocity:
 
-    L = E | e |^2 + | psi_{s->t}(y) - x_t |^2,    e = (d/dt psi_{s->t}(y) - q_t x_t) / p_t - m_t
+    L = E | e |^2 + | z - x_t |^2,    e = (dz/dt - q_t z) / p_t - m_t
 
-e is the Lagrangian residual in units of the field, m_t being the conditional field of the pair:
-at the end x_t is known, so that data may stand where other objectives need a second map. The map is
-two-sided, trained and usable in both directions of time; gradients flow through both maps.
+off the diagonal, and flow matching on it. e is the Lagrangian residual in units of the field, m_t
+being the conditional field of the pair: at the end x_t is known, so that data may stand where other
+objectives need a second map. The map is two-sided, trained and usable in both directions of time;
+gradients flow through both maps.
 
 Predictions that are finite at both ends (u, v) suit it; x1 divides by alpha(t) on the way to
 noise, x0 by beta(t) on the way to data.

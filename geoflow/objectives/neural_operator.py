@@ -5,11 +5,14 @@
 S is Heun's solver on a frozen velocity, or on the average's own diagonal, which data trains at the
 same time. The solution operator x_0 -> (psi_{0->r}(x_0))_r is learnt from pairs of input and
 solution, as Fourier neural operators and DeepONets learn theirs; no law of the map is used, and
-only jumps from noise are learnt: one step, to any time.
+only jumps from noise are learnt: one step, to any time. `to_end` learns the jumps from every state
+of the solution to its end, the targets of consistency mid-training, which starts a flow map from a
+teacher's trajectories.
 
 References: Li et al., "Fourier Neural Operator", 2020, arXiv:2010.08895; Lu et al., "DeepONet",
 2019, arXiv:1910.03193; named as the baseline of distillation by Boffi et al., "Flow map
-matching", 2024, arXiv:2406.07507.
+matching", 2024, arXiv:2406.07507; from all states to the end, Hu et al., "CMT: Mid-Training for
+Efficient Learning of Consistency, Mean Flow, and Flow Map Models", 2025, arXiv:2509.24526.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ class NeuralOperator(Distillation):
     """Steps of the solver, whose times are the ends that are learnt, moved at random."""
     method: Method = "heun"
     """Solver."""
+    to_end: bool = False
+    """Learn the jumps from all states of a solution to its end, not from its start to all."""
     times: TimePairs = field(default_factory=lambda: UniformPairs(diagonal=0.75))
     """Distribution of the pairs: on the diagonal, flow matching; the others start at t = 0."""
     weight: Weight = field(default_factory=Weight)
@@ -91,12 +96,12 @@ class NeuralOperator(Distillation):
         with torch.no_grad():
             solution = sample_ode(source, noise, cond=cond, method=self.method, times=grid)
             states = list(solution)
-        start = states[0]
-        zero = start.new_zeros(len(start))
+        ends = range(num + 1)
+        jumps = [(i, num) for i in ends[:-1]] if self.to_end else [(0, j) for j in ends[1:]]
         losses = []
-        for state, time in zip(states[1:], grid[1:].tolist(), strict=True):
-            r = torch.full_like(zero, time)
-            target = flow_map.field_between(start, state, zero, r)
-            output = flow_map.field(start, zero, r, cond)
-            losses.append(self.weight(flow_map, output - target, zero))
+        for i, j in jumps:
+            t, r = (noise.new_full((len(noise),), grid[k].item()) for k in (i, j))
+            target = flow_map.field_between(states[i], states[j], t, r)
+            output = flow_map.field(states[i], t, r, cond)
+            losses.append(self.weight(flow_map, output - target, t))
         return torch.stack(losses).mean(0)

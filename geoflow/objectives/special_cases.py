@@ -14,6 +14,9 @@ from dataclasses import dataclass, replace
 from geoflow.objectives.base import Objective, Weight
 from geoflow.objectives.consistency import Consistency
 from geoflow.objectives.cumulative import Cumulative
+from geoflow.objectives.eulerian import Eulerian
+from geoflow.objectives.lagrangian import Lagrangian
+from geoflow.objectives.neural_operator import NeuralOperator
 from geoflow.objectives.progressive import Progressive
 from geoflow.times import LogitNormalPairs, UniformPairs
 
@@ -49,7 +52,9 @@ def mean_flow() -> Objective:
 
 
 def euler_mean_flow() -> Objective:
-    """Neighbours along the path, two-time, with the pull of the data kept at 1 / w.
+    """Neighbours along the path, two-time, the residual divided by its share w, at least 0.05.
+
+    Errors are then divided by their size; h stays at 0.02. The paper clips 1 / w likewise.
 
     Reference: Li et al., "Euler Mean Flow", 2026, arXiv:2602.02571.
     """
@@ -60,6 +65,81 @@ def euler_mean_flow() -> Objective:
         times=UniformPairs(diagonal=0.5, end=0.4),
         weight=Weight(power=1.0),
     )
+
+
+def alpha_flow() -> Objective:
+    """Jumps of the pair along a share alpha of the way, which falls from flow matching to MeanFlow.
+
+    The gradient is that of |m - sg(alpha m_t + (1 - alpha) m_{s->r}(x_s))|^2 / alpha. The share
+    falls by a constant factor, not by the paper's sigmoid, to its floor of 0.005.
+
+    Reference: Zhang et al., "AlphaFlow: Understanding and Improving MeanFlow Models", 2025,
+    arXiv:2510.20771.
+    """
+    return Consistency(
+        step=1.0,
+        last_step=0.005,
+        is_relative=True,
+        least_share=0.005,
+        times=LogitNormalPairs(),
+        weight=Weight(power=1.0, floor=0.01),
+    )
+
+
+def solution_flow() -> Objective:
+    """SoFlow: states are compared, neighbours a falling share of the way from each other.
+
+    Three times t < s < r as in consistency training, the earlier state carried to s by the pair:
+    the gradient is that of |psi_{t->r}(x_t) - sg psi_{s->r}(x_s)|^2 / (s - t) (r - t). The share,
+    its schedule and the weight are ours.
+
+    Reference: Luo et al., "SoFlow: Solution Flow Models for One-Step Generative Modeling", 2025,
+    arXiv:2512.15657.
+    """
+    return Consistency(
+        step=0.1,
+        last_step=0.01,
+        is_relative=True,
+        least_share=0.01,
+        times=LogitNormalPairs(),
+        weight=Weight(power=0.5, floor=0.01),
+    )
+
+
+def split_mean_flow() -> Objective:
+    """The averaging law, split at random.
+
+    Reference: Guo et al., "SplitMeanFlow: Interval Splitting Consistency in Few-Step Generative
+    Modeling", 2025, arXiv:2507.16884.
+    """
+    return Cumulative(derivative="average")
+
+
+def terminal_velocity_matching() -> Objective:
+    """The Lagrangian equation, the velocity at the end read of the moving average.
+
+    Reference: Zhou et al., "Terminal Velocity Matching", 2025, arXiv:2511.19797.
+    """
+    return Lagrangian()
+
+
+def align_your_flow() -> Objective:
+    """The Eulerian equation of a teacher (AYF-EMD), its tangent normalised.
+
+    The paper warms the derivative up along the run; here flow matching comes first.
+
+    Reference: Sabour et al., "Align Your Flow", 2025, arXiv:2506.14603.
+    """
+    return Eulerian(weight=Weight(power=0.5, floor=0.01))
+
+
+def mid_training() -> Objective:
+    """Jumps from all states of a teacher's trajectory to its end (CMT), to start a flow map from.
+
+    Reference: Hu et al., "CMT: Mid-Training for Efficient Learning of Consistency, Mean Flow, and
+    Flow Map Models", 2025, arXiv:2509.24526.
+    """
+    return NeuralOperator(to_end=True)
 
 
 def shortcut() -> Objective:
@@ -97,6 +177,12 @@ SPECIAL_CASES: dict[str, SpecialCase] = {
     "mean-flow": SpecialCase(mean_flow, "linear", "u"),
     "euler-mean-flow": SpecialCase(euler_mean_flow),
     "shortcut": SpecialCase(shortcut, "linear", "u", suits_all=True),
+    "split-mean-flow": SpecialCase(split_mean_flow, "linear", "u"),
+    "alpha-flow": SpecialCase(alpha_flow, "linear", "u"),
+    "soflow": SpecialCase(solution_flow, "linear", "u"),
+    "terminal-velocity-matching": SpecialCase(terminal_velocity_matching, "linear", "u"),
+    "align-your-flow": SpecialCase(align_your_flow, "linear", "u"),
+    "mid-training": SpecialCase(mid_training),
     "progressive-distillation": SpecialCase(progressive_distillation, "vp", "x1"),
     "trigflow": SpecialCase(trigflow, "trigonometric", "v"),
 }

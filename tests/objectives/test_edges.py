@@ -13,6 +13,7 @@ from geoflow.objectives import (
     OBJECTIVES,
     Consistency,
     ConsistencyTrajectory,
+    DataFree,
     Eulerian,
     FlowMapMatching,
     FlowMatching,
@@ -204,6 +205,29 @@ def test_states_of_a_teacher_need_no_conversion(kind):
     ]
     assert losses[0] < 0.02
     assert losses[1] < 0.02
+
+
+def test_distillation_without_data_reads_none():
+    """With a teacher the losses are functions of noise alone; exact maps have none."""
+    _, exact = oracle("linear", "u")
+    x0, x1 = pairs(400)
+    objective = DataFree(frozen=exact, times=UniformPairs(diagonal=0.5))
+    network = FlowMap(Network(), "linear", "u")
+    found = [
+        objective(network, x0, data, generator=torch.Generator().manual_seed(0)).total
+        for data in (x1, 1 - 2 * x1)
+    ]
+    assert torch.equal(*found)
+    losses = objective(exact, x0, x1, generator=torch.Generator().manual_seed(0))
+    assert losses.total.max() < 1e-12 < 1e-3 < found[0].mean()
+    # Its own diagonal needs them.
+    own = [
+        DataFree()(network, x0, data, generator=torch.Generator().manual_seed(0)).total
+        for data in (x1, 1 - 2 * x1)
+    ]
+    assert not torch.equal(*own)
+    with pytest.raises(ValueError, match="Noise prediction cannot start at time"):
+        objective(FlowMap(Network(), "linear", "x0"), x0, x1)
 
 
 def test_objectives_stay_as_they_are_along_a_run():

@@ -122,6 +122,33 @@ def test_an_example_is_averaged_over_its_category_alone():
     assert (Pool(DATA).ends(x0, x1, t, path)[1] - ends[1]).abs().max() > 0.01
 
 
+@every_cell
+def test_guidance_is_exact_on_the_empirical_distribution(path_key, key):
+    """The target is g times the field of the category and 1 - g times that of all."""
+    category, path = torch.arange(7) % 2, INTERPOLANTS[path_key]()
+    flow_map = FlowMap(MLP(MLPConfig(2, width=8, blocks=1)).double(), path, key)
+    index = torch.arange(14) % 7
+    x0, x1, cond = normal(14, 2), DATA[index], Condition(category=category[index])
+    objective = FlowMatching(pool=Pool(DATA, category, guidance=2.5))
+    sample = objective.draw(flow_map, x0, x1, cond, seeded(2))
+    x, t = sample.x, sample.t
+    field = flow_map.prediction.conditional
+    free = field(*brute_force(x, t, path, DATA), t)
+    own = torch.stack(
+        [
+            field(*brute_force(x[i : i + 1], t[i : i + 1], path, DATA[category == kind]),
+                  t[i : i + 1])[0]
+            for i, kind in enumerate(category[index])
+        ]
+    )  # fmt: skip
+    expected = 2.5 * own - 1.5 * free
+    scale = expected.abs().amax(1, keepdim=True).clamp(min=1.0)
+    assert ((sample.conditional(flow_map) - expected) / scale).abs().max() < 1e-8
+    assert ((own - expected) / scale).abs().max() > 1e-3
+    again = path.interpolate(sample.x0, sample.x1, t)
+    torch.testing.assert_close(again, x, rtol=1e-9, atol=1e-9)
+
+
 def test_points_of_a_set_are_averaged_one_by_one():
     path, sets = INTERPOLANTS["ve"](), normal(2, 9, 3, seed=5)
     x0, t = normal(2, 4, 3), torch.tensor([0.5, 0.8]).double()

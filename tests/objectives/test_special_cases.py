@@ -6,6 +6,7 @@ gradient, of the setting in SPECIAL_CASES; a neighbour of the setting does not.
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 
@@ -15,8 +16,9 @@ from gaussian_cases import FixedPairs, Network, pairs
 from torch import Tensor
 
 from geoflow.flow_map import FlowMap
-from geoflow.objectives import SPECIAL_CASES, Consistency, Objective, Weight
+from geoflow.objectives import SPECIAL_CASES, Consistency, NeuralOperator, Objective, Weight
 from geoflow.objectives.progressive import composed_field
+from geoflow.samplers import sample_ode
 
 NUM = 40
 T, R = 0.3, 0.8
@@ -111,6 +113,56 @@ def test_shortcut() -> None:
     found = gradient(objective(flow_map, x0, x1).total, flow_map)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
     assert not torch.allclose(found, regression(flow_map, x, R, first), rtol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["alpha-flow", "soflow"])
+@pytest.mark.parametrize("alpha", [1.0, 0.4, 0.1])
+def test_jumps_of_a_share_of_the_way(name: str, alpha: float) -> None:
+    """|u - (a v + (1 - a) u_{s->r}(x_s))|^2 / a, s the share a of the way (AlphaFlow, eq. 9).
+
+    SoFlow compares states, f_{t->r}(x_t) and f_{s->r}(x_t + (s - t) v).
+    """
+    objective, flow_map = case(name)
+    objective = replace(objective, step=alpha)
+    x0, x1 = pairs(NUM)
+    s = T + alpha * (R - T)
+    x, v = (1 - T) * x0 + T * x1, x1 - x0
+    x_s = x + (s - T) * v
+    later = flow_map.field(x_s, full(s), full(R))
+    if name == "alpha-flow":
+        expected = regression(flow_map, x, R, alpha * v + (1 - alpha) * later) / alpha
+    else:
+        end = x + (R - T) * flow_map.field(x, full(T), full(R))
+        error = end - (x_s + (R - s) * later).detach()
+        expected = gradient(error.square().mean(1) / ((s - T) * (R - T)), flow_map)
+    found = gradient(objective(flow_map, x0, x1).total, flow_map)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    without = gradient(replace(objective, least_share=1.0)(flow_map, x0, x1).total, flow_map)
+    assert (alpha == 1) == torch.allclose(found, without, rtol=1e-3)
+
+
+def test_mid_training() -> None:
+    """d(f(x_i), x_M) along a solver's trajectory from noise (Hu et al., 2025, eq. 3)."""
+    objective, flow_map = case("mid-training")
+    assert isinstance(objective, NeuralOperator)
+    teacher = copy.deepcopy(flow_map)
+    objective = replace(objective, frozen=teacher, solver_steps=5)
+    x0, x1 = pairs(NUM)
+    found = objective(flow_map, x0, x1, generator=torch.Generator().manual_seed(0)).total
+    generator = torch.Generator().manual_seed(0)
+    shift = torch.rand((), generator=generator, dtype=torch.float64)
+    inner = (torch.arange(1, 5, dtype=torch.float64) - shift) / 5
+    grid = torch.cat([torch.zeros(1).double(), inner, torch.ones(1).double()])
+    states = list(sample_ode(teacher, x0, method="heun", times=grid))
+    # With x1 the field at r = 1 is where the map lands.
+    losses = [
+        (flow_map(state, full(time), full(1.0)) - states[-1]).square().mean(1)
+        for state, time in zip(states[:-1], grid[:-1].tolist(), strict=True)
+    ]
+    torch.testing.assert_close(found, torch.stack(losses).mean(0), rtol=1e-9, atol=1e-12)
+    from_noise = replace(objective, to_end=False)
+    other = from_noise(flow_map, x0, x1, generator=torch.Generator().manual_seed(0)).total
+    assert not torch.allclose(found, other, rtol=1e-3)
 
 
 def test_progressive_distillation() -> None:

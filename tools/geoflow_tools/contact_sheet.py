@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 import trimesh
 import tyro
@@ -22,9 +23,10 @@ from geoflow.geometry.sdf import union_distance
 from geoflow.models.kinds import describe_kind
 from geoflow.models.latent import Shape
 from geoflow.typing import ShapeDataset
-from geoflow_datasets import PROCEDURAL, load
+from geoflow_datasets import MADE, PROCEDURAL, UNIVERSE, load
 from geoflow_datasets.procedural import make_solids
 from geoflow_datasets.sources import Gives
+from geoflow_datasets.universe import make_triangles
 from geoflow_tools.validation.samples import sample_rows
 from geoflow_viewer.picture import contact_sheet
 
@@ -65,15 +67,23 @@ def procedural_mesh(category: str, index: int, *, resolution: int = 96) -> trime
     return extract_mesh(field, resolution=resolution).mesh
 
 
+def universe_mesh(category: str, index: int) -> trimesh.Trimesh:
+    """The mesh of a solid of the universe's test split."""
+    corners = make_triangles(category, index, split="test")
+    return trimesh.Trimesh(corners.reshape(-1, 3), np.arange(3 * len(corners)).reshape(-1, 3))
+
+
 def data_shapes(
     source: str, category: str, num: int, resolution: int, *, gives: Gives
 ) -> tuple[list[Shape], ShapeDataset, str]:
     """The first shapes of a source, their bank, and a label."""
-    split = "test" if source == PROCEDURAL else "train"
+    split = "test" if source in MADE else "train"
     made: list[Shape]
     bank: Any = load(source, category, gives=gives, split=split, num=num)
     if source == PROCEDURAL:
         made = [procedural_mesh(category, i, resolution=resolution) for i in range(num)]
+    elif source == UNIVERSE:
+        made = [universe_mesh(category, i) for i in range(num)]
     else:
         made = [_read(Path(source) / name) for name in bank.names[:num]]
     return made, bank, f"data ({split} split)"

@@ -90,11 +90,11 @@ def check(options: ShapeTrain, *, gives: Gives) -> None:
     check_at_least("num-shapes", options.num_shapes, 2)
     if options.thickness is not None and not 0.0 <= options.thickness <= 0.5:
         raise UsageError(f"--thickness must be in [0, 0.5], got {options.thickness}")
-    from geoflow_datasets import PROCEDURAL
+    from geoflow_datasets import MADE
     from geoflow_datasets import check as check_source
 
     names = check_source(options.data, options.shape_category, gives=gives)
-    if options.data == PROCEDURAL:
+    if options.data in MADE:
         check_at_least("num-shapes", options.num_shapes, len(names))
     file = _start(options)
     if file is not None:
@@ -117,9 +117,9 @@ def default_folder(options: ShapeTrain) -> str:
 def data_of(options: ShapeTrain) -> DataConfig:
     """Where the shapes come from."""
     from geoflow.training.run import DataConfig
-    from geoflow_datasets import PROCEDURAL
+    from geoflow_datasets import MADE
 
-    source = options.data if options.data == PROCEDURAL else str(Path(options.data).resolve())
+    source = options.data if options.data in MADE else str(Path(options.data).resolve())
     return DataConfig(
         source, options.shape_category, options.data_up, options.num_shapes, options.thickness,
         options.keep_cavities,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from geoflow_cli.checks import check_at_least
 from geoflow_cli.errors import UsageError
 from geoflow_cli.kinds import Loaded, fields, shapes
 from geoflow_cli.kinds.fields import Sample, check_sample, hint, sample
@@ -41,12 +42,16 @@ class Train(ShapeTrain):
     """Categories of each source, joined by commas, or all."""
     size: Literal["small", "base", "large"] = "base"
     """Sizes of the networks: small and base for a CPU, large for a GPU."""
+    batch: int | None = None
+    """Shapes of a step of the autoencoder. Default: 4, for a CPU."""
 
 
 def check(options: Train) -> None:
     """Refuse what is wrong before anything slow."""
     if options.symmetry != "frame":
         raise UsageError(f"--kind shapes stands in a frame, got --symmetry {options.symmetry}")
+    if options.batch is not None:
+        check_at_least("batch", options.batch, 1)
     for source in sources(options.data):
         shapes.check(replace(options, data=source), gives=GIVES)
 
@@ -94,6 +99,9 @@ def config(options: Train, data: DataConfig, loaded: Loaded) -> RunConfig:
     from geoflow.models.volumes import VolumesConfig
 
     run = shapes.config(options, data, replace(loaded, train=loaded.train[0]))
+    if options.batch is not None:
+        first = replace(run.stages["autoencoder"], batch=options.batch)  # type: ignore[call-arg]
+        run = replace(run, stages={**run.stages, "autoencoder": first})
     start = run.init_from or run.teacher
     if start is not None:
         return run if describe(start).has_samples else _with_fresh_flow(options, run)
