@@ -37,6 +37,12 @@ def test_digits_learn_train_and_draw(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_figure_of_the_mathematics_is_drawn(tmp_path):
+    run(ROOT / "docs" / "examples" / "mathematics.py", "--out", "m.png", cwd=tmp_path)
+    assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["point-transformer", "point-messages"])
 def test_a_network_of_point_sets_trains_on_a_folder_of_clouds(tmp_path, network):
     rng = np.random.default_rng(0)

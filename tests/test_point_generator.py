@@ -210,6 +210,7 @@ def test_training_draws_points_near_the_surface(bank):
     after, drawn = reconstruct_points(generator, bank, num=4)
     assert after.chamfer["2"] < 0.5 * before.chamfer["2"]
     assert after.chamfer["2"] > after.floor
+    assert 0 < after.surface["2"] < before.surface["2"]
     assert drawn["2"].shape == drawn["data"].shape
 
 

@@ -17,6 +17,7 @@ from geoflow.objectives import FlowMatching, Objective
 from geoflow.training.stage import Stage, StageOptions
 from geoflow.typing import Share
 
+Targets = Literal["pair", "pooled"]
 F = TypeVar("F", bound=Any)
 B = TypeVar("B")
 
@@ -29,7 +30,7 @@ class FlowOptions(StageOptions):
     """Key of OBJECTIVES or SPECIAL_CASES."""
     diagonal_first: Share = 0.3
     """Share of the run, at its start, that is flow matching alone."""
-    targets: Literal["pair", "pooled"] = "pair"
+    targets: Targets = "pair"
     """Of the data pair that a state was drawn from, or averaged over data that it may come from."""
 
 

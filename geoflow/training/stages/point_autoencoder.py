@@ -20,7 +20,7 @@ from geoflow.models.clouds import PointAutoencoder, PointGenerator
 from geoflow.objectives import Losses, SetPool, build_objective
 from geoflow.training.optimisation import Schedule
 from geoflow.training.stage import Stage
-from geoflow.training.stages.flow import FlowOptions, current_objective
+from geoflow.training.stages.flow import FlowOptions, Targets, current_objective
 from geoflow.training.stages.shapes import draw_shapes, frame_on
 from geoflow.typing import Count, NonNegative, ShapeBatch, Share
 
@@ -43,6 +43,8 @@ class PointTraining(FlowOptions):
     """Key of OBJECTIVES or SPECIAL_CASES."""
     diagonal_first: Share = 0.3
     """Share of the run, at its start, that is flow matching alone."""
+    targets: Targets = "pooled"
+    """Averaged over the points of the same shape in the step."""
     noise: NonNegative = 0.1
     """Standard deviation of the Gaussian added to the latent."""
     mirror: bool = True

@@ -46,9 +46,9 @@ class Train(SurfaceTrain):
     """A geometry distribution."""
     channels: Literal["position", "position+normal", "position+color", "all"] = "position"
     """What the points carry; 'all' is position, normal and, if there, color."""
-    targets: Literal["pair", "pooled"] = "pair"
-    """Learn from single pairs of noise and point, or from means over all points that a state may
-    come from, which have less noise."""
+    targets: Literal["pair", "pooled"] | None = None
+    """Learn from single pairs of noise and point, or from means over the points of a step that a
+    state may come from, which have less noise. Default: as `DistributionTraining`."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,12 @@ def config(options: Train, data: DataConfig, loaded: Loaded) -> RunConfig:
     if "color" in channels and surface.colors is None:
         raise UsageError(f"--channels {options.channels}: the mesh has no colours")
     run = run_of(options, data, interpolant="ve")
+    run = replace(run, model=replace(run.model, channels=channels))
+    if options.targets is None:
+        return run
     had: Any = run.stages
     stages = {name: replace(stage, targets=options.targets) for name, stage in had.items()}
-    return replace(run, model=replace(run.model, channels=channels), stages=stages)
+    return replace(run, stages=stages)
 
 
 def fit_to(loaded: Loaded, config: RunConfig) -> Loaded:

@@ -20,9 +20,9 @@ Cell = tuple[str | None, str | None]
 class FlowSettings:
     """How an objective is used; not every kind lets these be chosen."""
 
-    targets: Literal["pair", "pooled"] = "pair"
+    targets: Literal["pair", "pooled"] | None = None
     """Learn from single pairs of noise and data, or from means over all data that a state may come
-    from, which have less noise."""
+    from, which have less noise. Default: pooled for points of a shape, pair for latents."""
     derivative: Literal["average", "jvp", "difference"] | None = None
     """How a cumulative objective uses its identity. Default: average, or as the special case."""
     times: Literal["uniform", "logit-normal"] | None = None
@@ -39,8 +39,9 @@ class FlowSettings:
     """Pair noise and data at random, or by optimal transport over each batch."""
 
     def settings(self) -> dict[str, str | float | None]:
-        """By their names in `FlowTraining`."""
-        return {name: getattr(self, name) for name in FlowSettings.__dataclass_fields__}
+        """By their names in `FlowTraining`, but for the targets, which other stages have, too."""
+        names = FlowSettings.__dataclass_fields__.keys() - {"targets"}
+        return {name: getattr(self, name) for name in names}
 
 
 def chosen_objective(options: TrainOptions, cell: Cell = (None, None)) -> str:

@@ -267,7 +267,7 @@ def _stages(options: ShapeTrain) -> dict[str, Any]:
     if steps is not None:
         made["autoencoder"] = replace(made["autoencoder"], steps=steps)
     for name, stage in made.items():
-        if isinstance(stage, FlowOptions):
+        if isinstance(stage, FlowOptions) and options.targets is not None:
             made[name] = replace(stage, targets=options.targets)
     made["flow"] = replace(
         made["flow"],

@@ -21,6 +21,7 @@ from geoflow.training.loop import Progress
 from geoflow.training.reports import Validation
 from geoflow.training.run import Run
 from geoflow_datasets.bank import CloudBank, ShapeBank
+from geoflow_tools.validation.draws import disjoint_draws
 from geoflow_tools.validation.step_quality import StepQuality, climb, finite, pairing_distance
 from geoflow_viewer.picture import contact_sheet
 
@@ -170,14 +171,8 @@ def _clouds(
     bank: ShapeBank | CloudBank, rows: np.ndarray, symmetry: Symmetry, *, seed: int
 ) -> list[np.ndarray]:
     """Surface points of shapes, in the poses that samples of a symmetry have."""
-    drawn = bank.batch(
-        rows,
-        num_surface=_DETAIL.points,
-        num_queries=1,
-        generator=torch.Generator().manual_seed(seed),
-    )
     rng = np.random.default_rng(seed)
-    clouds = list(drawn.surface.double().numpy())
+    clouds = [disjoint_draws(bank, row, (_DETAIL.points,), seed=seed)[0] for row in rows.tolist()]
     if symmetry == "frame":
         return clouds
     if symmetry == "so2":
