@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Float32, Int, Int64
 from skimage.measure import marching_cubes
 from torch import Tensor
 
@@ -30,9 +30,11 @@ Field = Callable[[Float32[Tensor, "n 3"]], Float32[Tensor, " n"]]
 Method = Literal["hierarchical", "dense"]
 
 MIN_RESOLUTION, MAX_RESOLUTION = 16, 512
-# Exact zeros become this: marching cubes leaves holes where a value equals the level. Zero counts
-# as inside, which keeps the edges of a box whose faces run through grid points.
-_NUDGE = np.float32(-1e-7)
+# Least share of an edge between a grid point and a vertex of the mesh: at the finest grid of the
+# default cube that is 4e-6, which files of six decimals and of 32-bit numbers still tell apart.
+_LEAST_SHARE = 2.0**-10
+# Least value as a share of the largest one; what a tie of marching cubes' face test is raised by.
+_LEAST_VALUE, _TIE_RAISE = 2.0**-40, 1.0 + 2.0**-12
 # Share of `reach` after the first refinement.
 _LATER_REACH = 0.2
 
@@ -102,9 +104,10 @@ def mesh_from_grid(
         mirrored: read the half x >= 0 alone, and add its mirror image; n is odd.
 
     Raises:
-        EmptySurfaceError: if no value is negative or none is positive.
+        EmptySurfaceError: if no value inside the grid is negative, or none at all is positive.
     """
-    lowest, highest = float(values.min()), float(values.max())
+    # The outermost points count as outside, which closes a solid there.
+    lowest, highest = float(values[1:-1, 1:-1, 1:-1].min()), float(values.max())
     if lowest >= 0.0 or highest <= 0.0:
         side = "outside" if lowest >= 0.0 else "inside"
         raise EmptySurfaceError(
@@ -112,17 +115,84 @@ def mesh_from_grid(
             "it has no surface; try another seed, or train longer"
         )
     spacing = 2.0 * bound / (values.shape[0] - 1)
-    values = np.where(values == 0.0, _NUDGE, values)
+    values = values.copy()
     for axis in range(3):
         for end in (0, -1):
             face = np.moveaxis(values, axis, 0)[end]
-            np.maximum(face, -_NUDGE, out=face)
+            np.maximum(face, np.float32(_LEAST_VALUE * highest), out=face)
+    values = _off_zero(values)
+    _break_ties(values)
     middle = values.shape[0] // 2 if mirrored else 0
     vertices, faces, _, _ = marching_cubes(values[middle:], level=0.0, gradient_direction="descent")
     vertices = vertices.astype(np.float64) * spacing - [0.0 if mirrored else bound, bound, bound]
     if mirrored:
         vertices, faces = with_mirror_image(vertices, faces)
     return trimesh.Trimesh(vertices, faces, process=False)
+
+
+def _off_zero(values: Float32[np.ndarray, "n n n"]) -> Float32[np.ndarray, "n n n"]:
+    """No value smaller than _LEAST_SHARE of those around it.
+
+    Else vertices on several edges of a grid point coincide once a file has rounded them, and the
+    mesh is no longer closed. Signs are kept, a zero counts as inside (which keeps the edges of a
+    box whose faces run through grid points), and the surface moves by less than _LEAST_SHARE of a
+    cell. Values are scaled so that the least is about 1, since the face test of marching cubes
+    takes a difference of products below 2e-16 as zero.
+    """
+    largest = float(np.abs(values).max())
+    near = np.argwhere(np.abs(values) <= _LEAST_SHARE * largest)
+    at = tuple(near.T)
+    sign = np.where(values[at] > 0.0, np.float32(1.0), np.float32(-1.0))
+    magnitude = np.maximum(np.abs(values[at]), np.float32(_LEAST_VALUE * largest))
+    around = np.argwhere(np.ones((3, 3, 3))) - 1
+    while True:
+        values[at] = sign * magnitude
+        greatest = magnitude
+        for step in around:
+            beside = np.clip(near + step, 0, len(values) - 1)
+            greatest = np.maximum(greatest, np.abs(values[tuple(beside.T)]))
+        raised = np.maximum(magnitude, np.float32(_LEAST_SHARE) * greatest)
+        if (raised == magnitude).all():
+            return values * np.float32(2.0 ** -np.floor(np.log2(np.abs(values).min())))
+        magnitude = raised
+
+
+def _break_ties(values: Float32[np.ndarray, "n n n"]) -> None:
+    """Change values in place until the face test of marching cubes decides every grid face.
+
+    Where the corners' signs alternate round a face, the test compares the products of its diagonals;
+    at a tie the two cells beside the face may decide differently, which leaves a hole
+    (scikit-image issue 8109). Raising the inside corners joins the inside. It ends: inside values
+    only grow, so that a face is tied at most once.
+    """
+    tied = True
+    while tied:
+        tied = False
+        for first, second in ((0, 1), (0, 2), (1, 2)):
+            corners = _alternating_faces(values, first, second)
+            a, b, c, d = (values[tuple(corner.T)].astype(np.float64) for corner in corners)
+            ties = np.abs(a * c - b * d) <= _LEAST_VALUE * np.abs(a * c)
+            for corner in corners:
+                points = np.unique(corner[ties], axis=0)
+                at = tuple(points[values[tuple(points.T)] < 0.0].T)
+                values[at] *= np.float32(_TIE_RAISE)
+            tied |= bool(ties.any())
+
+
+def _alternating_faces(
+    values: Float32[np.ndarray, "n n n"], first: int, second: int
+) -> list[Int64[np.ndarray, "f 3"]]:
+    """Corners, in turn round the face, of grid faces along two axes whose signs alternate."""
+    inside = np.moveaxis(values < 0.0, (first, second), (0, 1))
+    a, b, c, d = inside[:-1, :-1], inside[1:, :-1], inside[1:, 1:], inside[:-1, 1:]
+    low = np.argwhere((a == c) & (b == d) & (a != b))
+    turns = []
+    for i, j in ((0, 0), (1, 0), (1, 1), (0, 1)):
+        corner = np.empty_like(low)
+        corner[:, first], corner[:, second] = low[:, 0] + i, low[:, 1] + j
+        corner[:, 3 - first - second] = low[:, 2]
+        turns.append(corner)
+    return turns
 
 
 def _evaluate(
