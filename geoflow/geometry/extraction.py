@@ -31,8 +31,8 @@ Method = Literal["hierarchical", "dense"]
 
 MIN_RESOLUTION, MAX_RESOLUTION = 16, 512
 # Least share of an edge between a grid point and a vertex of the mesh: at the finest grid of the
-# default cube that is 4e-6, which files of six decimals and of 32-bit numbers still tell apart.
-_LEAST_SHARE = 2.0**-10
+# default cube that is 2e-6, which files of six decimals and of 32-bit numbers still tell apart.
+_LEAST_SHARE = 2.0**-11
 # Least value as a share of the largest one; what a tie of marching cubes' face test is raised by.
 _LEAST_VALUE, _TIE_RAISE = 2.0**-40, 1.0 + 2.0**-12
 # Share of `reach` after the first refinement.
@@ -135,9 +135,9 @@ def _off_zero(values: Float32[np.ndarray, "n n n"]) -> Float32[np.ndarray, "n n 
 
     Else vertices on several edges of a grid point coincide once a file has rounded them, and the
     mesh is no longer closed. Signs are kept, a zero counts as inside (which keeps the edges of a
-    box whose faces run through grid points), and the surface moves by less than _LEAST_SHARE of a
-    cell. Values are scaled so that the least is about 1, since the face test of marching cubes
-    takes a difference of products below 2e-16 as zero.
+    box whose faces run through grid points), and the surface of a distance moves by less than a
+    thousandth of a cell. Values are scaled so that the least is about 1, since the face test of
+    marching cubes takes a difference of products below 2e-16 as zero.
     """
     largest = float(np.abs(values).max())
     near = np.argwhere(np.abs(values) <= _LEAST_SHARE * largest)
@@ -160,8 +160,8 @@ def _off_zero(values: Float32[np.ndarray, "n n n"]) -> Float32[np.ndarray, "n n 
 def _break_ties(values: Float32[np.ndarray, "n n n"]) -> None:
     """Change values in place until the face test of marching cubes decides every grid face.
 
-    Where the corners' signs alternate round a face, the test compares the products of its diagonals;
-    at a tie the two cells beside the face may decide differently, which leaves a hole
+    Where the corners' signs alternate round a face, the test compares the products of its
+    diagonals; at a tie the two cells beside the face may decide differently, which leaves a hole
     (scikit-image issue 8109). Raising the inside corners joins the inside. It ends: inside values
     only grow, so that a face is tied at most once.
     """

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -17,7 +17,8 @@ from torch import Tensor
 from geoflow.backbones import FieldAutoencoder
 from geoflow.backbones.folded import BLOCK
 from geoflow.geometry.extraction import EmptySurfaceError, Field, extract_mesh
-from geoflow.geometry.mesh import remove_crumbs, simplify_mesh
+from geoflow.geometry.mesh import remove_crumbs, simplify_mesh, summarise
+from geoflow.geometry.simplification import simplify_within
 from geoflow.models.latent import Check, Detail, LatentConfig, LatentGenerator
 from geoflow.models.refinement import refine_tokens
 
@@ -185,12 +186,15 @@ class FieldGenerator(LatentGenerator[Any]):
         seed: int = 0,
         resolution: int = 128,
         faces: int | None = None,
+        within: float | None = None,
         category: str | None = None,
         frame: Float[Tensor, "m 3"] | None = None,
     ) -> list[trimesh.Trimesh]:
-        """Meshes; each one's `metadata` has seed, nfe, field_queries and seconds.
+        """Meshes; each one's `metadata` has seed, index, nfe, field_queries, seconds and summary.
 
-        A seed gives the same shapes in every frame, turned along with it.
+        A seed gives the same shapes in every frame, turned along with it. `faces` are the most
+        triangles of a mesh; `within` is the share of its largest extent by which the surface may
+        move for fewer. By default none is taken away.
         """
         return list(
             self.iterate(
@@ -199,6 +203,7 @@ class FieldGenerator(LatentGenerator[Any]):
                 seed=seed,
                 resolution=resolution,
                 faces=faces,
+                within=within,
                 category=category,
                 frame=frame,
             )
@@ -212,6 +217,7 @@ class FieldGenerator(LatentGenerator[Any]):
         seed: int = 0,
         resolution: int = 128,
         faces: int | None = None,
+        within: float | None = None,
         category: str | None = None,
         frame: Float[Tensor, "m 3"] | None = None,
     ) -> Iterator[trimesh.Trimesh]:
@@ -229,10 +235,13 @@ class FieldGenerator(LatentGenerator[Any]):
             noise = self.noise(1, seed=seed, first=i, frame=placed)
             tokens = self.sample_latents(noise, cond, steps=steps)[0]
             mesh = self.decode(tokens, resolution=resolution, frame=frame)
+            if within is not None:
+                mesh = simplify_within(mesh, within)
             if faces is not None:
                 mesh = simplify_mesh(mesh, faces)
             seconds = time.perf_counter() - start
             mesh.metadata.update(seed=seed, index=i, nfe=steps, seconds=seconds)
+            mesh.metadata["summary"] = asdict(summarise(mesh))
             yield mesh
 
 

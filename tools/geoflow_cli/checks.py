@@ -49,6 +49,16 @@ def check_resolution(value: int) -> None:
         )
 
 
+def check_size(name: str, text: str) -> None:
+    """Raise UsageError for what is no length."""
+    from geoflow.geometry.mesh import parse_size
+
+    try:
+        parse_size(text)
+    except ValueError as error:
+        raise UsageError(f"--{name}: {error}") from error
+
+
 def check_output(name: str, path: Path) -> None:
     """Raise UsageError for a mesh file that cannot be written."""
     from geoflow.geometry.mesh import check_suffix

@@ -10,7 +10,8 @@ import numpy as np
 import trimesh
 from jaxtyping import Float, Float32, Int, UInt8
 
-from geoflow.geometry.mesh import join_meshes, simplify_mesh
+from geoflow.geometry.mesh import join_meshes
+from geoflow.geometry.simplification import decimate
 from geoflow_viewer.items import SLICE_BOUND, Item, Result
 from geoflow_viewer.state import State, visible
 
@@ -229,7 +230,7 @@ def _points(item: Item) -> tuple[Float[np.ndarray, "n 3"], Colours]:
 
 def _wireframe(mesh: trimesh.Trimesh) -> SegmentsLayer:
     # Marching cubes makes more edges than eyes can tell apart.
-    simple = simplify_mesh(mesh, _WIRE_FACES)
+    simple = decimate(mesh, _WIRE_FACES)
     segments = np.asarray(simple.vertices)[simple.edges_unique]
     return SegmentsLayer("wireframe", segments, _one(INK, len(segments)), _WIRE_RADIUS)
 

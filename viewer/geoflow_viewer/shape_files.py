@@ -10,7 +10,7 @@ import numpy as np
 import trimesh
 from jaxtyping import Float
 
-from geoflow.geometry.mesh import SUFFIXES as MESH_SUFFIXES
+from geoflow.geometry.mesh import OUT_SUFFIXES as MESH_SUFFIXES
 from geoflow.geometry.mesh import join_meshes, mesh_bytes
 from geoflow.geometry.points import SUFFIXES as POINT_SUFFIXES
 from geoflow.geometry.points import write_points

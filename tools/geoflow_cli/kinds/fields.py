@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
-from geoflow_cli.checks import check_at_least, check_output, check_resolution
+from geoflow_cli.checks import check_at_least, check_output, check_resolution, check_size
 from geoflow_cli.kinds import Loaded, shapes
 from geoflow_cli.kinds.shapes import ShapeSample, ShapeTrain
 
@@ -38,7 +38,7 @@ class Train(ShapeTrain):
 
 @dataclass(frozen=True)
 class Sample(ShapeSample):
-    """Generate meshes and write them by suffix: .obj, .ply, .stl, .glb or .off.
+    """Generate meshes and write them by suffix: .obj, .ply, .stl, .glb, .off or .3mf.
 
     For several, NAME-000.obj and on. Models of points have other options: see geoflow sample
     --model MODEL --help.
@@ -46,8 +46,12 @@ class Sample(ShapeSample):
 
     resolution: int = 128
     """Cells of the extraction grid along an edge."""
-    faces: int | None = None
-    """Simplify to at most this many triangles."""
+    faces: int | Literal["full"] | None = None
+    """Simplify to at most this many triangles, or keep all with 'full'. Default: as few as leave
+    the surface within 0.05 % of the largest extent."""
+    size: str | None = None
+    """Largest extent, such as 100mm, 10cm, 0.1m or 4in; in metres in .glb, else in millimetres.
+    Default: about 2, without a unit."""
 
 
 def check(options: Train) -> None:
@@ -75,7 +79,9 @@ def check_sample(options: Sample, file: ModelFile) -> None:
 
     shapes.check_sample(options, file)
     check_resolution(options.resolution)
-    if options.faces is not None:
+    if options.size is not None:
+        check_size("size", options.size)
+    if isinstance(options.faces, int):
         check_at_least("faces", options.faces, MIN_FACES)
     check_output("out", options.out)
 
@@ -90,24 +96,34 @@ def _written(
     options: Sample, model: FieldGenerator, paths: list[Path]
 ) -> Iterator[trimesh.Trimesh]:
     from geoflow.geometry.axes import turn_up
-    from geoflow.geometry.mesh import summarise, write_mesh
+    from geoflow.geometry.mesh import parse_size, resize_mesh, write_mesh
+    from geoflow.geometry.simplification import WITHIN
 
     meshes = model.iterate(
         num=options.num,
         steps=options.steps,
         seed=options.seed,
         resolution=options.resolution,
-        faces=options.faces,
+        faces=options.faces if isinstance(options.faces, int) else None,
+        within=WITHIN if options.faces is None else None,
         category=options.category,
     )
     for path, mesh in zip(paths, meshes, strict=True):
-        write_mesh(turn_up(mesh, options.up), path)
-        summary, made = summarise(mesh), mesh.metadata
-        print(
-            f"{path}: {summary.faces} faces, "
-            f"{'watertight' if summary.is_watertight else 'not watertight'}, "
-            f"{summary.components} component{'s' if summary.components != 1 else ''}, "
-            f"volume {summary.volume:.4f}, {made['seconds']:.2f} s, "
-            f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
-        )
+        written = turn_up(mesh, options.up)
+        if options.size is not None:
+            written = resize_mesh(written, parse_size(options.size), path.suffix.lower())
+        write_mesh(written, path)
+        print(f"{path}: {_said(mesh.metadata)}")
         yield mesh
+
+
+def _said(made: Mapping[str, Any]) -> str:
+    """What a mesh is, as its file has it, and what it took."""
+    counts = made["summary"]
+    return (
+        f"{counts['faces']} faces, "
+        f"{'watertight' if counts['is_watertight'] else 'not watertight'}, "
+        f"{counts['components']} component{'s' if counts['components'] != 1 else ''}, "
+        f"volume {counts['volume']:.4f}, {made['seconds']:.2f} s, "
+        f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
+    )
