@@ -84,6 +84,15 @@ def test_faces_and_up_change_the_file(tmp_path, run):
     result = geoflow("sample", "--model", run, "--out", out, "--faces", 300, "--up", "z")
     assert result.returncode == 0, result.stderr
     assert len(trimesh.load_mesh(out).faces) <= 300
+    for name, flags in (("default.stl", ()), ("full.stl", ("--faces", "full"))):
+        sized = ("--out", tmp_path / name, "--size", "100mm", *flags)
+        result = geoflow("sample", "--model", run, *sized)
+        assert result.returncode == 0, result.stderr
+        mesh = trimesh.load_mesh(tmp_path / name)
+        assert f"{len(mesh.faces)} faces, watertight" in result.stdout
+        assert mesh.extents.max() == pytest.approx(100.0, rel=1e-5)
+    size = (tmp_path / "default.stl").stat().st_size
+    assert size < (tmp_path / "full.stl").stat().st_size
 
 
 @pytest.mark.slow
@@ -173,6 +182,7 @@ WRONG = {
     "folder missing": (("sample", "--out", "no/a.obj"), "does not exist"),
     "resolution": (("sample", "--resolution", "9999", "--out", "a.obj"), "between 16 and 512"),
     "faces": (("sample", "--faces", "2", "--out", "a.obj"), "--faces must be at least 16"),
+    "size": (("sample", "--size", "3", "--out", "a.obj"), "--size: a size must be a length in mm"),
     "num": (("sample", "--num", "0", "--out", "a.obj"), "--num must be at least 1"),
     "no out": (("sample",), "--out"),
     "unknown flag": (("sample", "--out", "a.obj", "--stepz", "2"), "--stepz"),

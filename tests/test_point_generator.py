@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy.spatial import cKDTree
 
 from geoflow.backbones import ShapeConfig, TransformerConfig
 from geoflow.geometry.metrics import chamfer_distance
-from geoflow.geometry.reconstruction import reconstruct_surface
+from geoflow.geometry.reconstruction import reconstruct_surface, trim_surface
 from geoflow.models.base import shipped
 from geoflow.models.checkpoint import CheckpointError
 from geoflow.models.clouds import CloudConfig, PointAutoencoder, PointGenerator
@@ -249,3 +250,25 @@ def test_a_surface_goes_through_the_points():
     assert chamfer_distance(mesh.sample(20_000, seed=1), cloud) < 0.02
     with pytest.raises(ValueError, match="at least 100 points, got 99"):
         reconstruct_surface(cloud[:99])
+
+
+def test_a_surface_stays_near_the_points_where_poisson_would_balloon():
+    """A thin slab: the normals of both its sides cannot be told apart from so near."""
+    rng = np.random.default_rng(0)
+    slab = rng.uniform(-1, 1, (10_000, 3)) * [1.0, 0.004, 0.3]
+    mesh = reconstruct_surface(slab)
+    away = cKDTree(slab).query(mesh.vertices)[0]
+    # Four cells of the octree, of which there are 128 along the size; untrimmed it is 0.8.
+    assert away.max() < 4.01 * 2.0 / 128
+    assert np.mean(cKDTree(mesh.sample(20_000, seed=0)).query(slab)[0] < 0.1) > 0.9
+
+
+def test_a_surface_that_misses_the_points_is_refused():
+    ball = trimesh.creation.icosphere(subdivisions=4)
+    near = ball.sample(2_000, seed=0)
+    elsewhere = near + np.array([5.0, 0.0, 0.0])
+    assert trim_surface(ball, near, 0.01) is ball
+    with pytest.raises(ValueError, match=r"passes 50 % of them, expected 90 %: write \.ply"):
+        trim_surface(ball, np.concatenate([near, elsewhere]), 0.01)
+    with pytest.raises(ValueError, match="passes 0 % of them"):
+        trim_surface(ball, elsewhere, 0.01)

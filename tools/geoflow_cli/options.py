@@ -155,8 +155,8 @@ class View:
     """Write a picture here, and open no window."""
     out: Path | None = None
     """Write what would be shown, by suffix, and open no window: .png, .gif or .mp4 (turntable),
-    .html (a page to orbit, without a network), or the shapes as .obj, .ply, .stl, .glb or .off,
-    and clouds as .ply, .xyz, .npy or .npz."""
+    .html (a page to orbit, without a network), or the shapes as .obj, .ply, .stl, .glb, .off
+    or .3mf, and clouds as .ply, .xyz, .npy or .npz."""
     renderer: Literal["auto", "open3d", "software"] = "auto"
     """Who draws pictures and films: Open3D where its drivers are there, else our software."""
     web: bool = False

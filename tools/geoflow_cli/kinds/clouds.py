@@ -44,8 +44,8 @@ class Train(ShapeTrain):
 class Sample(ShapeSample):
     """Generate clouds and write them by suffix: .ply, .xyz, .npy or .npz.
 
-    The suffixes of meshes (.obj, .stl, .glb, .off) give a surface through the points. For several,
-    NAME-000.ply and on.
+    The suffixes of meshes (.obj, .stl, .glb, .off, .3mf) give a surface through the points, open
+    where it would be far from them. For several, NAME-000.ply and on.
     """
 
     points: int | None = None
@@ -97,7 +97,7 @@ def _written(options: Sample, model: PointGenerator, paths: list[Path]) -> Itera
     import numpy as np
 
     from geoflow.geometry.axes import turn_up
-    from geoflow.geometry.mesh import write_mesh
+    from geoflow.geometry.mesh import summarise, write_mesh
     from geoflow.geometry.points import write_points
     from geoflow.geometry.reconstruction import reconstruct_surface
 
@@ -125,9 +125,15 @@ def _written(options: Sample, model: PointGenerator, paths: list[Path]) -> Itera
         else:
             mesh = reconstruct_surface(np.asarray(cloud.vertices))
             write_mesh(turn_up(mesh, options.up), path)
+            summary = summarise(mesh)
+            closed = (
+                "watertight"
+                if summary.is_watertight
+                else "not watertight: cut where it was far from the points"
+            )
             print(
-                f"{path}: {len(mesh.faces)} faces, a surface reconstructed from the points "
-                f"(Poisson, by Open3D), {said}"
+                f"{path}: {summary.faces} faces, a surface reconstructed from the points "
+                f"(Poisson, by Open3D), {closed}, {said}"
             )
             yield mesh
 
