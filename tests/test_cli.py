@@ -91,6 +91,8 @@ def test_faces_and_up_change_the_file(tmp_path, run):
         mesh = trimesh.load_mesh(tmp_path / name)
         assert f"{len(mesh.faces)} faces, watertight" in result.stdout
         assert mesh.extents.max() == pytest.approx(100.0, rel=1e-5)
+        said = float(result.stdout.split("volume ")[1].split(",")[0])
+        assert said == pytest.approx(mesh.volume, rel=1e-3)
     size = (tmp_path / "default.stl").stat().st_size
     assert size < (tmp_path / "full.stl").stat().st_size
 

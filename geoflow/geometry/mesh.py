@@ -115,7 +115,7 @@ def simplify_mesh(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
     simple = collapse(mesh, faces)
     if len(simple.faces) <= faces and is_solid(simple):
         return simple
-    least = len(simple.faces)
+    least = max(len(simple.faces), faces + 1)
     while least < len(mesh.faces) and not is_solid(collapse(mesh, least)):
         least *= 2
     raise ValueError(

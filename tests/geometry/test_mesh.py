@@ -7,7 +7,6 @@ import numpy as np
 import point_cloud_utils
 import pytest
 import trimesh
-from solids import faults
 
 from geoflow.geometry.axes import turn_up
 from geoflow.geometry.mesh import (
@@ -22,6 +21,7 @@ from geoflow.geometry.mesh import (
     write_mesh,
 )
 from geoflow.geometry.simplification import decimate, is_solid, merge_equal, simplify_within
+from geoflow_tools.bench.solids import faults
 
 
 @pytest.fixture

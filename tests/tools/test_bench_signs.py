@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from geoflow_tools.bench import signs
 from geoflow_tools.bench.signs import SignsBenchmark, parity_and_visibility
 
 pytest.importorskip("open3d")
@@ -22,13 +23,21 @@ def test_both_tests_know_a_box_and_differ_on_a_hollow_one():
     assert (parity[0], visibility[0]) == (-1, 1)
 
 
-def test_folder_is_judged_and_refusals_are_named(tmp_path):
+def test_folder_is_judged_and_refusals_are_named(tmp_path, monkeypatch):
     box = trimesh.creation.box(extents=[1.6, 1.2, 2.0])
     box.invert()
     box.export(tmp_path / "box.ply")
     (tmp_path / "broken.ply").write_bytes(b"this is no mesh")
-    report = SignsBenchmark(tmp_path, points=1000).measure()
+    records = tmp_path / "records.jsonl"
+    benchmark = SignsBenchmark(tmp_path, points=1000, records=records)
+    report = benchmark.measure()
+    # What is recorded is not judged again.
+    monkeypatch.setattr(signs, "read_mesh", None)
+    assert benchmark.measure() == report
+    assert len(records.read_text().splitlines()) == 2
+    assert list(SignsBenchmark(tmp_path).measure()["crashed"]) == ["box.ply", "broken.ply"]
     assert report["meshes"] == 2
+    assert report["crashed"] == {}
     assert list(report["refused"]) == ["broken.ply"]
     assert report["methods"] == {"winding": 1}
     assert report["points"] >= 1000

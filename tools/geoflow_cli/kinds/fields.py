@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -96,7 +96,7 @@ def _written(
     options: Sample, model: FieldGenerator, paths: list[Path]
 ) -> Iterator[trimesh.Trimesh]:
     from geoflow.geometry.axes import turn_up
-    from geoflow.geometry.mesh import parse_size, resize_mesh, write_mesh
+    from geoflow.geometry.mesh import parse_size, resize_mesh, summarise, write_mesh
     from geoflow.geometry.simplification import WITHIN
 
     meshes = model.iterate(
@@ -110,20 +110,21 @@ def _written(
     )
     for path, mesh in zip(paths, meshes, strict=True):
         written = turn_up(mesh, options.up)
+        counts = mesh.metadata["summary"]
         if options.size is not None:
             written = resize_mesh(written, parse_size(options.size), path.suffix.lower())
+            counts = asdict(summarise(written))
         write_mesh(written, path)
-        print(f"{path}: {_said(mesh.metadata)}")
+        print(f"{path}: {_said(counts, mesh.metadata)}")
         yield mesh
 
 
-def _said(made: Mapping[str, Any]) -> str:
+def _said(counts: Mapping[str, Any], made: Mapping[str, Any]) -> str:
     """What a mesh is, as its file has it, and what it took."""
-    counts = made["summary"]
     return (
         f"{counts['faces']} faces, "
         f"{'watertight' if counts['is_watertight'] else 'not watertight'}, "
         f"{counts['components']} component{'s' if counts['components'] != 1 else ''}, "
-        f"volume {counts['volume']:.4f}, {made['seconds']:.2f} s, "
+        f"volume {counts['volume']:.4g}, {made['seconds']:.2f} s, "
         f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
     )

@@ -15,6 +15,7 @@ from geoflow_tools.bench.pose import PoseBenchmark
 from geoflow_tools.bench.rig import RigBenchmark
 from geoflow_tools.bench.sample import SampleBenchmark
 from geoflow_tools.bench.signs import SignsBenchmark
+from geoflow_tools.bench.solids import SolidsBenchmark
 from geoflow_tools.bench.viewer import ViewerBenchmark
 
 
@@ -30,6 +31,7 @@ def main() -> None:
             "pose": PoseBenchmark,
             "rig": RigBenchmark,
             "signs": SignsBenchmark,
+            "solids": SolidsBenchmark,
             "viewer": ViewerBenchmark,
         },
         prog="geoflow_tools.bench",

@@ -8,6 +8,7 @@ give. Rays are Open3D's (Embree).
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -28,13 +29,15 @@ from geoflow_datasets.mesh_sdf import THICKNESS, SignedMesh, sign_mesh
 _DIRECTIONS = 48
 _ROUNDS = 6
 _SURE = 0.9
-_VOLUME_POINTS, _SURFACE_POINTS = 100_000, 4000
+_VOLUME_POINTS, _SURFACE_POINTS = 20_000, 1500
 _GRID, _BOUND = 128, 1.05
 
 
 @dataclass(frozen=True)
 class Judged:
     """One mesh; shares are of points where both tests agree.
+
+    A crash is an error that is no refusal, which names its reason.
 
     `right` is of the solid before thin parts are thickened; `right_distance` is of the signed
     distance at points further from the surface than half the thickness. The volumes are shares of
@@ -44,6 +47,7 @@ class Judged:
 
     name: str
     refused: str | None = None
+    crash: str | None = None
     method: str | None = None
     points: int = 0
     inside: int = 0
@@ -66,19 +70,22 @@ class SignsBenchmark:
     points: int = 10_000
     """Least number of points to judge a mesh by."""
     most: int | None = None
-    """At most this many meshes, spread evenly over the folder."""
+    """At most this many meshes, drawn at random."""
     thickness: float = THICKNESS
     """Least thickness of parts."""
+    records: Path | None = None
+    """File of JSON lines, one added for each mesh that is judged; those in it are not judged again.
+    The order is random, so that those of a run that was cut short are a fair sample."""
     out: Path | None = None
     """JSON file to write; it is printed in any case."""
 
     def measure(self) -> dict[str, object]:
         """What became of each mesh, and shares over all."""
         files = find_files(self.data, ALL, suffixes=SUFFIXES, kind="meshes")
-        if self.most is not None and self.most < len(files):
-            files = [files[i] for i in np.linspace(0, len(files) - 1, self.most).astype(int)]
-        judged = [self._judge(path) for path in files]
-        taken = [mesh for mesh in judged if mesh.refused is None]
+        files = [files[i] for i in np.random.default_rng(0).permutation(len(files))][: self.most]
+        known = self._recorded()
+        judged = [known.get(self._name(path)) or self._judge(path) for path in files]
+        taken = [mesh for mesh in judged if mesh.refused is None and mesh.crash is None]
         scored = [mesh for mesh in taken if mesh.points]
         points = sum(mesh.points for mesh in scored)
 
@@ -90,6 +97,7 @@ class SignsBenchmark:
             "geoflow": __version__,
             "meshes": len(judged),
             "refused": {mesh.name: mesh.refused for mesh in judged if mesh.refused is not None},
+            "crashed": {mesh.name: mesh.crash for mesh in judged if mesh.crash is not None},
             "methods": dict(Counter(mesh.method for mesh in taken)),
             "points": points,
             "right": share("right"),
@@ -103,14 +111,31 @@ class SignsBenchmark:
             "each": [asdict(mesh) for mesh in judged],
         }
 
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.data).as_posix()
+
+    def _recorded(self) -> dict[str, Judged]:
+        if self.records is None or not self.records.exists():
+            return {}
+        found = [Judged(**json.loads(line)) for line in self.records.read_text().splitlines()]
+        return {mesh.name: mesh for mesh in found}
+
     def _judge(self, path: Path) -> Judged:
-        name = path.relative_to(self.data).as_posix()
-        start = time.perf_counter()
         try:
-            mesh = normalise_mesh(read_mesh(path))
-            signed = sign_mesh(mesh, thickness=self.thickness)
+            judged = self._measured(path)
         except ValueError as error:
-            return Judged(name, refused=str(error))
+            judged = Judged(self._name(path), refused=str(error))
+        except Exception as error:  # One crash is counted, and the others are judged.
+            judged = Judged(self._name(path), crash=repr(error))
+        if self.records is not None:
+            with self.records.open("a") as file:
+                file.write(json.dumps(asdict(judged)) + "\n")
+        return judged
+
+    def _measured(self, path: Path) -> Judged:
+        start = time.perf_counter()
+        mesh = normalise_mesh(read_mesh(path))
+        signed = sign_mesh(mesh, thickness=self.thickness)
         seconds = time.perf_counter() - start
         rng = np.random.default_rng(0)
         points, truth, away = _agreed(mesh, self.points, rng)
@@ -119,7 +144,7 @@ class SignsBenchmark:
         told = signed.distance(points[far]) < 0 if far.any() else truth[far]
         box = _in_box(mesh, _VOLUME_POINTS, rng)
         return Judged(
-            name,
+            self._name(path),
             method=signed.method,
             points=len(points),
             inside=int(truth.sum()),
@@ -188,7 +213,7 @@ def _in_box(mesh: trimesh.Trimesh, num: int, rng: np.random.Generator) -> np.nda
 
 def _lost(signed: SignedMesh) -> float:
     spacing = 2 * _BOUND / _GRID
-    surface, _ = trimesh.sample.sample_surface(signed.surface, _SURFACE_POINTS, seed=0)
+    surface, _ = trimesh.sample.sample_surface(signed.body.mesh(), _SURFACE_POINTS, seed=0)
     base = np.rint((surface + _BOUND) / spacing)
     around = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 3)
     cells = np.unique((base[:, None] + around).reshape(-1, 3), axis=0)
