@@ -88,6 +88,16 @@ def test_refused_files_are_named_and_the_rest_goes_on(tmp_path, capsys):
     assert "2 of 3 files refused, first " in said.err
 
 
+def test_a_missing_picture_is_named(tmp_path, capsys):
+    path = save(tmp_path / "a.obj", box())
+    assert inspected(capsys, path)[1][0]["missing"] == []
+    Path(path).write_text("mtllib gone.mtl\n" + Path(path).read_text())
+    assert inspected(capsys, path)[1][0]["missing"] == ["gone.mtl"]
+    assert main(["inspect", path]) == 0
+    said = capsys.readouterr().out
+    assert "  files that it names and that cannot be read: gone.mtl\n" in said
+
+
 def test_a_name_that_is_no_text_is_printed_all_the_same(tmp_path, capsys):
     path = os.path.join(tmp_path, os.fsdecode(b"St\xfchl.ply"))
     save(tmp_path / "a.ply", box())

@@ -39,6 +39,8 @@ class Inspection:
     """Closed parts that face inward and are no cavity of another."""
     hidden_cavities: int | None = None
     """Closed parts that face inward inside another: nothing outside reaches them."""
+    missing: tuple[str, ...] = ()
+    """Files, such as pictures, that it names and that cannot be read; its shape needs none."""
     signed: Mapping[str, Any] | None = None
     """What a training report says of it: the method and its fractions."""
 
@@ -70,6 +72,7 @@ def inspect_mesh(path: Path, *, up: str = "y") -> Inspection:
         "manifold": bool(METRICS["edge_manifold"](mesh)),
         "inward_parts": inward,
         "hidden_cavities": hidden,
+        "missing": mesh.metadata["missing"],
     }
     try:
         details, _ = MESHES.process(path, options, np.random.default_rng(0))

@@ -71,6 +71,8 @@ class MeshReport(Report):
     """Closed parts that the file winds inward; they are turned."""
     cavities: int | None = None
     """Closed hollows that nothing outside reaches."""
+    missing: Sequence[str] = ()
+    """Files, such as pictures, that it names and that cannot be read."""
 
 
 def is_folder(source: str) -> bool:
@@ -155,6 +157,7 @@ def _process(
         "thin_fraction": signed.thin_fraction,
         "inward": signed.parts.num_inward,
         "cavities": signed.parts.num_cavities,
+        "missing": mesh.metadata["missing"],
     }
     return details, arrays
 
@@ -162,8 +165,13 @@ def _process(
 def _summary(taken: Sequence[MeshReport]) -> str:
     methods = [report.method or "" for report in taken]
     said = [f"{methods.count(method)} {method}" for method in sorted(set(methods))]
-    hollow = sum(1 for report in taken if report.cavities)
-    return ", ".join([*said, f"{hollow} with hidden cavities"] if hollow else said)
+    for what, found in (
+        ("with hidden cavities", [report.cavities for report in taken]),
+        ("without pictures that they name", [report.missing for report in taken]),
+    ):
+        if num := sum(map(bool, found)):
+            said.append(f"{num} {what}")
+    return ", ".join(said)
 
 
 MESHES = Preparation(

@@ -16,6 +16,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from geoflow.geometry.polygons import corners_of, triangulate_polygons
 
@@ -146,19 +147,35 @@ def _off(content: bytes) -> Prepared:
     num, many = (int(word) for word in lines[0].split()[:2])
     if len(lines) < 1 + num + many:
         raise ValueError(f"it says {num} vertices and {many} faces, and holds {len(lines) - 1}")
-    points = np.array([row.split()[:3] for row in lines[1 : 1 + num]], dtype=np.float64)
-    rows = [row.split() for row in lines[1 + num : 1 + num + many]]
-    polygons = [[int(word) for word in row[1 : 1 + int(row[0])]] for row in rows]
-    if any(len(polygon) != int(row[0]) for polygon, row in zip(polygons, rows, strict=True)):
-        raise ValueError("a face has fewer vertices than it says")
-    points = points.reshape(-1, 3)
-    if all(len(polygon) == 3 for polygon in polygons):
-        faces = np.array(polygons, dtype=np.int64).reshape(-1, 3)
-    else:
+    if not num:
+        raise ValueError("it holds no vertices")
+    points = np.loadtxt(lines[1 : 1 + num], usecols=(0, 1, 2), ndmin=2)
+    rows = lines[1 + num : 1 + num + many]
+    faces = _triangles(rows)
+    if faces is None:
+        polygons = [_polygon(row.split()) for row in rows]
         faces = corners_of(polygons, *triangulate_polygons(points, polygons))
     body = [f"3 {a} {b} {c}" for a, b, c in faces]
     kept = ["OFF", f"{num} {len(faces)} 0", *lines[1 : 1 + num], *body, ""]
     return "\n".join(kept).encode(), [_claim(points, faces)]
+
+
+def _triangles(rows: list[str]) -> Int64[np.ndarray, "f 3"] | None:
+    """Rows of an OFF file's triangles, read at once; None where any is something else."""
+    if not all(row.startswith("3 ") for row in rows):
+        return None
+    try:
+        return np.loadtxt(rows, dtype=np.int64, usecols=(1, 2, 3), ndmin=2)
+    except ValueError:
+        return None
+
+
+def _polygon(words: list[str]) -> list[int]:
+    """Corners of a row of an OFF file; what is behind them is a colour."""
+    corners = [int(word) for word in words[1 : 1 + int(words[0])]]
+    if len(corners) != int(words[0]):
+        raise ValueError("a face has fewer vertices than it says")
+    return corners
 
 
 def _ply(content: bytes) -> Prepared:

@@ -7,6 +7,7 @@ the file says: triangles, box, parts; what cannot be read right is refused.
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from trimesh.resolvers import FilePathResolver
 from geoflow.geometry.axes import check_up, turn_from_up
 from geoflow.geometry.mesh_formats import Claim, prepare
 
+# What trimesh would say of a broken file on the standard error is said by our one line.
+logging.getLogger("trimesh").addHandler(logging.NullHandler())
 # Vertices are equal that agree to so many digits of the mesh's size.
 _DIGITS = 8
 
@@ -33,6 +36,10 @@ def read_mesh(path: str | Path, *, up: str = "y") -> trimesh.Trimesh:
         path: a file whose suffix says its format; its materials lie beside it.
         up: axis that points up in the file, "y" or "z".
 
+    Returns:
+        the mesh; its metadata has under `missing` the names of files, such as pictures, that the
+        file names and that cannot be read: it is whole without them.
+
     Raises:
         MeshError: if the file cannot be opened, or no reader understands it.
         ValueError: if `up` is neither "y" nor "z".
@@ -42,10 +49,10 @@ def read_mesh(path: str | Path, *, up: str = "y") -> trimesh.Trimesh:
         content = path.read_bytes()
     except OSError as error:
         raise MeshError(f"it cannot be read as a mesh: {error}") from error
-    resolver = FilePathResolver(str(path))
-    # trimesh names parts by the file, and fails where its name is not UTF-8.
-    resolver.file_name = "mesh"
-    return _read(content, path.suffix, resolver, up)
+    beside = _Beside(path)
+    mesh = _read(content, path.suffix, beside, up)
+    mesh.metadata["missing"] = tuple(dict.fromkeys(beside.missing))
+    return mesh
 
 
 def read_mesh_bytes(content: bytes, suffix: str, *, up: str = "y") -> trimesh.Trimesh:
@@ -61,6 +68,23 @@ def read_mesh_bytes(content: bytes, suffix: str, *, up: str = "y") -> trimesh.Tr
         ValueError: if `up` is neither "y" nor "z".
     """
     return _read(content, suffix, None, up)
+
+
+class _Beside(FilePathResolver):
+    """The files beside a mesh; it keeps the names of those that cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        # trimesh names parts by the file, and fails where its name is not UTF-8.
+        self.file_name = "mesh"
+        self.missing: list[str] = []
+
+    def get(self, name: str) -> bytes:
+        try:
+            return bytes(super().get(name))
+        except (OSError, ValueError):
+            self.missing.append(name.strip())
+            raise
 
 
 def _read(content: bytes, suffix: str, resolver: Any, up: str) -> trimesh.Trimesh:

@@ -10,7 +10,7 @@ import trimesh
 
 from geoflow.geometry.mesh import SUFFIXES
 from geoflow.geometry.read_mesh import MeshError, read_mesh, read_mesh_bytes
-from geoflow.models.joints import Rigger
+from geoflow.models.joints import Rig, Rigger
 from geoflow_cli import main
 from geoflow_datasets.folder import load_reports, prepare_folder
 from geoflow_datasets.mesh_folder import MESHES, MeshOptions
@@ -82,6 +82,30 @@ def test_rig_reads_the_closed_cube(cube, tmp_path, monkeypatch):
     assert is_closed_cube(seen[0])
 
 
+def test_joints_are_in_the_coordinates_of_a_file_that_points_up_elsewhere(tmp_path, monkeypatch):
+    """Joints of what points up: the corners themselves."""
+    box = trimesh.creation.box([1.0, 2.0, 3.0])
+    box.export(tmp_path / "box.ply")
+
+    def rig(self, mesh, **options):
+        assert mesh.extents == pytest.approx([1, 3, 2])
+        return Rig(np.asarray(mesh.vertices), [-1] * 8, np.asarray(mesh.vertices), 5)
+
+    monkeypatch.setattr(Rigger, "rig", rig)
+    out = tmp_path / "a.json"
+    assert main(["rig", "--mesh", str(tmp_path / "box.ply"), "--up", "z", "--out", str(out)]) == 0
+    joints = np.array(json.loads(out.read_text())["joints"])
+    assert sorted(joints.round(6).tolist()) == sorted(box.vertices.tolist())
+
+
+def test_the_viewer_turns_a_file_that_points_up_elsewhere(tmp_path):
+    trimesh.creation.box([1.0, 2.0, 3.0]).export(tmp_path / "box.ply")
+    out = tmp_path / "out.ply"
+    assert main(["view", str(tmp_path / "box.ply"), "--up", "z", "--out", str(out)]) == 0
+    extents = trimesh.load_mesh(out).extents
+    np.testing.assert_allclose(extents / extents[0], [1, 3, 2], rtol=1e-5)
+
+
 def test_the_viewer_reads_the_closed_cube(cube, tmp_path):
     out = tmp_path / "out.ply"
     assert main(["view", str(cube), "--out", str(out)]) == 0
@@ -89,14 +113,14 @@ def test_the_viewer_reads_the_closed_cube(cube, tmp_path):
 
 
 def test_no_other_place_reads_meshes():
-    """Downloaded archives are read to be joined."""
+    """Downloaded archives are read to be joined; the benchmark of solids asks another reader."""
     found = {
         path.name
         for folder in ("geoflow", "datasets", "tools", "viewer")
         for path in (ROOT / folder).rglob("*.py")
         if re.search(r"trimesh\.load", path.read_text())
     }
-    assert found == {"read_mesh.py", "sweethome3d.py"}
+    assert found == {"read_mesh.py", "sweethome3d.py", "solids.py"}
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -1,6 +1,7 @@
 """Kinds of files that readers get wrong: read right, or refused by name."""
 
 import json
+import logging
 import struct
 
 import numpy as np
@@ -222,7 +223,7 @@ def test_what_a_glb_says_otherwise_is_refused():
         read_mesh_bytes(packed, ".glb")
 
 
-def test_draco_is_decoded_or_named():
+def test_draco_is_decoded_or_named(monkeypatch, capsys):
     ball = trimesh.creation.icosphere(subdivisions=2)
     content = ball.export(file_type="glb", extension_draco=True)
     assert b"KHR_draco_mesh_compression" in content
@@ -231,8 +232,11 @@ def test_draco_is_decoded_or_named():
     assert mesh.is_watertight
     assert mesh.volume == pytest.approx(ball.volume, rel=1e-2)
     at = content.index(b"DRACO")
+    # As in a process without handlers of logs, where trimesh's warnings would reach the terminal.
+    monkeypatch.setattr(logging.root, "handlers", [])
     with pytest.raises(MeshError, match="Draco"):
         read_mesh_bytes(content[:at] + b"xxxxx" + content[at + 5 :], ".glb")
+    assert capsys.readouterr().err == ""
 
 
 def test_damaged_indices_of_a_glb_are_refused_with_the_count():
@@ -255,6 +259,18 @@ def test_an_stl_goes_by_its_count():
     assert read_mesh_bytes(text, ".stl").volume == pytest.approx(6)
 
 
+def test_rows_of_an_off_may_have_colours():
+    box = trimesh.creation.box([1, 2, 3])
+    content = box.export(file_type="off")
+    rows = content.splitlines()
+    for colour in (" 255 0 0", " 1.0 0.5 0.0"):
+        coloured = [row + colour if row.startswith("3 ") else row for row in rows]
+        for text in ("\n".join(coloured), "\n".join([*coloured[:-1], rows[-1]])):
+            mesh = read_mesh_bytes(text.encode(), ".off")
+            assert (len(mesh.faces), mesh.is_watertight) == (12, True)
+            assert mesh.volume == pytest.approx(6)
+
+
 def test_an_off_that_ends_early_is_refused():
     content = as_off(*prism())
     with pytest.raises(MeshError, match="it says 18 vertices and 11 faces, and holds 28"):
@@ -274,3 +290,4 @@ def test_a_mesh_whose_picture_is_missing_or_damaged_is_read(tmp_path, picture):
         (tmp_path / "gone.png").write_bytes(picture)
     mesh = read_mesh(tmp_path / "a.obj")
     assert (len(mesh.vertices), len(mesh.faces), mesh.is_watertight) == (4, 4, True)
+    assert mesh.metadata["missing"] == (("gone.png",) if picture is None else ())

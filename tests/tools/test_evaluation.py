@@ -97,6 +97,21 @@ def test_numbers_are_those_of_plain_loops(tmp_path):
         assert metrics[name]["coverage"]["value"] == len(set(between.argmin(1))) / 4
 
 
+def test_files_that_point_up_along_z_are_turned(tmp_path):
+    clouds = ellipsoids(3, 5, 16)
+    a = write(tmp_path / "a", clouds)
+    b = write(tmp_path / "b", clouds @ np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]))
+    settings = Settings(b, samples=a, num=3, points=16, emd_points=0, normalise="none")
+
+    def distance(name, **up):
+        metrics = measured(replace(settings, **up), tmp_path / name)["metrics"]
+        return metrics["chamfer"]["minimum_matching_distance"]["value"]
+
+    assert distance("turned", reference_up="z") == pytest.approx(0.0, abs=1e-12)
+    # Twins: as they are, and both turned.
+    assert min(distance("plain"), distance("both", up="z")) > 0.1
+
+
 def test_every_distance_is_computed_once(tmp_path, settings, counted):
     measured(settings, tmp_path / "work")
     assert counted == {"chamfer": 5 * 5 + 2 * 10, "emd": 5 * 5 + 2 * 10}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from geoflow.geometry.axes import turn_up
 from geoflow_tools.evaluation.pairs import (
     PAIR_METRICS,
     PairedEvaluation,
@@ -51,6 +52,16 @@ def settings(tmp_path):
         write(tmp_path / "b", {f"{i}": x for i, x in enumerate(b)}),
         points=NUM, emd_points=NUM, normalise="none",
     )  # fmt: skip
+
+
+def test_files_that_point_up_along_z_are_turned(tmp_path):
+    box = trimesh.creation.box([1.0, 2.0, 3.0])
+    a = write(tmp_path / "a", {"0": box})
+    b = write(tmp_path / "b", {"0": turn_up(box, "z")})
+    settings = PairSettings(a, b, points=64, emd_points=0)
+    (pair,) = match_pairs(tmp_path / "a", tmp_path / "b")
+    assert measure_pair(replace(settings, reference_up="z"), pair)["volume_iou"] == 1.0
+    assert measure_pair(settings, pair)["volume_iou"] < 0.9
 
 
 def brute_force(a, b, threshold=0.02):

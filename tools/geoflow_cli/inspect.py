@@ -68,6 +68,8 @@ def _lines(found: Inspection) -> str:
             f"{'' if found.manifold else 'not '}manifold, {found.inward_parts} inward parts, "
             f"{found.hidden_cavities} hidden cavities",
         ]
+    if found.missing:
+        lines.append(f"  files that it names and that cannot be read: {', '.join(found.missing)}")
     if found.signed is not None:
         method = str(found.signed["method"])
         shown = [

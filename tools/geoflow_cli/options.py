@@ -13,6 +13,7 @@ KindName = Annotated[
     Literal["sdf", "shapes", "points", "distribution", "joints"],
     tyro.conf.arg(aliases=("--representation",)),
 ]
+Up = Literal["y", "z"]
 Objective = Literal[
     "cumulative",
     "flow-matching",
@@ -106,6 +107,8 @@ class Rig:
     """Network evaluations."""
     model: str = "rig"
     """Shipped model, or a folder of a model or a run."""
+    up: Up = "y"
+    """Axis that points up in the mesh file; the picture shows it upright."""
     png: Path | None = None
     """Picture to write: the mesh with its joints and bones."""
     seed: int = 0
@@ -145,6 +148,8 @@ class View:
     """What to draw of a shape."""
     slice: float = 0.0
     """Where the plane x = SLICE cuts the field."""
+    up: Up = "y"
+    """Axis that points up in the mesh file."""
     reconstruct: bool = False
     """Show beside the mesh file what the model makes of it."""
     resolution: int = 128
@@ -185,6 +190,10 @@ class Evaluate:
     paired: bool = False
     """Samples and references of one name belong together: CD, EMD, F-score, volume IoU and normal
     consistency of each pair, and their means."""
+    up: Up = "y"
+    """Axis that points up in the files."""
+    reference_up: Up | None = None
+    """Axis that points up in those of --reference, where it is another."""
     num: int = 200
     """Shapes of each set; more than that are drawn from at random."""
     points: int = 2048
@@ -215,7 +224,7 @@ class Inspect:
     """Mesh files, or folders of them."""
     json: bool = False
     """Print a list of records instead of lines."""
-    up: Literal["y", "z"] = "y"
+    up: Up = "y"
     """Axis that points up in the files."""
 
 

@@ -21,7 +21,10 @@ def rig(options: Rig) -> None:
     _check_suffix("out", options.out, ".json")
     if options.png is not None:
         _check_suffix("png", options.png, ".png")
+    import trimesh
+
     from geoflow.atomic import write_json
+    from geoflow.geometry.axes import turn_up
     from geoflow.geometry.read_mesh import read_mesh
     from geoflow.models.joints import Rigger
     from geoflow.models.kinds import describe_kind
@@ -35,7 +38,7 @@ def rig(options: Rig) -> None:
             )
         device = resolve_device(options.device)
         try:
-            mesh = read_mesh(options.mesh)
+            mesh = read_mesh(options.mesh, up=options.up)
         except ValueError as error:
             raise UsageError(f"{options.mesh}: {error}") from error
         model = Rigger.from_pretrained(options.model, device=device)
@@ -44,7 +47,8 @@ def rig(options: Rig) -> None:
         seconds = time.perf_counter() - start
         report = {
             "mesh": options.mesh.name,
-            "joints": found.joints.tolist(),
+            # In the file's own coordinates.
+            "joints": turn_up(trimesh.PointCloud(found.joints), options.up).vertices.tolist(),
             "parents": found.parents,
             "parents_are": _PARENTS,
             "network_evaluations": found.nfe,

@@ -46,7 +46,7 @@ def view(options: View) -> None:
         raise UsageError(f"--{error}") from error
     if options.reconstruct and options.mesh is None:
         raise UsageError("--reconstruct needs a mesh file")
-    meshes = {} if options.mesh is None else {str(options.mesh): _read(options.mesh)}
+    meshes = {} if options.mesh is None else {str(options.mesh): _read(options.mesh, options.up)}
     from geoflow.models.kinds import load
     from geoflow_viewer.models import Models
 
@@ -84,14 +84,14 @@ def _output(options: View) -> Path | None:
     return out
 
 
-def _read(path: Path) -> trimesh.Trimesh:
+def _read(path: Path, up: str) -> trimesh.Trimesh:
     from geoflow.geometry.mesh import normalise_mesh
     from geoflow.geometry.read_mesh import read_mesh
 
     if not path.is_file():
         raise UsageError(f"there is no mesh file {path}")
     try:
-        return normalise_mesh(read_mesh(path))
+        return normalise_mesh(read_mesh(path, up=up))
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from error
 

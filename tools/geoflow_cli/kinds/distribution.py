@@ -13,7 +13,7 @@ from geoflow_cli.checks import check_at_least, check_folder
 from geoflow_cli.errors import UsageError
 from geoflow_cli.kinds import Loaded
 from geoflow_cli.kinds.single_stage import model_and_stage, run_of
-from geoflow_cli.options import KindName, SampleOptions, TrainOptions
+from geoflow_cli.options import KindName, SampleOptions, TrainOptions, Up
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ MOST_GATHERED = 50_000_000
 class SurfaceTrain(TrainOptions):
     """Options of training on one surface."""
 
-    data_up: Literal["y", "z"] = "y"
+    data_up: Up = "y"
     """Axis that points up in the file."""
 
 

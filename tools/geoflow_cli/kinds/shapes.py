@@ -21,7 +21,7 @@ from geoflow_cli.kinds.flow_options import (
     chosen_cell,
     chosen_objective,
 )
-from geoflow_cli.options import SampleOptions, TrainOptions
+from geoflow_cli.options import SampleOptions, TrainOptions, Up
 
 if TYPE_CHECKING:
     from geoflow.models.base import ModelFile
@@ -42,7 +42,7 @@ class ShapeTrain(FlowSettings, TrainOptions):
     shape_category: str = "chair"
     """Category, or several as 'chair,airplane', or 'all': procedural ones, or those of the folder
     given as --data. A model of several is sampled by --category."""
-    data_up: Literal["y", "z"] = "y"
+    data_up: Up = "y"
     """Axis that points up in the folder's files."""
     thickness: float | None = None
     """Least thickness of parts of a folder's meshes, where the longest half extent is 1; thinner
@@ -69,7 +69,7 @@ class ShapeSample(SampleOptions):
     """Number of samples."""
     category: str | None = None
     """Category, for a model of several."""
-    up: Literal["y", "z"] = "y"
+    up: Up = "y"
     """Axis that points up in the files."""
     preview: bool = False
     """Write beside --out a picture of all samples, NAME.png."""

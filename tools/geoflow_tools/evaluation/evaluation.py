@@ -43,6 +43,10 @@ class Settings:
     """Folder of shapes; or None, with a model."""
     model: str | None = None
     """Shipped model or folder; or None, with samples."""
+    up: str = "y"
+    """Axis that points up in the files."""
+    reference_up: str | None = None
+    """Axis that points up in those of the reference, where it is another."""
     num: int = 200
     """Shapes of each set."""
     points: int = 2048
@@ -234,7 +238,9 @@ class Evaluation:
             files, _ = generation.generated(self.folder / "samples", self.settings.num)
             return builder.add_files(files), len(files)
         files, others = self._files[side]
-        return builder.add_files(files, others), len(files)
+        settings = self.settings
+        other = settings.reference_up if side == "reference" else None
+        return builder.add_files(files, others, up=other or settings.up), len(files)
 
     def _set(self, side: str) -> PointSet:
         return PointSet.load(self.folder / f"{side}.npz")

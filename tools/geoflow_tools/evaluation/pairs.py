@@ -47,6 +47,10 @@ class PairSettings:
     """Folder of shapes."""
     reference: str
     """Folder of shapes of the same names."""
+    up: str = "y"
+    """Axis that points up in the files."""
+    reference_up: str | None = None
+    """Axis that points up in those of the reference, where it is another."""
     num: int = 200
     """Pairs, at most; drawn at random where there are more."""
     points: int = 2048
@@ -193,7 +197,8 @@ def measure_pair(settings: PairSettings, pair: Pair) -> dict[str, float | None]:
     Raises:
         ValueError: naming the file, for a shape that cannot be measured.
     """
-    sample, reference = (read_shape(path) for path in (pair.sample, pair.reference))
+    sample = read_shape(pair.sample, settings.up)
+    reference = read_shape(pair.reference, settings.reference_up or settings.up)
     centre, scale = _place(reference, settings.normalise, source=str(pair.reference))
     a, normals_a = _draw(sample, settings, (0, pair.index), str(pair.sample))
     b, normals_b = _draw(reference, settings, (1, pair.index), str(pair.reference))

@@ -79,8 +79,15 @@ class PointSetBuilder:
         if isinstance(shape, trimesh.Trimesh):
             self.passed.append([METRICS[metric](shape) for metric in MESH_METRICS])
 
-    def add_files(self, files: Sequence[Path], others: Sequence[Path] = ()) -> Iterator[int]:
+    def add_files(
+        self, files: Sequence[Path], others: Sequence[Path] = (), *, up: str = "y"
+    ) -> Iterator[int]:
         """Draw from each file, or from one of the others where it is refused; how many are done.
+
+        Args:
+            files: of shapes.
+            others: stand in for those that are refused.
+            up: axis that points up in all of them.
 
         Raises:
             ValueError: with the first refusal, if fewer than two files are left.
@@ -90,7 +97,7 @@ class PointSetBuilder:
         while waiting:
             path = waiting.popleft()
             try:
-                self.add(str(path), read_shape(path))
+                self.add(str(path), read_shape(path, up))
             except ValueError as error:
                 self.refused.append(str(error))
                 if spare:

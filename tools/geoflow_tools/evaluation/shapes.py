@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import trimesh
 
+from geoflow.geometry.axes import points_from_up
 from geoflow.geometry.mesh import SUFFIXES as MESH_SUFFIXES
 from geoflow.geometry.read_mesh import read_mesh
 from geoflow.geometry.read_points import SUFFIXES as POINTS_SUFFIXES
@@ -58,18 +59,19 @@ def fingerprint(files: list[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def read_shape(path: Path) -> Shape:
-    """A mesh, or points (n, 3), from a file; channels after the third are left out.
+def read_shape(path: Path, up: str = "y") -> Shape:
+    """A mesh, or points (n, 3), +Y up, from a file in which `up` points up.
 
-    .npz holds its points under the name `points`, or nothing else.
+    Channels after the third are left out. .npz holds its points under the name `points`, or
+    nothing else.
 
     Raises:
         ValueError: naming the file, if it cannot be read, is empty or not finite.
     """
     try:
         if is_cloud(path):
-            return read_points(path).points
-        mesh = read_mesh(path)
+            return points_from_up(read_points(path).points, up)
+        mesh = read_mesh(path, up=up)
     except (ValueError, OSError) as error:
         raise ValueError(f"{path}: {error}") from error
     if not np.isfinite(mesh.vertices).all():
