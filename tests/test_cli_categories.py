@@ -112,3 +112,13 @@ def test_a_folder_of_clouds_trains_a_model_of_its_categories(tmp_path):
     code, _, errors = geoflow(*TRAIN, *data, "--out", tmp_path / "fields")
     assert code == 2
     assert "train them with --kind points" in errors
+
+
+def test_a_model_is_tuned_to_categories_that_it_does_not_know(tmp_path, run):
+    flags = ("--representation", run.name, "--init-from", run, "--autoencoder-steps", 0)
+    code, said, errors = geoflow(
+        *TRAIN, *flags, "--shape-category", "bottle,lamp", "--out", tmp_path / "run"
+    )
+    assert code == 0, errors
+    assert describe(tmp_path / "run").categories == ("bottle", "lamp")
+    assert "--category lamp" in said

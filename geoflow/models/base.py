@@ -71,6 +71,10 @@ class Model(ABC):
         """Itself, with fresh weights for networks that its file leaves out."""
         return self
 
+    def starting(self: M, config: Any) -> M:
+        """This model as the start of a run of a configuration; a kind says what may differ."""
+        return self
+
     @classmethod
     def from_pretrained(cls: type[M], name_or_folder: str | Path, *, device: str = "cpu") -> M:
         """A shipped model by name, or any folder that `save_pretrained` or a run wrote.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -27,6 +27,8 @@ from geoflow.symmetry import FRAME_SIZES, Symmetry, turn_to, upright_frame
 A = TypeVar("A", bound=nn.Module)
 C = TypeVar("C", bound="LatentConfig")
 G = TypeVar("G", bound="LatentGenerator[Any]")
+# Of the categories, among the tensors of the flow map.
+_EMBEDDINGS = "network.condition.category.weight"
 Shape: TypeAlias = trimesh.Trimesh | trimesh.PointCloud
 Check: TypeAlias = Callable[[], None]
 """Called between chunks of work; what it raises ends the work."""
@@ -78,6 +80,11 @@ class LatentConfig:
             num_categories=len(categories),
         )
         return cls(symmetry, categories, interpolant, prediction, autoencoder, transformer)
+
+    def with_categories(self: C, names: tuple[str, ...]) -> C:
+        """The same networks for other categories."""
+        transformer = replace(self.transformer, num_categories=len(names))
+        return replace(self, categories=names, transformer=transformer)
 
     @staticmethod
     def reads_normals() -> bool:
@@ -155,6 +162,25 @@ class LatentGenerator(Model, Generic[A]):
     def modules(self) -> dict[str, nn.Module]:
         """All networks by the prefix of their tensors."""
         return {"autoencoder": self.autoencoder, "flow": self.flow_map, "scale": self.scale}
+
+    def starting(self: G, config: Any) -> G:
+        """This model for the categories of a configuration.
+
+        A name that it knows keeps its embedding; a new one starts from the mean of all.
+        """
+        known, names = self.categories, config.categories
+        if names == known:
+            return self
+        made = type(self).build(self.config.with_categories(names))
+        made.card = self.card
+        for prefix, module in self.modules().items():
+            state = module.state_dict()
+            if prefix == "flow":
+                rows = dict(zip(known, state[_EMBEDDINGS], strict=True))
+                mean = state[_EMBEDDINGS].mean(0)
+                state[_EMBEDDINGS] = torch.stack([rows.get(name, mean) for name in names])
+            made.modules()[prefix].load_state_dict(state)
+        return made
 
     def noise(
         self,

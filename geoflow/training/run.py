@@ -118,7 +118,7 @@ class Run:
             raise CheckpointError(
                 f"{start} is a model of kind {model.kind!r}, the run's is {config.kind!r}"
             )
-        self.model = model.completed().to(device)
+        self.model = model.completed().starting(config.model).to(device)
         self.frozen = None
         if config.teacher is not None:
             with reading(config.teacher, CheckpointError):

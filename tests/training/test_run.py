@@ -107,6 +107,30 @@ def test_init_from_starts_from_the_model(tmp_path, bank):
         torch.testing.assert_close(value, source.autoencoder.state_dict()[name])
 
 
+def test_init_from_takes_other_categories(tmp_path):
+    """A known name keeps its embedding, a new one starts from the mean; the rest is the same."""
+    source = Generator.build(MODEL.with_categories(("chair", "table")))
+    source.save_pretrained(tmp_path / "first", half=False)
+    names = ("boat", "table", "chair")
+    start = config(init_from=str(tmp_path / "first"), model=MODEL.with_categories(names))
+    Run.create(tmp_path / "run", start)
+    started = Run.open(tmp_path / "run").model
+    assert started.categories == names
+    assert load_model(tmp_path / "first").starting(source.config).categories == ("chair", "table")
+    chair, table = source.flow_map.network.condition.category.weight
+    expected = torch.stack([(chair + table) / 2, table, chair])
+    for name, value in started.flow_map.state_dict().items():
+        is_table = name == "network.condition.category.weight"
+        same = expected if is_table else source.flow_map.state_dict()[name]
+        torch.testing.assert_close(value, same)
+    for prefix in ("autoencoder", "scale"):
+        given = source.modules()[prefix].state_dict()
+        for name, value in started.modules()[prefix].state_dict().items():
+            assert torch.equal(value, given[name])
+    started.save_pretrained(tmp_path / "second")
+    assert Generator.from_pretrained(tmp_path / "second").categories == names
+
+
 def test_a_flow_map_starts_from_ordinary_flow_matching_exactly(tmp_path, bank):
     """At r = t a fresh map is its flow-matching start to the bit: so are its ODE samples."""
     first = config(steps=2, objective="flow-matching")

@@ -50,7 +50,8 @@ class ShapeTrain(FlowSettings, TrainOptions):
     keep_cavities: bool = False
     """Keep closed hollows of a folder's meshes, which are filled otherwise."""
     init_from: str | None = None
-    """Start from a model, a shipped name or a folder, with its networks, path and prediction."""
+    """Start from a model, a shipped name or a folder, with its networks, path and prediction. Its
+    categories become those of the data: new ones start from the mean of its own."""
     teacher: str | None = None
     """Distil the flow of a model: start from it, keep its autoencoder, and learn from its flow."""
     autoencoder_steps: int | None = None
@@ -173,6 +174,9 @@ def config(options: ShapeTrain, data: DataConfig, loaded: Loaded) -> RunConfig:
         )
     else:
         model = file.config(config_type)
+    if options.init_from is not None:
+        # Fine-tuned on the categories of the data; a student has those of its teacher.
+        model = model.with_categories(loaded.train.category_names)
     return RunConfig(
         kind=options.kind,
         data=data,
