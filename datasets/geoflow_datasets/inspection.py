@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import trimesh
 
+from geoflow.geometry.mesh import aspect_quantiles
 from geoflow.geometry.metrics import METRICS
 from geoflow.geometry.read_mesh import read_mesh
 from geoflow_datasets.mesh_folder import MESHES, MeshOptions
@@ -39,6 +40,8 @@ class Inspection:
     """Closed parts that face inward and are no cavity of another."""
     hidden_cavities: int | None = None
     """Closed parts that face inward inside another: nothing outside reaches them."""
+    aspect: tuple[float, float] | None = None
+    """Of the triangles, 1 of equilateral ones: the median, and what 99 % are below."""
     missing: tuple[str, ...] = ()
     """Files, such as pictures, that it names and that cannot be read; its shape needs none."""
     signed: Mapping[str, Any] | None = None
@@ -72,6 +75,7 @@ def inspect_mesh(path: Path, *, up: str = "y") -> Inspection:
         "manifold": bool(METRICS["edge_manifold"](mesh)),
         "inward_parts": inward,
         "hidden_cavities": hidden,
+        "aspect": aspect_quantiles(mesh) if mesh.area > 0.0 else None,
         "missing": mesh.metadata["missing"],
     }
     try:

@@ -38,6 +38,8 @@ class Summary:
     is_watertight: bool
     components: int
     volume: float
+    aspect: tuple[float, float]
+    """Of the triangles: the median, and what 99 % are below."""
 
 
 def summarise(mesh: trimesh.Trimesh) -> Summary:
@@ -47,8 +49,29 @@ def summarise(mesh: trimesh.Trimesh) -> Summary:
     """
     mesh = merge_equal(mesh)
     return Summary(
-        len(mesh.faces), bool(mesh.is_watertight), int(mesh.body_count), float(mesh.volume)
+        len(mesh.faces),
+        bool(mesh.is_watertight),
+        int(mesh.body_count),
+        float(mesh.volume),
+        aspect_quantiles(mesh),
     )
+
+
+def aspect_quantiles(mesh: trimesh.Trimesh) -> tuple[float, float]:
+    """Of the triangles that have area: the median aspect, and what 99 % are below.
+
+    A triangle's aspect is its longest edge over 2 sqrt(3) inradii, 1 of an equilateral one; it is
+    infinite where none has area.
+    """
+    corners = np.asarray(mesh.triangles)[mesh.area_faces > 0.0]
+    if len(corners) == 0:
+        return np.inf, np.inf
+    edges = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=2)
+    # The inradius is the area over half of the circumference.
+    inradius = 2.0 * trimesh.triangles.area(corners) / edges.sum(1)
+    aspects = edges.max(1) / (2.0 * 3.0**0.5 * inradius)
+    median, most = np.quantile(aspects, [0.5, 0.99])
+    return float(median), float(most)
 
 
 def normalise_mesh(mesh: trimesh.Trimesh) -> trimesh.Trimesh:

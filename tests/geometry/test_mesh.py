@@ -11,6 +11,7 @@ import trimesh
 from geoflow.geometry.axes import turn_up
 from geoflow.geometry.mesh import (
     OUT_SUFFIXES,
+    aspect_quantiles,
     mesh_bytes,
     normalise_mesh,
     parse_size,
@@ -159,6 +160,16 @@ def test_simplified_within_a_share_of_the_size(ring, share):
     assert away.max() <= share * ring.extents.max()
     with pytest.raises(ValueError, match="share must be positive, got 0"):
         simplify_within(ring, 0.0)
+
+
+def test_aspect_is_one_of_equilateral_triangles():
+    corners = [[0, 0, 0], [1, 0, 0], [0.5, 3**0.5 / 2, 0], [0, 1, 0], [2, 0, 0]]
+    faces = [[0, 1, 2], [0, 1, 4], [0, 1, 3]]
+    mesh, flat = (trimesh.Trimesh(corners, f, process=False) for f in (faces, faces[1:2]))
+    # Legs of 1: the inradius is half of 2 - sqrt(2).
+    right = 2**0.5 / (3**0.5 * (2 - 2**0.5))
+    np.testing.assert_allclose(aspect_quantiles(mesh), [(1 + right) / 2, 0.01 + 0.99 * right])
+    assert aspect_quantiles(flat) == (np.inf, np.inf)
 
 
 def test_summary_is_of_the_mesh_that_a_reader_merges(ball):

@@ -68,6 +68,8 @@ def _lines(found: Inspection) -> str:
             f"{'' if found.manifold else 'not '}manifold, {found.inward_parts} inward parts, "
             f"{found.hidden_cavities} hidden cavities",
         ]
+    if found.aspect is not None:
+        lines.append("  aspect of triangles {:.3g} (99 %: {:.3g})".format(*found.aspect))
     if found.missing:
         lines.append(f"  files that it names and that cannot be read: {', '.join(found.missing)}")
     if found.signed is not None:

@@ -125,6 +125,8 @@ def _said(counts: Mapping[str, Any], made: Mapping[str, Any]) -> str:
         f"{counts['faces']} faces, "
         f"{'watertight' if counts['is_watertight'] else 'not watertight'}, "
         f"{counts['components']} component{'s' if counts['components'] != 1 else ''}, "
-        f"volume {counts['volume']:.4g}, {made['seconds']:.2f} s, "
+        f"volume {counts['volume']:.4g}, "
+        f"aspect of triangles {counts['aspect'][0]:.2g} (99 %: {counts['aspect'][1]:.2g}), "
+        f"{made['seconds']:.2f} s, "
         f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
     )
