@@ -107,10 +107,10 @@ def test_view_without_a_display_says_so_and_writes_a_picture(tmp_path, run):
 
 @pytest.mark.slow
 def test_view_writes_by_suffix_what_its_command_says(tmp_path, run):
-    """The mesh of a view is that of a sample; a page and a picture of several shapes are drawn."""
+    """A view's mesh is a sample's with all faces; a page and a picture of several are drawn."""
     flags = ("--model", run, "--seed", 5, "--resolution", 32)
     for words in (
-        ("sample", *flags, "--out", "a.ply", "--preview"),
+        ("sample", *flags, "--faces", "full", "--out", "a.ply", "--preview"),
         ("view", *flags, "--out", "b.ply"),
     ):
         result = geoflow(*words, cwd=tmp_path)
