@@ -28,7 +28,7 @@ A = TypeVar("A", bound=nn.Module)
 C = TypeVar("C", bound="LatentConfig")
 G = TypeVar("G", bound="LatentGenerator[Any]")
 # Of the categories, among the tensors of the flow map.
-_EMBEDDINGS = "network.condition.category.weight"
+_EMBEDDINGS = "backbone.condition.category.weight"
 Shape: TypeAlias = trimesh.Trimesh | trimesh.PointCloud
 Check: TypeAlias = Callable[[], None]
 """Called between chunks of work; what it raises ends the work."""

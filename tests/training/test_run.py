@@ -117,10 +117,10 @@ def test_init_from_takes_other_categories(tmp_path):
     started = Run.open(tmp_path / "run").model
     assert started.categories == names
     assert load_model(tmp_path / "first").starting(source.config).categories == ("chair", "table")
-    chair, table = source.flow_map.network.condition.category.weight
+    chair, table = source.flow_map.backbone.condition.category.weight
     expected = torch.stack([(chair + table) / 2, table, chair])
     for name, value in started.flow_map.state_dict().items():
-        is_table = name == "network.condition.category.weight"
+        is_table = name == "backbone.condition.category.weight"
         same = expected if is_table else source.flow_map.state_dict()[name]
         torch.testing.assert_close(value, same)
     for prefix in ("autoencoder", "scale"):
