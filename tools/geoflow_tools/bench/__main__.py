@@ -12,6 +12,7 @@ from geoflow_tools.bench.neighbours import NeighboursBenchmark
 from geoflow_tools.bench.objectives import ObjectivesBenchmark
 from geoflow_tools.bench.points import PointsBenchmark
 from geoflow_tools.bench.pose import PoseBenchmark
+from geoflow_tools.bench.reconstruction import ReconstructionBenchmark
 from geoflow_tools.bench.rig import RigBenchmark
 from geoflow_tools.bench.sample import SampleBenchmark
 from geoflow_tools.bench.signs import SignsBenchmark
@@ -29,6 +30,7 @@ def main() -> None:
             "neighbours": NeighboursBenchmark,
             "points": PointsBenchmark,
             "pose": PoseBenchmark,
+            "reconstruction": ReconstructionBenchmark,
             "rig": RigBenchmark,
             "signs": SignsBenchmark,
             "solids": SolidsBenchmark,

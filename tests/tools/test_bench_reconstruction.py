@@ -1,0 +1,66 @@
+"""Reconstructions scored: exact fields are perfect, others not; every row is what it says."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import tiny_models
+
+from geoflow_datasets import load
+from geoflow_tools.bench.reconstruction import Given, ReconstructionBenchmark, score, view
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return load("procedural", "mug", split="test", num=3)
+
+
+class Perfect:
+    """Answers with the distances that the bank has, or with others."""
+
+    def __init__(self, bank, shift=0.0):
+        self.bank, self.shift, self.row, self.asked = bank, shift, -1, []
+
+    def encode(self, points, normals, *, refine):
+        self.row += 1
+        self.asked.append((points.shape[1], normals is not None, refine))
+        return torch.zeros(1, 1, 1)
+
+    def field(self, tokens):
+        sdf = torch.from_numpy(self.bank.uniform_queries(self.row)[1])
+        return lambda queries: sdf + self.shift
+
+
+def test_a_perfect_model_has_all_of_the_volume_and_another_less(bank):
+    rows, given = np.arange(3), Given(100, True, 0.0, refine=2)
+    model = Perfect(bank)
+    made = score(model, bank, rows, given, meshes=False)
+    assert made.iou_mean == made.iou_median == 1.0
+    assert model.asked == [(100, True, 2)] * 3
+    assert score(Perfect(bank, 0.02), bank, rows, given, meshes=False).iou_mean < 0.95
+
+
+def test_views_are_of_the_shape_and_the_same_each_time(bank):
+    points, normals = view(bank, 1, Given(50, True, 0.0))
+    stored = torch.from_numpy(np.asarray(bank.surface[1], np.float32))
+    assert torch.cdist(points[0], stored).amin(1).max() == 0
+    assert normals.shape == points.shape
+    noisy, none = view(bank, 1, Given(50, False, 0.05))
+    assert none is None
+    assert 0.02 < (noisy - points).std() < 0.08
+    assert torch.equal(noisy, view(bank, 1, Given(50, False, 0.05))[0])
+
+
+def test_a_model_is_scored_by_a_command(tmp_path):
+    tiny_models()["shapes"].save_pretrained(tmp_path / "model")
+    report = ReconstructionBenchmark(
+        model=str(tmp_path / "model"),
+        category="mug",
+        num=2,
+        bare=(64,),
+        refine=(0, 1),
+        meshes=False,
+    ).measure()
+    assert report["shapes"] == 2
+    given = [(s["points"], s["normals"], s["noise"], s["refine"]) for s in report["scores"]]
+    assert given == [(2048, True, 0.0, 0), (2048, True, 0.0, 1), (64, False, 0.01, 0)]
+    assert all(0 <= s["iou_mean"] <= 1 and s["seconds"] > 0 for s in report["scores"])

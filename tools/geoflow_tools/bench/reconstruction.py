@@ -1,0 +1,147 @@
+"""How well shapes that a model never saw come back, from points with normals and from bare ones.
+
+Volume IoU is at the uniform points that a bank stores with its distances. The Chamfer distance is
+given over its floor, that of two samplings of the shape itself, with as many points.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import trimesh
+from jaxtyping import Float
+from torch import Tensor
+
+from geoflow import __version__
+from geoflow.geometry.extraction import EmptySurfaceError
+from geoflow.geometry.metrics import chamfer_distance, volume_iou
+from geoflow.models.kinds import load
+from geoflow_datasets import load as load_source
+from geoflow_datasets.bank import ShapeBank
+
+_SURFACE_POINTS = 2048
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a model is given of a shape."""
+
+    points: int
+    normals: bool
+    noise: float
+    refine: int = 0
+
+
+@dataclass(frozen=True)
+class Score:
+    """Means and medians over shapes; those of surfaces where meshes were made."""
+
+    iou_mean: float
+    iou_median: float
+    seconds: float
+    """Of encoding, a shape, on this machine."""
+    chamfer_over_floor: float | None = None
+    """Median."""
+    single: float | None = None
+    """Share of meshes of one component."""
+    empty: int | None = None
+
+
+@dataclass(frozen=True)
+class ReconstructionBenchmark:
+    """Encode and decode shapes of a split, and compare them with what they are."""
+
+    model: str = "shapes"
+    """Shipped model, or a folder of a model or a run."""
+    data: str = "procedural"
+    """The word procedural, a folder of meshes, or of banks by split."""
+    category: str = "all"
+    """Category, several joined by commas, or all."""
+    split: Literal["test", "val", "train"] = "test"
+    """Choose on val, report on test."""
+    num: int = 40
+    """Shapes, spread evenly over the split."""
+    bare: tuple[int, ...] = (64, 256, 1024, 2048)
+    """Numbers of points without normals, with noise; none: leave them out."""
+    noise: float = 0.01
+    """Standard deviation of their noise, half the longest edge being 1."""
+    oriented: int = 2048
+    """Number of points with normals, without noise."""
+    refine: tuple[int, ...] = (0,)
+    """Steps of refinement of those with normals."""
+    meshes: bool = False
+    """Make meshes, and compare surfaces as well."""
+    out: Path | None = None
+    """JSON file to write; it is printed in any case."""
+
+    def measure(self) -> dict[str, Any]:
+        """A score of each way of giving the shapes."""
+        model: Any = load(self.model)
+        num = self.num if self.data == "procedural" else None
+        bank = load_source(self.data, self.category, gives="fields", split=self.split, num=num)
+        rows = np.unique(np.linspace(0, len(bank) - 1, min(self.num, len(bank))).astype(int))
+        ways = [Given(self.oriented, True, 0.0, steps) for steps in self.refine]
+        ways += [Given(points, False, self.noise) for points in self.bare]
+        scores = [(way, score(model, bank, rows, way, meshes=self.meshes)) for way in ways]
+        return {
+            "geoflow": __version__,
+            "model": Path(self.model).name,
+            "data": Path(self.data).name,
+            "split": self.split,
+            "shapes": len(rows),
+            "scores": [asdict(way) | asdict(found) for way, found in scores],
+        }
+
+
+def score(model: Any, bank: ShapeBank, rows: np.ndarray, given: Given, *, meshes: bool) -> Score:
+    """Reconstructions of the shapes at `rows` of a bank from what is given of them."""
+    ious, ratios, single, seconds = [], [], [], 0.0
+    for row in map(int, rows):
+        points, normals = view(bank, row, given)
+        start = time.process_time()
+        tokens = model.encode(points, normals, refine=given.refine)[0]
+        seconds += time.process_time() - start
+        queries, sdf = bank.uniform_queries(row)
+        field = model.field(tokens)(torch.from_numpy(queries)).cpu().numpy()
+        ious.append(volume_iou(field < 0, sdf < 0))
+        if meshes:
+            try:
+                mesh = model.decode(tokens)
+            except EmptySurfaceError:
+                continue
+            single.append(mesh.body_count == 1)
+            ratios.append(_over_floor(mesh, np.asarray(bank.surface[row], np.float64), seed=row))
+    return Score(
+        iou_mean=float(np.mean(ious)),
+        iou_median=float(np.median(ious)),
+        seconds=seconds / len(rows),
+        chamfer_over_floor=float(np.median(ratios)) if ratios else None,
+        single=float(np.mean(single)) if single else None,
+        empty=len(rows) - len(single) if meshes else None,
+    )
+
+
+def view(
+    bank: ShapeBank, row: int, given: Given
+) -> tuple[Float[Tensor, "1 n 3"], Float[Tensor, "1 n 3"] | None]:
+    """Points of a shape as they are given, and their normals where these are."""
+    generator = torch.Generator().manual_seed(row)
+    batch = bank.batch(
+        np.array([row]), num_surface=given.points, num_queries=1, generator=generator
+    )
+    shift = given.noise * torch.randn(batch.surface.shape, generator=generator)
+    return batch.surface + shift, batch.normals if given.normals else None
+
+
+def _over_floor(mesh: trimesh.Trimesh, surface: np.ndarray, *, seed: int) -> float:
+    """Chamfer distance to half of a shape's points over that of its two halves."""
+    order = np.random.default_rng(seed).permutation(len(surface))
+    num = min(_SURFACE_POINTS, len(surface) // 2)
+    one, two = surface[order[:num]], surface[order[num : 2 * num]]
+    points, _ = trimesh.sample.sample_surface(mesh, num, seed=seed)
+    return chamfer_distance(np.asarray(points), one) / chamfer_distance(two, one)
