@@ -177,7 +177,8 @@ def test_evaluations_are_as_many_as_steps(monkeypatch):
     generator, calls = build(), {"shape": 0, "points": 0}
     for name, network in (
         ("shape", generator.flow_map.backbone),
-        ("points", generator.autoencoder.flow.backbone),
+        # A decoder that has read its latents embeds the times of every evaluation.
+        ("points", generator.autoencoder.flow.backbone.condition),
     ):
 
         def count(*_, name=name):

@@ -40,6 +40,18 @@ class Context:
     centre: Float[Tensor, "b 1 3"]
     frame: Float[Tensor, "b m 3"] | None
 
+    def of(self, index: int) -> Context:
+        """The context of one shape of the batch."""
+        one = slice(index, index + 1)
+        return Context(
+            gain=self.gain[:, one],
+            offset=self.offset[:, one],
+            planes=self.planes[:, one],
+            answers=self.answers[one],
+            centre=self.centre[one],
+            frame=None if self.frame is None else self.frame[one],
+        )
+
 
 class Modulated(nn.Module):
     """What all functions of point and latent share; a subclass adds the last layer.

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from geoflow.backbones.condition import ConditionReader
-from geoflow.backbones.modulated import Modulated
+from geoflow.backbones.folded import BLOCK, Folded
+from geoflow.backbones.modulated import Context, Modulated
 from geoflow.backbones.shape_encoder import ShapeConfig
 from geoflow.condition import Condition
 from geoflow.typing import Times
@@ -53,12 +55,59 @@ class PointDecoder(Modulated):
         Raises:
             ValueError: if the condition has no tokens, or a frame of another size.
         """
+        context = self.at_times(self.of_latents(cond), t, r, cond)
+        coefficients = self.to_answer(self.hidden(context, x))
+        return coefficients[..., :-1] @ context.answers + coefficients[..., -1:] * x
+
+    def of_latents(self, cond: Condition | None) -> Context:
+        """What the latents give, whatever the times.
+
+        Raises:
+            ValueError: if the condition has no tokens, or a frame of another size.
+        """
         tokens, frame = self.condition.tokens(cond), self.condition.frame(cond)
-        context = self.context(tokens, frame, x.new_zeros(len(x), 3))
+        return self.context(tokens, frame, tokens.new_zeros(len(tokens), 3))
+
+    def at_times(self, context: Context, t: Times, r: Times, cond: Condition | None) -> Context:
+        """Gains and offsets as two times change them."""
         times = self.condition(t, r, cond)
         layers = self.config.decoder_layers + 1
         modulation = self.to_modulation(times).unflatten(-1, (layers, 1, -1)).transpose(0, 1)
         gain, offset = modulation.chunk(2, dim=-1)
-        context = replace(context, gain=context.gain + gain, offset=context.offset + offset)
-        coefficients = self.to_answer(self.hidden(context, x))
-        return coefficients[..., :-1] @ context.answers + coefficients[..., -1:] * x
+        return replace(context, gain=context.gain + gain, offset=context.offset + offset)
+
+    def folded(self, cond: Condition) -> FoldedPoints:
+        """The raw field of the points of given shapes, fast and without gradients.
+
+        Raises:
+            ValueError: if the condition has no tokens, or a frame of another size.
+        """
+        return FoldedPoints(self, cond)
+
+
+class FoldedPoints:
+    """A `PointDecoder` that has read its latents; called as it is, with as many shapes."""
+
+    @torch.no_grad()
+    def __init__(self, decoder: PointDecoder, cond: Condition) -> None:
+        self._decoder, self._context = decoder, decoder.of_latents(cond)
+
+    @torch.no_grad()
+    def __call__(
+        self, x: Float[Tensor, "b n 3"], t: Times, r: Times, cond: Condition | None = None
+    ) -> Float[Tensor, "b n 3"]:
+        """Points to vectors."""
+        context = self._decoder.at_times(self._context, t, r, cond)
+        return torch.stack([self._of_shape(context.of(i), points) for i, points in enumerate(x)])
+
+    def _of_shape(self, context: Context, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+        features, answer = Folded(self._decoder, context), self._decoder.to_answer
+        bias = answer.bias + answer.weight @ features.constant
+        # The vectors that the coefficients choose among are the shape's: one product for both.
+        whole = torch.cat([answer.weight.T, bias[None]])
+        whole = torch.cat([whole[:, :-1] @ context.answers[0], whole[:, -1:]], dim=1)
+        parts = []
+        for part in points.split(BLOCK):
+            out = torch.addmm(whole[-1], features(part), whole[:-1])
+            parts.append(out[:, :3] + out[:, 3:] * part)
+        return torch.cat(parts)

@@ -21,7 +21,7 @@ from geoflow.samplers import sample_states, without_gradient
 from geoflow.seeds import step_generator
 from geoflow.symmetry import turn_to
 
-# Points of one call of the decoder.
+# Points in flight at a time.
 _CHUNK = 65_536
 
 
@@ -83,12 +83,19 @@ class PointAutoencoder(nn.Module):
         ode: bool = False,
     ) -> Float[Tensor, "b n 3"]:
         """Points of each latent's shape, one for each row of unit noise."""
-        condition = Condition(frame, tokens=tokens)
+        flow = self.flow_of(Condition(frame, tokens=tokens))
         parts = []
         for part in noise.split(_CHUNK, dim=1):
-            *_, last = sample_states(self.flow, part, ode=ode, steps=steps, cond=condition)
+            *_, last = sample_states(flow, part, ode=ode, steps=steps)
             parts.append(last)
         return self.spread * torch.cat(parts, dim=1)
+
+    def flow_of(self, condition: Condition) -> FlowMap:
+        """The flow of the points of given shapes, whose latents are read once; no gradients."""
+        decoder = self.flow.backbone
+        assert isinstance(decoder, PointDecoder)
+        folded = decoder.folded(condition)
+        return FlowMap(folded, self.flow.interpolant, self.flow.prediction_key)
 
 
 @dataclass
@@ -249,8 +256,7 @@ class PointGenerator(LatentGenerator[PointAutoencoder]):
             ValueError: for steps < 1, or a grid that does not rise to 1.
         """
         condition = Condition(self.frame_for(len(tokens), frame), tokens=tokens)
-        way = sample_states(
-            self.autoencoder.flow, noise, ode=ode, steps=steps, cond=condition, times=times
-        )
+        flow = self.autoencoder.flow_of(condition)
+        way = sample_states(flow, noise, ode=ode, steps=steps, times=times)
         for state in without_gradient(way):
             yield self.autoencoder.spread * state

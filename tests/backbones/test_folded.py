@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from geoflow.backbones import FieldAutoencoder, ShapeConfig
+from geoflow.backbones import FieldAutoencoder, PointDecoder, ShapeConfig
 from geoflow.backbones.folded import Folded
+from geoflow.condition import Condition
 
 SMALL = ShapeConfig(
     num_tokens=3, scalars=4, vectors=2, encoder_width=16, decoder_width=24, decoder_layers=3,
@@ -43,3 +44,19 @@ def test_a_fold_is_of_one_shape_and_without_gradient():
         decoder.folded(context)
     decoder, context, _ = build(3)
     assert not decoder.folded(context)(points).requires_grad
+
+
+@pytest.mark.parametrize("frame_size", [0, 3])
+def test_the_points_of_folded_shapes_are_the_points_of_the_shapes(frame_size):
+    torch.manual_seed(0)
+    decoder = PointDecoder(replace(SMALL, frame_size=frame_size)).double()
+    frame = torch.linalg.qr(torch.randn(2, 3, 3, dtype=torch.float64))[0] if frame_size else None
+    cond = Condition(frame, tokens=torch.randn(2, 3, 4 + 2 * 3, dtype=torch.float64))
+    x = torch.randn(2, 2 * 1024 + 7, 3, dtype=torch.float64)
+    folded = decoder.folded(cond)
+    for t, r in ((0.0, 0.5), (0.5, 1.0)):
+        times = (x.new_full((2,), t), x.new_full((2,), r))
+        expected = decoder(x, *times, cond)
+        torch.testing.assert_close(folded(x, *times), expected, rtol=0, atol=1e-12)
+        # Each shape has its own latent.
+        assert not torch.allclose(folded(x.flip(0), *times).flip(0), expected, atol=1e-3)
