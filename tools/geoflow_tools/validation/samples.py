@@ -81,8 +81,12 @@ def sample_rows(
     rows, labels = [], []
     detail = Detail(resolution, NUM_POINTS)
     for count, ode in runs:
-        tokens = generator.sample_latents(noise, cond, steps=count, ode=ode)
-        rows.append([*generator.shapes(tokens, detail, steps=count, seed=seed, ode=ode)])
+        try:
+            tokens = generator.sample_latents(noise, cond, steps=count, ode=ode)
+            rows.append([*generator.shapes(tokens, detail, steps=count, seed=seed, ode=ode)])
+        except FloatingPointError:
+            # A map that is hardly trained may overflow, which ends no run.
+            rows.append([None] * num)
         unit = "step" if count == 1 else "steps"
         labels.append(f"{count} {unit}" + (" of the ODE" if ode else ""))
     return rows, labels
@@ -134,8 +138,12 @@ def shape_quality(
             name = held_out.category_names[category]
             chosen = noise[torch.from_numpy(categories == category)]
             cond = generator.condition(len(chosen), category=name)
-            tokens = generator.sample_latents(chosen, cond, steps=steps, ode=ode)
-            samples += _decode(generator, tokens, steps=steps, ode=ode)
+            try:
+                tokens = generator.sample_latents(chosen, cond, steps=steps, ode=ode)
+                samples += _decode(generator, tokens, steps=steps, ode=ode)
+            except FloatingPointError:
+                # A map that is hardly trained may overflow, which ends no run.
+                samples += [np.zeros((1, 3))] * len(chosen)
         drawn["ode" if ode else str(steps)] = samples
         return pairing_distance(samples, reference)
 
