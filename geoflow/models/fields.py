@@ -19,8 +19,12 @@ from geoflow.backbones.folded import BLOCK
 from geoflow.geometry.extraction import EmptySurfaceError, Field, extract_mesh
 from geoflow.geometry.mesh import remove_crumbs, simplify_mesh, summarise
 from geoflow.geometry.simplification import simplify_within
+from geoflow.models.in_flight import in_order
 from geoflow.models.latent import Check, Detail, LatentConfig, LatentGenerator
 from geoflow.models.refinement import refine_tokens
+
+# Memory of the grids of meshes in flight, and about what one takes for each of its points.
+_LARGEST_GRIDS, _POINT_BYTES = 2 * 1024**3, 20
 
 
 @dataclass(frozen=True)
@@ -221,7 +225,7 @@ class FieldGenerator(LatentGenerator[Any]):
         category: str | None = None,
         frame: Float[Tensor, "m 3"] | None = None,
     ) -> Iterator[trimesh.Trimesh]:
-        """As `sample`, one mesh at a time, in the memory of one.
+        """As `sample`, one mesh at a time; on a CPU of several cores the next are in flight.
 
         Raises:
             ValueError: for num < 1 or any option out of range.
@@ -230,11 +234,12 @@ class FieldGenerator(LatentGenerator[Any]):
             raise ValueError(f"num must be at least 1, got {num}")
         placed = None if frame is None else frame[None]
         cond = self.condition(1, category=category, frame=placed)
-        for i in range(num):
+
+        def make(i: int, check: Check) -> trimesh.Trimesh:
             start = time.perf_counter()
             noise = self.noise(1, seed=seed, first=i, frame=placed)
             tokens = self.sample_latents(noise, cond, steps=steps)[0]
-            mesh = self.decode(tokens, resolution=resolution, frame=frame)
+            mesh = self.decode(tokens, resolution=resolution, frame=frame, check=check)
             if within is not None:
                 mesh = simplify_within(mesh, within)
             if faces is not None:
@@ -242,7 +247,16 @@ class FieldGenerator(LatentGenerator[Any]):
             seconds = time.perf_counter() - start
             mesh.metadata.update(seed=seed, index=i, nfe=steps, seconds=seconds)
             mesh.metadata["summary"] = asdict(summarise(mesh))
-            yield mesh
+            return mesh
+
+        yield from in_order(make, num, workers=self._workers(num, resolution))
+
+    def _workers(self, num: int, resolution: int) -> int:
+        """Meshes in flight: as many as threads of torch, while their grids fit."""
+        if self.device.type != "cpu":
+            return 1
+        fit = _LARGEST_GRIDS // (_POINT_BYTES * (resolution + 1) ** 3)
+        return max(1, min(num, torch.get_num_threads(), fit))
 
 
 @dataclass
