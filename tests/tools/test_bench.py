@@ -12,7 +12,7 @@ import trimesh
 
 from geoflow.objectives import OBJECTIVES, SPECIAL_CASES
 from geoflow.training.stages.distribution import DistributionTraining
-from geoflow_tools.bench import ladder, memory
+from geoflow_tools.bench import against, ladder, memory
 from geoflow_tools.bench.distribution import DistributionBenchmark
 from geoflow_tools.bench.objectives import ObjectivesBenchmark
 from geoflow_tools.bench.timing import median_seconds
@@ -49,6 +49,29 @@ def test_sample_benchmark_reports_ratios_and_queries(tmp_path):
     assert report["ratios"]["dense / hierarchical"] > 0
     assert report["ratios"]["cumulative, average / flow matching"] > 0
     assert report["median_seconds"]["process"] > report["median_seconds"]["network"]
+
+
+def test_two_revisions_are_compared_by_the_median_of_neighbours():
+    """A slow spell in one round, which meets both, changes no ratio."""
+    rounds = [
+        {"here": {"mesh": 1.0 * slow, "new": 1.0}, "there": {"mesh": 3.0 * slow}}
+        for slow in (1.0, 50.0, 2.0)
+    ]
+    found = against.ratios(rounds)
+    assert found["there / here"] == {"mesh": 3.0}
+    assert found["here"] == {"mesh": 2.0}
+    assert found["there"] == {"mesh": 6.0}
+
+
+@pytest.mark.slow
+def test_a_sample_is_compared_with_itself(monkeypatch):
+    monkeypatch.setattr(
+        against, "check_out", lambda revision, folder: folder.symlink_to(against._HERE)
+    )
+    report = against.Against("x", resolutions=(32,), points=300, num=0, repeats=1).measure()
+    assert report["largest move of a vertex"] == {"mesh 32": 0.0, "cloud": 0.0}
+    assert report["there / here"]["queries, mesh 32"] == 1.0
+    assert report["here"]["process"] > report["here"]["mesh 32"] > 0
 
 
 def test_every_objective_stands_on_the_ladder():

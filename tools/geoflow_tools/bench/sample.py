@@ -17,6 +17,7 @@ from geoflow import __version__
 from geoflow.condition import Condition
 from geoflow.models.fields import Generator
 from geoflow.objectives import Cumulative, FlowMatching
+from geoflow_tools.bench.against import Against
 from geoflow_tools.bench.cost import training_step
 from geoflow_tools.bench.timing import median_seconds
 
@@ -35,21 +36,30 @@ class SampleBenchmark:
     """Repeats of each measurement; medians are reported."""
     batch: int = 128
     """Latents of a training step."""
+    against: str | None = None
+    """Git revision to compare samples with, in pairs of processes, instead of all else."""
+    points: int = 1_000_000
+    """Points of the cloud that is compared; 0: none."""
+    num: int = 8
+    """Meshes of the process that is compared; 0: none."""
     out: Path | None = None
     """JSON file to write; it is printed in any case."""
 
     def measure(self) -> dict[str, object]:
-        """Medians in seconds, and their ratios."""
+        """Medians in seconds, and their ratios.
+
+        Raises:
+            ValueError: for a revision that is not there.
+        """
+        if self.against is not None:
+            return self._stamp() | self._pairs(self.against).measure()
         generator = Generator.from_pretrained(self.model)
         queries: dict[str, int] = {}
         seconds = median_seconds(self._sampling(generator, queries), repeats=self.repeats)
         training = median_seconds(self._training(generator), repeats=self.repeats)
         process = median_seconds({"process": self._process}, repeats=max(3, self.repeats // 3))
         return {
-            "geoflow": __version__,
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-            "cores": os.cpu_count(),
+            **self._stamp(),
             "steps": self.steps,
             "resolution": self.resolution,
             "median_seconds": seconds | process | {f"train {k}": v for k, v in training.items()},
@@ -64,6 +74,25 @@ class SampleBenchmark:
                 for name, value in training.items()
                 if name != "flow matching"
             },
+        }
+
+    def _pairs(self, revision: str) -> Against:
+        return Against(
+            revision,
+            self.model,
+            resolutions=(self.resolution,),
+            points=self.points,
+            num=self.num,
+            repeats=self.repeats,
+        )
+
+    @staticmethod
+    def _stamp() -> dict[str, object]:
+        return {
+            "geoflow": __version__,
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "cores": os.cpu_count(),
         }
 
     def _sampling(
