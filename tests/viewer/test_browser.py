@@ -3,6 +3,7 @@
 import io
 import shutil
 import socket
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -199,6 +200,6 @@ def test_two_people_at_their_browsers(chromium, face, generator, tmp_path):
 
 
 def test_a_taken_port_is_said(models, face):
-    port = int(face.url.rsplit(":", 1)[1])
+    port = urlsplit(face.url).port
     with pytest.raises(BrowserUnavailableError, match=f"port {port} is taken"):
         Browser(models, START, port=port)

@@ -32,13 +32,17 @@ def view(options: View) -> None:
     if not 1 <= options.points <= _MAX_POINTS:
         raise UsageError(f"--points must be between 1 and {_MAX_POINTS}, got {options.points}")
     out = _output(options)
+    from geoflow_viewer.privacy import shown_name
     from geoflow_viewer.state import State
 
+    # Visitors are told no places of this disk.
+    told = shown_name if options.web else str
     try:
         state = State(
-            options.model, options.category, options.seed, steps=options.steps, ode=options.ode,
+            told(options.model), options.category, options.seed, steps=options.steps,
+            ode=options.ode,
             time=options.time, to_seed=options.to_seed, blend=options.blend,
-            mesh=None if options.mesh is None else str(options.mesh),
+            mesh=None if options.mesh is None else told(options.mesh),
             reconstruct=options.reconstruct, layout=options.layout, show=options.show,
             slice=options.slice,
         )  # fmt: skip
@@ -46,15 +50,16 @@ def view(options: View) -> None:
         raise UsageError(f"--{error}") from error
     if options.reconstruct and options.mesh is None:
         raise UsageError("--reconstruct needs a mesh file")
-    meshes = {} if options.mesh is None else {str(options.mesh): _read(options.mesh, options.up)}
+    meshes = {} if options.mesh is None else {str(state.mesh): _read(options.mesh, options.up)}
     from geoflow.models.kinds import load
     from geoflow_viewer.models import Models
 
     device = resolve_device(options.device)
-    models = Models([options.model], load=lambda name: load(name, device=device))
+    places = {state.model: options.model}
+    models = Models([state.model], load=lambda name: load(places.get(name, name), device=device))
     with failing():
         if meshes == {} or options.reconstruct:
-            _check_category(options, models)
+            _check_category(options, models[state.model].categories)
         if options.web:
             _serve(options, state, models, meshes)
         elif out is not None:
@@ -96,8 +101,7 @@ def _read(path: Path, up: str) -> trimesh.Trimesh:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _check_category(options: View, models: Models) -> None:
-    names = models[options.model].categories
+def _check_category(options: View, names: tuple[str, ...]) -> None:
     if options.category is not None and options.category not in names:
         raise UsageError(f"--category must be one of {', '.join(names) or 'none'}")
 
@@ -154,8 +158,8 @@ def _serve(options: View, state: State, models: Models, meshes: dict[str, trimes
 
     if options.host not in _LOCAL:
         print(
-            f"geoflow: warning: --host {options.host} lets every machine that reaches this address "
-            "use the viewer; there is no password",
+            f"geoflow: warning: --host {options.host} lets everybody in who reaches this machine "
+            "and has the address below, which is not encrypted on its way",
             file=sys.stderr,
         )
     try:

@@ -14,11 +14,13 @@ import numpy as np
 import trimesh
 
 from geoflow_viewer.arrangement import FIELD_OF_VIEW, LABEL_DROP, columns_of, eye, fit_distance
+from geoflow_viewer.door import Door
 from geoflow_viewer.models import Models
 from geoflow_viewer.panel import Panel
 from geoflow_viewer.scene import Layer, MeshLayer, PointsLayer, Tile, tiles
 from geoflow_viewer.session import Session
-from geoflow_viewer.state import State, from_json, to_json
+from geoflow_viewer.state import COMPARED_STEPS, State, from_json, to_json
+from geoflow_viewer.upload_limit import UploadLimit
 
 _STORED = "geoflow-state"
 _STORE_TIMEOUT = 5.0
@@ -58,15 +60,22 @@ class Browser:
         self._visitors: dict[int, Visitor] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._door, self._uploads = Door(host, port), UploadLimit()
         # viser prints a table of its own.
-        with redirect_stdout(io.StringIO()):
+        with redirect_stdout(io.StringIO()), self._door.guarding():
             self._server = viser.ViserServer(host=host, port=port, label="geoflow", verbose=False)
+        if not self._door.is_shut:
+            self._server.stop()
+            raise BrowserUnavailableError(
+                f"no page: viser {viser.__version__} serves by another way than the one that is "
+                "guarded; install viser 1.1"
+            )
         if self._server.get_port() != port:
             self._server.stop()
             raise BrowserUnavailableError(
                 f"no page: port {port} is taken; choose another one with --port"
             )
-        self.url = f"http://{host}:{port}"
+        self.url = self._door.address(host, port)
         self._server.scene.set_up_direction("+y")
         self._server.initial_camera.position = tuple(eye(_FIRST_DISTANCE))
         self._server.initial_camera.fov = np.radians(FIELD_OF_VIEW)
@@ -107,6 +116,9 @@ class Browser:
         self._server.stop()
 
     def _welcome(self, client: Any) -> None:
+        self._uploads.guard(
+            client, lambda said: client.add_notification("Not done", said, color="red")
+        )
         state = self._stored(client)
         session = Session(self._models, state, meshes=self._meshes, **self._session_options)
         visitor = Visitor(client, session)
@@ -117,6 +129,7 @@ class Browser:
     def _part(self, client: Any) -> None:
         with self._lock:
             visitor = self._visitors.pop(client.client_id, None)
+        self._uploads.forget(client)
         if visitor is not None:
             visitor.session.close()
 
@@ -129,7 +142,8 @@ class Browser:
             # A browser that stores nothing, or something of another version, starts afresh.
             return self._state
         is_gone = state.mesh is not None and state.mesh not in self._meshes
-        if state.model not in self._models.names or is_gone:
+        is_long = state.steps > max(self._state.steps, *COMPARED_STEPS)
+        if state.model not in self._models.names or is_gone or is_long:
             return self._state
         return state
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +31,7 @@ def generate(
     rungs: Sequence[Rung] = RUNGS,
     rest: float = _REST,
     shown: Result | None = None,
+    tell: Callable[[int], None] = lambda place: None,
 ) -> Iterator[Result]:
     """Yield the shapes of a state, from the coarsest rung to the finest.
 
@@ -42,6 +43,7 @@ def generate(
         rungs: the ladder.
         rest: seconds to wait before each finer rung.
         shown: shapes that need not be made again.
+        tell: is told the place in the models' line, 0 for a turn.
 
     Raises:
         EmptySurfaceError: if no shape has a surface.
@@ -60,12 +62,14 @@ def generate(
             return Item(label, part, opened, measures=measure(opened))
         source = models[part.model]
         made = None if shown is None or shown.rung != rung else shown.item_of(part)
+        made = made or models.shelf.get(part, rung)
         is_cut = "slice" in part.show
         if (made is None or is_cut) and index not in latents:
-            latents[index] = latent_of(part, models, meshes)
+            latents[index] = latent_of(part, models, meshes, ticket)
         ticket.check()
         if made is None:
             made = _finite(source.item(label, part, latents[index], rung, ticket))
+            models.shelf.put(part, rung, made)
         cut = source.slice(latents[index], part.slice, ticket) if is_cut else None
         return replace(made, label=label, state=part, slice=cut)
 
@@ -75,7 +79,8 @@ def generate(
     for stage, rung in enumerate(wanted):
         if stage:
             ticket.rest(rest)
-        items = tuple(item(index, rung) for index in range(len(planned)))
+        with models.line.turn(ticket, stage, tell):
+            items = tuple(item(index, rung) for index in range(len(planned)))
         if all(item.is_empty for item in items):
             raise EmptySurfaceError(items[0].message)
         yield Result(state, rung, items, time.perf_counter() - start)
@@ -84,7 +89,10 @@ def generate(
 
 
 def latent_of(
-    state: State, models: Models, meshes: Mapping[str, trimesh.Trimesh]
+    state: State,
+    models: Models,
+    meshes: Mapping[str, trimesh.Trimesh],
+    ticket: Ticket | None = None,
 ) -> Float[Tensor, "k c"] | None:
     """Latent of a single shape; None for an opened mesh as it is, and where a model has none.
 
@@ -92,7 +100,7 @@ def latent_of(
         ValueError: for a model, category or mesh that is not there.
     """
     if state.mesh is None:
-        return models[state.model].latent(state)
+        return models[state.model].latent(state, ticket)
     opened = _opened(state, meshes)
     return models[state.model].encode(opened) if state.reconstruct else None
 

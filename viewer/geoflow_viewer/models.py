@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from geoflow.models.base import Model, shipped
 from geoflow.models.kinds import DEFAULT, KINDS, Kind, load
 from geoflow_viewer.kinds.source import Source
+from geoflow_viewer.line import Line
+from geoflow_viewer.shelf import Shelf
 from geoflow_viewer.state import SHOWS
 
 
@@ -31,6 +33,8 @@ class Models:
         self._load = load
         self._loaded: dict[str, Source] = {}
         self._lock = threading.Lock()
+        self.shelf = Shelf()
+        self.line = Line()
 
     def __getitem__(self, name: str) -> Source:
         """What makes shapes with a model; only names of the list are loaded.
@@ -70,6 +74,9 @@ def source_of(model: Model) -> Source:
     """
     kind = KINDS[model.kind]
     if not kind.has_samples:
-        raise ValueError(f"a model that finds {kind.makes} has no samples to show")
+        raise ValueError(
+            f"a model that finds {kind.makes} has no samples to show: geoflow rig --mesh FIGURE "
+            "--out rig.json --png rig.png shows what it finds"
+        )
     source: Source = kind.on("geoflow_viewer.kinds").Source(model)
     return source

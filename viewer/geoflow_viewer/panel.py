@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from geoflow.geometry.read_mesh import read_mesh_bytes
 from geoflow_viewer.command import command
 from geoflow_viewer.export import EXPORTS, export_bytes, suffixes
 from geoflow_viewer.items import RUNGS
+from geoflow_viewer.line import in_words
+from geoflow_viewer.privacy import without_folders
 from geoflow_viewer.session import Session
 from geoflow_viewer.shortcuts import HELP_KEY, SHORTCUTS, help_lines
 from geoflow_viewer.state import LAYOUTS, MAX_SEED, MAX_STEPS, SHOWS, parts
+from geoflow_viewer.upload import read_upload
 
 _SHOW_LABELS = {
     "mesh": "Mesh",
@@ -168,6 +169,8 @@ class Panel:
             # The last thing shown stays, and its box ticked.
             self._controls[name].value = self._shown(name)
         elif name == "steps":
+            if not 1 <= value <= MAX_STEPS:
+                raise ValueError(f"steps must be from 1 to {MAX_STEPS}, got {value}")
             self._session.change(steps=int(value), ode=False)
         elif name == "to_seed":
             self._session.change(to_seed=int(value) if value.strip() else None)
@@ -193,15 +196,12 @@ class Panel:
         """Say what a person did wrong, and go on."""
         try:
             act()
-        except (ValueError, IndexError, RuntimeError) as error:
-            self._client.add_notification("Not done", str(error), color="red")
+        except (ValueError, IndexError, RuntimeError, TypeError, AttributeError) as error:
+            # What a page sends may be of any type.
+            self._client.add_notification("Not done", without_folders(str(error)), color="red")
 
     def _open(self, name: str, content: bytes) -> None:
-        try:
-            mesh = read_mesh_bytes(content, Path(name).suffix)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
-        self._session.open_mesh(name, mesh, reconstruct=True)
+        self._session.open_mesh(name, read_upload(name, content), reconstruct=True)
 
     def _download(self) -> None:
         result, state = self._session.result, self._session.state
@@ -237,7 +237,9 @@ class Panel:
     def _status_text(self) -> str:
         session = self._session
         if session.error:
-            return f"**{html.escape(session.error)}**"
+            return f"**{html.escape(without_folders(session.error))}**"
+        if session.place:
+            return f"waiting for other visitors: {in_words(session.place)}"
         if session.result is None:
             return "generating"
         made = f"{session.result.detail} in {session.result.seconds:.2f} s"

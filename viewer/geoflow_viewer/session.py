@@ -51,6 +51,7 @@ class Session:
         is_turning: whether the turntable runs.
         is_playing: whether the interpolation runs to and fro.
         angle: of the turntable, in degrees about +Y.
+        place: in the line of all sessions of these models; 0 where nothing waits.
         lock: held while anything changes and while subscribers are told.
     """
 
@@ -73,6 +74,7 @@ class Session:
         self.is_turning = False
         self.is_playing = False
         self.angle = 0.0
+        self.place = 0
         self._direction = 1.0
         self._rest = rest
         self._draw_seed = draw_seed
@@ -283,12 +285,17 @@ class Session:
         def stages(ticket: Ticket) -> Iterator[Result]:
             return generate(
                 state, self.models, meshes, ticket,
-                rungs=rungs, rest=self._rest, shown=self.result,
+                rungs=rungs, rest=self._rest, shown=self.result, tell=self._stand,
             )  # fmt: skip
 
         self.is_busy = True
         request = Request(stages, self._deliver, self._fail, self._finish)
         self._worker.submit(request, patient=patient)
+
+    def _stand(self, place: int) -> None:
+        with self.lock:
+            self.place = place
+            self._tell()
 
     def _deliver(self, result: Result) -> None:
         self.result = result

@@ -14,7 +14,17 @@ COMPARED_STEPS = (1, 2, 4, 50)
 NUM_VARIATIONS = 9
 MAX_STEPS = 8
 """End of the steps slider; more may be asked for by command."""
+MOST_STEPS = 10_000
+"""More are not asked for by command either."""
 MAX_SEED = 2**31 - 1
+_LONGEST = 1_000
+_TYPES: dict[str, tuple[type, ...]] = {
+    "model": (str,), "category": (str, type(None)), "seed": (int,), "locked": (bool,),
+    "steps": (int,), "ode": (bool,), "time": (float, int), "to_seed": (int, type(None)),
+    "blend": (float, int), "mesh": (str, type(None)), "reconstruct": (bool,), "layout": (str,),
+    "show": (tuple,), "slice": (float, int),
+}  # fmt: skip
+"""Of the fields of a state: what pages send and browsers keep may be anything."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +65,13 @@ class State:
     """Where the plane x = slice cuts the field."""
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value, expected = getattr(self, field.name), _TYPES[field.name]
+            _require(_is_of(value, expected), field.name, _in_words(expected), value)
         _require(0 <= self.seed <= MAX_SEED, "seed", f"from 0 to {MAX_SEED}", self.seed)
         other = self.to_seed
         _require(other is None or 0 <= other <= MAX_SEED, "to_seed", f"from 0 to {MAX_SEED}", other)
-        _require(self.steps >= 1, "steps", "at least 1", self.steps)
+        _require(1 <= self.steps <= MOST_STEPS, "steps", f"from 1 to {MOST_STEPS}", self.steps)
         _require(0.0 <= self.time <= 1.0, "time", "in [0, 1]", self.time)
         _require(0.0 <= self.blend <= 1.0, "blend", "in [0, 1]", self.blend)
         _require(-1.0 <= self.slice <= 1.0, "slice", "in [-1, 1]", self.slice)
@@ -97,7 +110,7 @@ def from_json(text: str) -> State:
         if set(content) != names:
             raise ValueError(f"expected the fields {', '.join(sorted(names))}")
         return State(**content | {"show": tuple(content["show"])})
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, RecursionError) as error:
         raise ValueError(f"not a state of the viewer: {error}") from error
 
 
@@ -132,6 +145,19 @@ def visible(show: tuple[str, ...], possible: tuple[str, ...]) -> tuple[str, ...]
 def label_of_steps(steps: int, *, ode: bool) -> str:
     """'1 step', '2 steps', '50 steps of the ODE'."""
     return f"{steps} step{'' if steps == 1 else 's'}{' of the ODE' if ode else ''}"
+
+
+def _is_of(value: object, expected: tuple[type, ...]) -> bool:
+    """Whether a value has one of the types exactly (a bool is no number), and is no long text."""
+    if type(value) not in expected:
+        return False
+    if isinstance(value, tuple):
+        return len(value) <= len(SHOWS) and all(isinstance(part, str) for part in value)
+    return not isinstance(value, str) or len(value) <= _LONGEST
+
+
+def _in_words(expected: tuple[type, ...]) -> str:
+    return " or ".join("nothing" if each is type(None) else each.__name__ for each in expected)
 
 
 def _require(holds: bool, name: str, expected: str, got: object) -> None:

@@ -19,6 +19,8 @@ class Ticket:
 
     def __init__(self) -> None:
         self._withdrawn = threading.Event()
+        self.make_way: Callable[[], None] | None = None
+        """Called between chunks of work, while the right stands; it may wait for others' work."""
 
     @property
     def is_valid(self) -> bool:
@@ -30,7 +32,9 @@ class Ticket:
         self._withdrawn.set()
 
     def check(self) -> None:
-        """Raise Cancelled once the right has ended."""
+        """Make way if there is reason to; raise Cancelled once the right has ended."""
+        if self.is_valid and self.make_way is not None:
+            self.make_way()
         if not self.is_valid:
             raise Cancelled
 

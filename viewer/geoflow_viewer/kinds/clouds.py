@@ -30,9 +30,9 @@ class Source:
         """Names of what it can make."""
         return self.model.categories
 
-    def latent(self, state: State) -> Float[Tensor, "k c"]:
+    def latent(self, state: State, ticket: Ticket | None = None) -> Float[Tensor, "k c"]:
         """Tokens at the end of their way."""
-        return tokens_of(self.model, state, 1.0)
+        return tokens_of(self.model, state, 1.0, ticket)
 
     def encode(self, mesh: trimesh.Trimesh) -> Float[Tensor, "k c"]:
         """Tokens of points of a mesh's surface."""

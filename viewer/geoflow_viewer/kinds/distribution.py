@@ -30,7 +30,7 @@ class Source:
         """None."""
         return ()
 
-    def latent(self, state: State) -> None:
+    def latent(self, state: State, ticket: Ticket | None = None) -> None:
         """None: the shape is in the weights.
 
         Raises:

@@ -36,9 +36,9 @@ class Source:
         """Names of what it can make."""
         return self.model.categories
 
-    def latent(self, state: State) -> Float[Tensor, "k c"]:
+    def latent(self, state: State, ticket: Ticket | None = None) -> Float[Tensor, "k c"]:
         """Tokens on the way from noise to shape."""
-        return tokens_of(self.model, state, state.time)
+        return tokens_of(self.model, state, state.time, ticket)
 
     def encode(self, mesh: trimesh.Trimesh) -> Float[Tensor, "k c"]:
         """Tokens of a mesh."""

@@ -33,8 +33,8 @@ class Source(Protocol):
     def categories(self) -> tuple[str, ...]:
         """Names of what it can make."""
 
-    def latent(self, state: State) -> Float[Tensor, "k c"] | None:
-        """What all rungs of a shape have in common."""
+    def latent(self, state: State, ticket: Ticket | None = None) -> Float[Tensor, "k c"] | None:
+        """What all rungs of a shape have in common; the ticket ends the work."""
 
     def encode(self, mesh: trimesh.Trimesh) -> Float[Tensor, "k c"]:
         """Latent of a mesh in normalised units."""
@@ -53,13 +53,15 @@ def noise_of(state: State, generator: LatentGenerator[Any]) -> Float[Tensor, "1 
     return between(state, lambda seed: generator.noise(1, seed=seed))
 
 
-def tokens_of(generator: LatentGenerator[Any], state: State, time: float) -> Float[Tensor, "k c"]:
-    """Tokens of a state at a time of their way."""
+def tokens_of(
+    generator: LatentGenerator[Any], state: State, time: float, ticket: Ticket | None = None
+) -> Float[Tensor, "k c"]:
+    """Tokens of a state at a time of their way; the ticket ends the work."""
     stops = stops_of(state.steps, time)
     noise = noise_of(state, generator)
     cond = generator.condition(1, category=state.category)
     way = generator.trajectory(noise, cond, ode=state.ode, times=stops)
-    return state_at(time, stops, way)[0]
+    return state_at(time, stops, way, ticket)[0]
 
 
 def between(state: State, noise: Callable[[int], Tensor]) -> Tensor:

@@ -1,0 +1,100 @@
+"""Visitors stand in line for the processor: coarse shapes before fine ones, in their order.
+
+Without it twenty visitors' work runs at once, and nobody sees anything for minutes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from geoflow_viewer.worker import Cancelled, Ticket
+
+# Seconds between looks whether the one who waits has left.
+_LOOK = 0.2
+
+
+class Line:
+    """A line before `places` of work; who works makes way for coarser work when it looks.
+
+    Args:
+        places: pieces of work at once.
+    """
+
+    def __init__(self, places: int = 2) -> None:
+        self._places = places
+        self._changed = threading.Condition()
+        self._working: set[tuple[int, int]] = set()
+        self._waiting: set[tuple[int, int]] = set()
+        self._numbers = itertools.count()
+
+    @contextmanager
+    def turn(
+        self, ticket: Ticket, rank: int = 0, tell: Callable[[int], None] = lambda place: None
+    ) -> Iterator[None]:
+        """Wait for a turn, and have it; between chunks of work the ticket makes way for others.
+
+        Args:
+            ticket: ends the waiting.
+            rank: lower ones come first.
+            tell: is told the place in line whenever it changes, 1 for the next, 0 for a turn.
+
+        Raises:
+            Cancelled: once the ticket has ended.
+        """
+        me = (rank, next(self._numbers))
+        self._enter(me, ticket, tell)
+        ticket.make_way = lambda: self._make_way(me, ticket, tell)
+        try:
+            yield
+        finally:
+            ticket.make_way = None
+            with self._changed:
+                self._working.discard(me)
+                self._waiting.discard(me)
+                self._changed.notify_all()
+
+    def _enter(self, me: tuple[int, int], ticket: Ticket, tell: Callable[[int], None]) -> None:
+        told = 0
+        with self._changed:
+            self._waiting.add(me)
+        while True:
+            with self._changed:
+                place = sorted(self._waiting).index(me) + 1
+                if place <= self._places - len(self._working):
+                    self._waiting.discard(me)
+                    self._working.add(me)
+                    break
+            if not ticket.is_valid:
+                with self._changed:
+                    self._waiting.discard(me)
+                    self._changed.notify_all()
+                raise Cancelled
+            if place != told:
+                # Outside the lock: who is told may have to wait for others.
+                tell(told := place)
+            with self._changed:
+                self._changed.wait(_LOOK)
+        if told:
+            tell(0)
+
+    def _make_way(self, me: tuple[int, int], ticket: Ticket, tell: Callable[[int], None]) -> None:
+        with self._changed:
+            free = self._places - len(self._working)
+            if free > 0 or not any(other[0] < me[0] for other in self._waiting):
+                return
+            if me != max(self._working):
+                # One makes way, the finest of those at work.
+                return
+            self._working.discard(me)
+            self._changed.notify_all()
+        self._enter(me, ticket, tell)
+
+
+def in_words(place: int) -> str:
+    """'1st in line', '2nd in line' and on."""
+    tens, ones = place % 100, place % 10
+    ending = "th" if 10 <= tens <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(ones, "th")
+    return f"{place}{ending} in line"
