@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,17 +40,50 @@ def reading(path: str | Path, raised: type[DamagedError] = DamagedError) -> Iter
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a temporary file beside `path`, then rename it.
+    """Write a temporary file beside `path`, then rename it; both are on the disk on return.
 
     Raises:
-        OSError: if the folder does not exist or cannot be written; nothing is left behind.
+        OSError: if the folder does not exist or cannot be written, or the disk is full, naming
+            the file and what it needs; nothing is left behind.
     """
-    draft = path.with_name(f".{path.name}-{os.getpid()}")
+    draft = draft_of(path)
     try:
-        draft.write_bytes(content)
+        with disk_full_named(path, len(content)):
+            draft.write_bytes(content)
+            sync(draft)
         draft.replace(path)
+        sync(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def draft_of(path: Path) -> Path:
+    """A name beside a path that nobody else writes to."""
+    return path.with_name(f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk, not in its cache alone."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows opens no folders, and keeps their names itself.
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def disk_full_named(path: Path, needed: int) -> Iterator[None]:
+    """Let the error of a full disk say which file needs how many bytes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = shutil.disk_usage(path.parent).free
+        said = f"the disk is full: {path} needs {needed:,} bytes, {free:,} are free"
+        raise OSError(error.errno, said) from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,21 +11,59 @@ from typing import Any
 
 import numpy as np
 
+from geoflow.atomic import disk_full_named, draft_of, sync
+
 
 def write_arrays(folder: Path, arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> None:
-    """Write arrays by name and texts by file name, in the place of what was there."""
+    """Write arrays by name and texts by file name, unless a whole folder is there by then.
+
+    Of several who write the same at once, the first keeps its place, and all are served by it;
+    what is there and is not whole goes.
+
+    Raises:
+        OSError: if it cannot be written, or the disk is full, naming the folder and what it needs;
+            nothing is left behind.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    needed = sum(array.nbytes for array in arrays.values()) + sum(map(len, texts.values()))
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        for name, array in arrays.items():
-            np.save(draft / f"{name}.npy", array)
-        for name, text in texts.items():
-            (draft / name).write_text(text, encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        draft.replace(folder)
+        with disk_full_named(folder, needed):
+            for name, array in arrays.items():
+                np.save(draft / f"{name}.npy", array)
+            for name, text in texts.items():
+                (draft / name).write_text(text, encoding="utf-8")
+            for path in draft.iterdir():
+                sync(path)
+        names = [path.name for path in draft.iterdir()]
+        while not _moved(draft, folder):
+            if all((folder / name).is_file() for name in names):
+                return
+            _remove(folder)
+        sync(folder.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _moved(draft: Path, folder: Path) -> bool:
+    """Whether a folder has its place; not where another one with something in it has it."""
+    try:
+        draft.replace(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        return False
+    return True
+
+
+def _remove(folder: Path) -> None:
+    """Take a folder away in one step, whoever else does so."""
+    away = draft_of(folder)
+    try:
+        folder.replace(away)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(away, ignore_errors=True)
 
 
 def read_arrays(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float
+
+from geoflow.atomic import disk_full_named, draft_of, sync
 
 SUFFIXES = (".ply", ".xyz", ".npy", ".npz")
 _PLY_NAMES = {
@@ -49,18 +50,19 @@ def write_points(
         OSError: if the folder does not exist or cannot be written; nothing is left behind.
     """
     suffix = check_points_suffix(path)
-    draft = path.with_name(f".{path.name}-{os.getpid()}")
+    draft = draft_of(path)
+    needed = num * 3 * len(channels) * 4
     try:
-        if suffix == ".npz":
-            # A zip member's size stands before it: the array is gathered.
-            whole = np.concatenate([_finite(chunk) for chunk in chunks])
-            _check_count(len(whole), num)
-            with draft.open("wb") as file:
+        with disk_full_named(path, needed), draft.open("wb") as file:
+            if suffix == ".npz":
+                # A zip member's size stands before it: the array is gathered.
+                whole = np.concatenate([_finite(chunk) for chunk in chunks])
+                _check_count(len(whole), num)
                 np.savez(file, points=whole)
-        else:
-            with draft.open("wb") as file:
+            else:
                 file.write(_header(suffix, num, channels))
                 _check_count(sum(_write(file, c, suffix, channels) for c in chunks), num)
+        sync(draft)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

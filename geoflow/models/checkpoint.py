@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,23 +15,68 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from geoflow.atomic import DamagedError, reading, write_bytes
+from geoflow.atomic import DamagedError, draft_of, reading, write_bytes
 
 FORMAT = 2
 """Of files that are written; format 1 is read by `geoflow.models.format1`."""
+_LENGTH, _METADATA = 8, "__metadata__"
 
 
 class CheckpointError(DamagedError):
     """A checkpoint is missing, damaged or of another kind."""
 
 
-def save_checkpoint(path: Path, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
-    """Write tensors and a JSON card as one file, atomically; folders are made."""
+def save_checkpoint(
+    path: Path, tensors: dict[str, Tensor], card: dict[str, Any], *, keep_previous: bool = False
+) -> None:
+    """Write tensors and a JSON card as one file, atomically; folders are made.
+
+    Equal content gives equal files.
+
+    Args:
+        path: of the file.
+        tensors: by name.
+        card: what JSON can hold.
+        keep_previous: leave the file that was there as `previous(path)`.
+    """
     header = {"format": str(FORMAT), "card": json.dumps(card)}
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # Written by hand, since safetensors' own files cannot be read by other users.
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, save(contiguous, metadata=header))
+    if keep_previous and path.is_file():
+        _keep(path)
+    write_bytes(path, _in_order(save(contiguous, metadata=header)))
+
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint before is kept."""
+    return path.with_name(f"{path.stem}.before{path.suffix}")
+
+
+def _keep(path: Path) -> None:
+    draft = draft_of(previous(path))
+    try:
+        try:
+            os.link(path, draft)
+        except OSError:  # Not all file systems have two names for a file.
+            shutil.copyfile(path, draft)
+        draft.replace(previous(path))
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _in_order(content: bytes) -> bytes:
+    """The file with a header in a fixed order; safetensors writes its metadata in any."""
+    length = int.from_bytes(content[:_LENGTH], "little")
+    header = json.loads(content[_LENGTH : _LENGTH + length])
+    tensors = {name: header[name] for name in header if name != _METADATA}
+    ordered = sorted(tensors, key=lambda name: (tensors[name]["data_offsets"], name))
+    written = {_METADATA: dict(sorted(header[_METADATA].items()))}
+    written |= {name: dict(sorted(tensors[name].items())) for name in ordered}
+    text = json.dumps(written, separators=(",", ":")).encode()
+    # The numbers begin at a multiple of eight bytes.
+    text += b" " * (-len(text) % _LENGTH)
+    return len(text).to_bytes(_LENGTH, "little") + text + content[_LENGTH + length :]
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

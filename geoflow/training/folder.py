@@ -18,6 +18,7 @@ from geoflow.models.checkpoint import (
     CheckpointError,
     load_checkpoint,
     load_weights,
+    previous,
     save_checkpoint,
     with_prefix,
     without_prefix,
@@ -85,12 +86,16 @@ def save_stage(
     step: int,
     average: Ema[Any] | None = None,
 ) -> None:
-    """Write the weights, the moments and the step of a stage as one file, atomically."""
+    """Write the weights, the moments and the step of a stage as one file, atomically.
+
+    The checkpoint before stays beside it, for a disk that loses the newest.
+    """
     tensors = with_prefix("weights", network.state_dict())
     tensors |= with_prefix("optimiser", optimiser.state_tensors())
     if average is not None:
         tensors |= with_prefix("average", average.module.state_dict())
-    save_checkpoint(path, tensors, {"step": step, "geoflow": __version__})
+    card = {"step": step, "geoflow": __version__}
+    save_checkpoint(path, tensors, card, keep_previous=True)
 
 
 def load_stage(
@@ -106,7 +111,14 @@ def load_stage(
     """
     if not path.is_file():
         return 0
-    tensors, card = load_checkpoint(path)
+    try:
+        tensors, card = load_checkpoint(path)
+    except CheckpointError as error:
+        if not previous(path).is_file():
+            raise
+        raise CheckpointError(
+            f"{error}; the checkpoint before is {previous(path)}: rename it to {path.name} to go on"
+        ) from error
     load_weights(network, without_prefix("weights", tensors), source=str(path))
     with reading(path, CheckpointError):
         optimiser.load_state_tensors(without_prefix("optimiser", tensors))

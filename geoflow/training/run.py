@@ -19,6 +19,7 @@ from geoflow.models.config import from_json, to_json
 from geoflow.models.kinds import KINDS, Kind, kind_of, load
 from geoflow.seeds import seeded_generator
 from geoflow.training.folder import RUN, read_run, write_run
+from geoflow.training.lock import locked
 from geoflow.training.loop import Progress, fit
 from geoflow.training.precision import settled
 from geoflow.training.stage import Context, Stage, StageOptions
@@ -161,25 +162,30 @@ class Run:
 
         Raises:
             FloatingPointError: if a loss is not finite; nothing of that step is applied.
+            CheckpointError: if another process trains the run.
         """
         start = self.config.init_from or self.config.teacher
         context = Context(
             self.model, data, self.folder, self.config.seed, self.device, self.frozen, start is None
         )
-        for stage_class in self.kind.stage_classes():
-            self._stage = stage_class(self.config.stages[stage_class.name], context)
-            yield from fit(self._stage, checkpoint_every=self.config.checkpoint_every)
-        # A model travels; the place of its data on one machine does not.
-        places = self.config.data.source.split("+")
-        source = replace(self.config.data, source="+".join(Path(place).name for place in places))
-        config = asdict(replace(self.config, data=source, options={}))
-        self.model.card = {"geoflow": __version__, "data": dict(about or {}), "run": config}
-        self.model.to(self.device)
-        self.model.save_pretrained(self.folder / "model")
+        with locked(self.folder):
+            for stage_class in self.kind.stage_classes():
+                self._stage = stage_class(self.config.stages[stage_class.name], context)
+                yield from fit(self._stage, checkpoint_every=self.config.checkpoint_every)
+            self._keep(dict(about or {}))
 
     def averaged(self) -> Model:
         """The model as it would be kept now: the stage in training gives its moving average."""
         return self.model if self._stage is None else self._stage.kept()
+
+    def _keep(self, about: dict[str, Any]) -> None:
+        # A model travels; the place of its data on one machine does not.
+        places = self.config.data.source.split("+")
+        source = replace(self.config.data, source="+".join(Path(place).name for place in places))
+        config = asdict(replace(self.config, data=source, options={}))
+        self.model.card = {"geoflow": __version__, "data": about, "run": config}
+        self.model.to(self.device)
+        self.model.save_pretrained(self.folder / "model")
 
 
 def read_config(folder: Path) -> RunConfig:

@@ -1,24 +1,43 @@
 """The command line: `geoflow COMMAND`, for COMMAND see `commands.COMMANDS`.
 
 Arguments are parsed before torch is imported, so that help and usage errors come at once.
-Exit codes: 0 done, 1 failure, 2 wrong usage.
+Exit codes: 0 done, 1 failure, 2 wrong usage, 130 and 143 interrupted and terminated.
 """
 
 from __future__ import annotations
 
-import difflib
 import io
 import sys
 from collections.abc import Sequence
 
-from geoflow import __version__
-from geoflow_cli.commands import COMMANDS, Command, overview
-from geoflow_cli.errors import Failure, UsageError
+from geoflow_cli.interruption import Interruption, close_output
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run, and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    with Interruption() as interruption:
+        try:
+            code = _run(words)
+            sys.stdout.flush()
+            return code
+        except BrokenPipeError:
+            return close_output()
+        except KeyboardInterrupt as stop:
+            return interruption.end("; ".join(map(str, stop.args)))
+        except BaseException:
+            # An import that is interrupted may end in any error.
+            if interruption.number is None:
+                raise
+            return interruption.end()
+
+
+def _run(words: list[str]) -> int:
+    # The parser takes a moment to import, in which Ctrl-C is heard already.
+    from geoflow import __version__
+    from geoflow_cli.commands import command_of, overview
+    from geoflow_cli.errors import Failure, UsageError
+
     for stream in (sys.stdout, sys.stderr):
         # Names of files may be no text at all, and must not end a command that prints them.
         if isinstance(stream, io.TextIOWrapper):
@@ -30,22 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(overview())
         return 0 if words else 2
     try:
-        _command(words[0]).run(words[1:])
+        command_of(words[0]).run(words[1:])
     except UsageError as error:
         print(f"geoflow: error: {error}", file=sys.stderr)
         return 2
     except Failure as error:
         print(f"geoflow: failed: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt as stop:
-        print("; ".join(["geoflow: interrupted", *map(str, stop.args)]), file=sys.stderr)
-        return 130
     return 0
-
-
-def _command(word: str) -> Command:
-    if word not in COMMANDS:
-        near = difflib.get_close_matches(word, COMMANDS, n=1)
-        meant = f"perhaps {near[0]} was meant" if near else f"expected {', '.join(COMMANDS)}"
-        raise UsageError(f"there is no command {word!r}; {meant}")
-    return COMMANDS[word]

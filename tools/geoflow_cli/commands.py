@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
@@ -184,6 +185,19 @@ COMMANDS: dict[str, Command] = {
     "inspect": Command(_inspect, "Say what mesh files hold, how they are signed, what is refused."),
     "info": Command(_info, "Print versions, devices, shipped models and optional packages."),
 }
+
+
+def command_of(word: str) -> Command:
+    """The command of a word.
+
+    Raises:
+        UsageError: with the nearest, if there is none.
+    """
+    if word not in COMMANDS:
+        near = difflib.get_close_matches(word, COMMANDS, n=1)
+        meant = f"perhaps {near[0]} was meant" if near else f"expected {', '.join(COMMANDS)}"
+        raise UsageError(f"there is no command {word!r}; {meant}")
+    return COMMANDS[word]
 
 
 def overview() -> str:

@@ -34,6 +34,8 @@ def failing() -> Iterator[None]:
         raise UsageError(str(error)) from error
     except ValueError as error:
         raise UsageError(str(error)) from error
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise Failure(str(error)) from error
 

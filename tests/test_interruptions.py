@@ -1,0 +1,94 @@
+"""Ctrl-C and SIGTERM while a command starts and while it works; pipes whose reader leaves."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from geoflow_cli import main
+from geoflow_cli.interruption import Interruption
+
+COMMAND = [sys.executable, "-W", "ignore", "-m", "geoflow"]
+
+
+def interruptible():
+    """In the child: a job in the background of a plain shell inherits SIGINT as ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("seconds", [0.6, 1.4, 2.6, 5.0])
+def test_a_signal_at_any_moment_is_one_line(tmp_path, number, seconds):
+    process = subprocess.Popen(
+        [*COMMAND, "sample", "--num", "200", "--out", str(tmp_path / "a.obj")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible,
+    )  # fmt: skip
+    time.sleep(seconds)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    word = "interrupted" if number == signal.SIGINT else "terminated"
+    assert [line for line in errors.splitlines() if line][-1:] == [f"geoflow: {word}"]
+    assert "Traceback" not in errors
+    assert process.returncode == 128 + number
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_an_interruption_is_one_whatever_becomes_of_it(monkeypatch, capsys):
+    """In an import it may come out as any error."""
+
+    def broken(words):
+        signal.raise_signal(signal.SIGTERM)
+
+    def swallow(words):
+        try:
+            broken(words)
+        except KeyboardInterrupt as error:
+            raise ImportError("half an import") from error
+
+    for run, code in ((broken, 143), (swallow, 143)):
+        monkeypatch.setattr("geoflow_cli._run", run)
+        assert main([]) == code
+        assert capsys.readouterr().err == "geoflow: terminated\n"
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    # Twin: an error without a signal is an error.
+    monkeypatch.setattr("geoflow_cli._run", lambda words: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main([])
+
+
+def test_who_ignores_a_signal_goes_on_ignoring_it():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interruption():
+            assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_closed_pipe_is_silent():
+    process = subprocess.Popen([*COMMAND, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    errors = process.stderr.read()
+    assert process.wait(60) == 141
+    assert errors == b""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["complet", "x"], "there is no command 'complet'"),
+        (["--steps", "3"], "there is no command '--steps'; expected train, sample"),
+        (["sample", "--stpes", "3", "--out", "a.obj"], "perhaps --steps was meant"),
+        (["rig", "a.obj"], "nrecognized"),
+        (["view", "--model"], "--model"),
+    ],
+)
+def test_a_wrong_word_is_one_short_line(words, message, capsys):
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert len(line) < 300

@@ -1,0 +1,81 @@
+"""Ctrl-C, SIGTERM and closed pipes, at whatever moment: at most one line, and the exit code.
+
+An interruption in the middle of an import comes out of it as almost any error, or not at all; so
+the signal is remembered, whatever comes of it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+# Seconds in which an interruption must have come through.
+_PATIENCE = 20.0
+_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+_CLOSED_PIPE = 128 + 13
+
+
+class Stopped(KeyboardInterrupt):
+    """An interruption; a plain KeyboardInterrupt inside `exec` is Python's exit code for good."""
+
+
+class Interruption:
+    """The signals of a command, as a context in the main thread; elsewhere it does nothing."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        for number in _WORDS:
+            before = signal.getsignal(number)
+            # A shell starts what it puts in the background deaf to Ctrl-C, and means it.
+            if before in (signal.SIG_DFL, signal.default_int_handler):
+                self._before[number] = signal.signal(number, self._hear)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        if self.number is not None:
+            # What is torn down half-made complains, and means nothing.
+            sys.unraisablehook = lambda _: None
+            threading.excepthook = lambda _: None
+
+    def end(self, said: str = "") -> int:
+        """Say the one line; the exit code."""
+        number = self.number or signal.SIGINT
+        line = f"geoflow: {_WORDS[signal.Signals(number)]}"
+        print(f"{line}; {said}" if said else line, file=sys.stderr, flush=True)
+        return 128 + number
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self.number is None:
+            self.number = number
+            sys.unraisablehook = lambda _: None
+            patience = threading.Timer(_PATIENCE, self._leave)
+            patience.daemon = True
+            patience.start()
+        raise Stopped
+
+    def _leave(self) -> None:
+        """End without unwinding: somebody swallowed the interruption."""
+        os._exit(self.end())
+
+
+def close_output() -> int:
+    """After the reader of our output has left: write no more; the exit code that shells give."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    return _CLOSED_PIPE
