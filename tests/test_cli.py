@@ -119,7 +119,7 @@ def test_view_writes_by_suffix_what_its_command_says(tmp_path, run):
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     page = geoflow("view", *flags, "--layout", "compare", "--out", "c.html", cwd=tmp_path)
     assert page.returncode == 0, page.stderr
-    assert b"THREE" in (tmp_path / "c.html").read_bytes()
+    assert b"50 steps of the ODE" in (tmp_path / "c.html").read_bytes()
     opened = geoflow(
         "view",
         "a.ply",

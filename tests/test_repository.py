@@ -144,3 +144,11 @@ def test_no_large_or_foreign_files_are_tracked():
     files = [ROOT / name for name in listed.stdout.split("\0") if name]
     assert not [f for f in files if f.suffix in {".whl", ".npy", ".npz", ".pt", ".pkl"}]
     assert not [f for f in files if f.exists() and f.stat().st_size > 12_000_000]
+
+
+def test_constraints_name_every_dependency():
+    names = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()
+             if "==" in line}  # fmt: skip
+    listed = re.findall(r'^  "([A-Za-z0-9_.-]+)(?:\[[a-z]+\])?[<>]=?\d', PYPROJECT, flags=re.M)
+    assert set(listed) <= names
+    assert {"torch", "trimesh", "viser", "pytest"} <= set(listed)

@@ -15,17 +15,16 @@ from geoflow.geometry.mesh import join_meshes
 from geoflow_viewer.film import SUFFIXES as FILM_SUFFIXES
 from geoflow_viewer.film import film_bytes
 from geoflow_viewer.items import Result
+from geoflow_viewer.page import page
 from geoflow_viewer.picture import Shape, labelled_grid, png_bytes
 from geoflow_viewer.renderers import Renderer, SoftwareRenderer
-from geoflow_viewer.scene import SPACING, PointsLayer, Tile, assembled, solid, tiles
+from geoflow_viewer.scene import PointsLayer, Tile, solid, tiles
 from geoflow_viewer.shape_files import SHAPE_SUFFIXES, shape_bytes, shape_suffixes
 from geoflow_viewer.state import State
 
 _VIEWS = (35.0, 0.0, 125.0)
 _TURN_FRAMES, _FRAMES_PER_SECOND = 36, 18
 _TILE, _TURN_TILE = 320, 240
-# Shares of a colour in a page: in the lamp's light, beside it, and without a glow.
-_LIT, _GLOW, _LIT_ALONE = 0.42, 0.42, 0.75
 
 Write: TypeAlias = Callable[[Result, State, Renderer], bytes]
 
@@ -72,35 +71,6 @@ def turntable(
     return _sheets(shown, azimuths, _TURN_TILE, renderer or SoftwareRenderer())
 
 
-def page(shown: Sequence[Tile]) -> bytes:
-    """One HTML file with an orbitable scene that opens without a network."""
-    from trimesh.viewer.notebook import scene_to_html
-
-    whole = assembled(shown)
-    assert isinstance(whole.visual, trimesh.visual.ColorVisuals)
-    own = np.asarray(whole.visual.vertex_colors)
-    # The page's lamp at the eye is strong, and leaves dark what it grazes; a surface of one colour
-    # glows in it, while a glow over several colours would mix them.
-    light, glow = (_LIT, _GLOW) if (own == own[0]).all() else (_LIT_ALONE, 0.0)
-    colours = (own * [light, light, light, 1.0]).round().astype(np.uint8)
-    # Without a material of its own a surface is taken for metal, which is dark.
-    matt = trimesh.visual.material.PBRMaterial(
-        metallicFactor=0.0, roughnessFactor=0.9, doubleSided=True,
-        emissiveFactor=glow * own[0, :3] / 255.0,
-    )  # fmt: skip
-    surface = trimesh.visual.TextureVisuals(material=matt)
-    surface.vertex_attributes["color"] = colours
-    whole.visual = surface
-    scene = trimesh.Scene(whole)
-    spread = SPACING * max(_columns(shown) - 1, 1)
-    turned = trimesh.transformations.rotation_matrix(np.radians(25), [0, 1, 0]) @ (
-        trimesh.transformations.rotation_matrix(np.radians(-25), [1, 0, 0])
-    )
-    back = trimesh.transformations.translation_matrix([0, 0, 2.2 + spread])
-    scene.camera_transform = turned @ back
-    return scene_to_html(scene).encode()
-
-
 def _shape(suffix: str) -> Write:
     return lambda result, state, renderer: shape_bytes(result, suffix)
 
@@ -121,7 +91,17 @@ def _film(suffix: str) -> Write:
 
 
 def _page(result: Result, state: State, renderer: Renderer) -> bytes:
-    return page(tiles(result, state))
+    return page(tiles(result, state), title=title_of(result, state))
+
+
+def title_of(result: Result, state: State) -> str:
+    """What a page shows, in words: a file's name, or the model, its category and the seed."""
+    if state.mesh is not None:
+        return Path(state.mesh).name
+    words = [Path(state.model).name, *([state.category] if state.category else [])]
+    if state.layout != "variations":
+        words.append(f"seed {state.seed}")
+    return ", ".join([*words, result.detail])
 
 
 def _sheets(

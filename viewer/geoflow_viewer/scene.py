@@ -10,7 +10,6 @@ import numpy as np
 import trimesh
 from jaxtyping import Float, Float32, Int, UInt8
 
-from geoflow.geometry.mesh import join_meshes
 from geoflow.geometry.simplification import decimate
 from geoflow_viewer.items import SLICE_BOUND, Item, Result
 from geoflow_viewer.state import State, visible
@@ -191,19 +190,6 @@ def solid(layer: Layer) -> trimesh.Trimesh:
         template, count = np.zeros((6, 3)), len(layer.segments)
     faces = (corners[None] + len(template) * np.arange(count)[:, None, None]).reshape(-1, 3)
     return _coloured(vertices, faces, np.repeat(layer.colours, len(template), axis=0))
-
-
-def assembled(shown: Sequence[Tile]) -> trimesh.Trimesh:
-    """All tiles as one coloured mesh, side by side along +X and +Y."""
-    right, up = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
-    placed = [
-        solid(layer).apply_translation(tile.offset(right, up))
-        for tile in shown
-        for layer in tile.layers
-    ]
-    if not placed:
-        raise ValueError("there is nothing to write: the scene is empty")
-    return join_meshes(placed)
 
 
 def without_layers(tile: Tile, names: set[str]) -> Tile:
