@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -38,6 +39,9 @@ def test_a_signal_at_any_moment_is_one_line(tmp_path, number, seconds):
 
 def test_an_interruption_is_one_whatever_becomes_of_it(monkeypatch, capsys):
     """In an import it may come out as any error."""
+    # What a command that ends leaves silent must not be silent for the tests after this.
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
 
     def broken(words):
         signal.raise_signal(signal.SIGTERM)
@@ -53,6 +57,9 @@ def test_an_interruption_is_one_whatever_becomes_of_it(monkeypatch, capsys):
         assert main([]) == code
         assert capsys.readouterr().err == "geoflow: terminated\n"
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    # Nothing is left that would end a process that goes on.
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)
+                and not thread.finished.is_set()]  # fmt: skip
     # Twin: an error without a signal is an error.
     monkeypatch.setattr("geoflow_cli._run", lambda words: 1 / 0)
     with pytest.raises(ZeroDivisionError):

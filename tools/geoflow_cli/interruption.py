@@ -29,6 +29,8 @@ class Interruption:
     def __init__(self) -> None:
         self.number: int | None = None
         self._before: dict[int, Any] = {}
+        self._patience = threading.Timer(_PATIENCE, self._leave)
+        self._patience.daemon = True
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is not threading.main_thread():
@@ -46,6 +48,7 @@ class Interruption:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._patience.cancel()
         for number, before in self._before.items():
             signal.signal(number, before)
         if self.number is not None:
@@ -64,9 +67,7 @@ class Interruption:
         if self.number is None:
             self.number = number
             sys.unraisablehook = lambda _: None
-            patience = threading.Timer(_PATIENCE, self._leave)
-            patience.daemon = True
-            patience.start()
+            self._patience.start()
         raise Stopped
 
     def _leave(self) -> None:
