@@ -7,6 +7,7 @@ it is the card for people.
 
 from __future__ import annotations
 
+import tempfile
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import resources
@@ -17,8 +18,8 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from geoflow.atomic import reading, write_json
-from geoflow.models import format1
+from geoflow.atomic import reading, write_json, write_text
+from geoflow.models import format1, hub
 from geoflow.models.blueprint import blueprint, check_fits
 from geoflow.models.checkpoint import (
     CheckpointError,
@@ -77,7 +78,7 @@ class Model(ABC):
 
     @classmethod
     def from_pretrained(cls: type[M], name_or_folder: str | Path, *, device: str = "cpu") -> M:
-        """A shipped model by name, or any folder that `save_pretrained` or a run wrote.
+        """A shipped model, a folder of a model or a run, or a Hub repository ORG/NAME.
 
         Raises:
             CheckpointError: if there is no such model, it is of another kind, or its file is
@@ -126,6 +127,26 @@ class Model(ABC):
         card = {"kind": self.kind, "model": to_json(self.config), "card": self.card}
         save_checkpoint(Path(folder) / WEIGHTS, tensors, card)
         write_json(Path(folder) / "config.json", card)
+
+    def push_to_hub(
+        self, repository: str, *, private: bool = False, message: str = "Model of geoflow"
+    ) -> str:
+        """Upload what `save_pretrained` writes to ORG/NAME; the address of the commit.
+
+        Args:
+            repository: made if there is none.
+            private: whether a new one is.
+            message: of the commit.
+
+        Raises:
+            ValueError: for another name than ORG/NAME.
+            CheckpointError: without huggingface_hub, or if the Hub refuses.
+            FloatingPointError: for weights that are not finite; nothing is sent.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            write_text(Path(folder) / "README.md", hub.readme(repository, self.kind))
+            return hub.push(Path(folder), repository, private=private, message=message)
 
     def to(self: M, device: str) -> M:
         """Move all networks, ready to sample; returns itself."""
@@ -183,7 +204,9 @@ def shipped() -> dict[str, ModelFile]:
 
 
 def describe(name_or_folder: str | Path) -> ModelFile:
-    """What a shipped model is, or the folder of a model or a run; reads no weights.
+    """What a shipped model is, a folder of a model or a run, or a repository of the Hub.
+
+    Reads no weights; what the Hub has is fetched into the local cache, where it is not up to date.
 
     Raises:
         CheckpointError: if there is no such model, or its file is damaged.
@@ -193,10 +216,12 @@ def describe(name_or_folder: str | Path) -> ModelFile:
         return inside[str(name_or_folder)]
     folder = Path(name_or_folder)
     found = _model_file(folder) or _model_file(folder / "model")
+    if found is None and hub.is_repository(name_or_folder):
+        found = _model_file(hub.fetch(str(name_or_folder)))
     if found is None:
         raise CheckpointError(
             f"no model {str(name_or_folder)!r}: expected a folder with {WEIGHTS}, "
-            f"or one of the shipped models: {', '.join(inside) or 'none'}"
+            f"one of the shipped models: {', '.join(inside) or 'none'}; or ORG/NAME on the Hub"
         )
     return found
 

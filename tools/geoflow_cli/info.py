@@ -14,6 +14,7 @@ _OPTIONAL = {
     "viser": "browser viewer",
     "torch_cluster": "neighbour search",
     "pytorch3d": "neighbour search",
+    "huggingface_hub": "models of the Hub",
 }
 
 
