@@ -79,7 +79,8 @@ def test_who_ignores_a_signal_goes_on_ignoring_it():
 def test_a_closed_pipe_is_silent():
     process = subprocess.Popen([*COMMAND, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
-    errors = process.stderr.read()
+    with process.stderr as stream:
+        errors = stream.read()
     assert process.wait(60) == 141
     assert errors == b""
 
