@@ -55,14 +55,27 @@ def test_no_display_is_said_clearly(monkeypatch):
         check_display()
 
 
-def test_a_window_that_does_not_open_is_said_with_the_packages_to_install(monkeypatch):
+def test_a_window_that_does_not_open_is_said_with_the_packages_to_install(monkeypatch, tmp_path):
     """The probe is another process: a driver that ends it does not end this one."""
     monkeypatch.setenv("DISPLAY", ":987")
-    monkeypatch.setattr("geoflow_viewer.display._PROBE", "import sys; sys.exit('no driver')")
-    with pytest.raises(DisplayUnavailableError, match=r"\(no driver\).*mesa-vulkan-drivers"):
+    monkeypatch.setattr("geoflow_viewer.display.missing_packages", lambda: ["mesa-vulkan-drivers"])
+    fails = "import sys; print('Error: no driver'); sys.exit('and more')"
+    monkeypatch.setattr("geoflow_viewer.display._PROBE", fails)
+    with pytest.raises(DisplayUnavailableError, match=r"\(Error: no driver\).*mesa-vulkan-drivers"):
         check_display()
+    # What is there is not advised.
+    monkeypatch.setattr("geoflow_viewer.display.missing_packages", list)
     monkeypatch.setattr("geoflow_viewer.display._PROBE", "import os; os.abort()")
-    with pytest.raises(DisplayUnavailableError, match="it said nothing"):
+    with pytest.raises(
+        DisplayUnavailableError, match=r"\(it ended by signal 6\); writing.*$"
+    ) as no:
         check_display()
+    assert "apt-get" not in str(no.value)
+    # A driver that fails once is asked again.
+    once = tmp_path / "once"
+    flag = f"pathlib.Path({str(once)!r})"
+    again = f"import sys, pathlib; sys.exit(0 if {flag}.exists() else {flag}.touch() or 1)"
+    monkeypatch.setattr("geoflow_viewer.display._PROBE", again)
+    check_display()
     monkeypatch.setattr("geoflow_viewer.display._PROBE", "")
     check_display()

@@ -29,7 +29,8 @@ from geoflow_viewer.scene import SPACING, Tile, tiles
 from geoflow_viewer.session import Session
 from geoflow_viewer.shortcuts import HELP_KEY, SHORTCUTS, help_lines
 
-_SIZE = (1200, 860)
+# Fits a screen of 1280 x 800 with its bars.
+_SIZE = (1200, 720)
 _PANEL_EMS = 23
 # A press that ends so many pixels away is a drag.
 _CLICK = 4

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from ctypes.util import find_library
+from pathlib import Path
 
 # A driver that is missing ends the process that asks for it, so another one asks.
 _PROBE = """
@@ -16,6 +19,22 @@ app.run_one_tick()
 window.close()
 """
 _PROBE_SECONDS = 120.0
+# A driver that is slow to start fails once.
+_TRIES = 2
+_FOUND_BY: dict[str, Callable[[], bool]] = {
+    **{
+        package: lambda library=library: find_library(library) is not None  # type: ignore[misc]
+        for package, library in (
+            ("libgl1", "GL"),
+            ("libegl1", "EGL"),
+            ("libgomp1", "gomp"),
+            ("libusb-1.0-0", "usb-1.0"),
+            ("libvulkan1", "vulkan"),
+        )
+    },
+    "libgl1-mesa-dri": lambda: any(Path("/usr/lib").glob("*/dri/*_dri.so")),
+    "mesa-vulkan-drivers": lambda: any(Path("/usr/share/vulkan/icd.d").glob("*.json")),
+}
 PACKAGES = "libgl1 libegl1 libgomp1 libusb-1.0-0 libgl1-mesa-dri libvulkan1 mesa-vulkan-drivers"
 
 
@@ -35,8 +54,29 @@ def check_display() -> None:
             "no window: there is no display (DISPLAY is not set); writing a picture instead; "
             "geoflow view --web shows a page, also over SSH"
         )
+    for _ in range(_TRIES):
+        probe = _probe()
+        if probe.returncode == 0:
+            return
+    reason = _reason(probe)
+    if "No module named" in reason:
+        advice = "; install the extra with pip install 'geoflow[viewer]'"
+    else:
+        missing = " ".join(missing_packages())
+        advice = f"; on Debian: apt-get install {missing}" if missing else ""
+    raise DisplayUnavailableError(
+        f"no window: Open3D opens none ({reason}); writing a picture instead{advice}"
+    )
+
+
+def missing_packages() -> list[str]:
+    """Debian's packages of those that a window needs whose libraries are not found here."""
+    return [package for package, is_there in _FOUND_BY.items() if not is_there()]
+
+
+def _probe() -> subprocess.CompletedProcess[str]:
     try:
-        probe = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-W", "ignore", "-c", _PROBE],
             capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False,
         )  # fmt: skip
@@ -44,9 +84,13 @@ def check_display() -> None:
         raise DisplayUnavailableError(
             f"no window: Open3D opened none in {_PROBE_SECONDS:.0f} s; writing a picture instead"
         ) from error
-    if probe.returncode != 0:
-        said = (probe.stderr.strip() or probe.stdout.strip() or "it said nothing").splitlines()
-        raise DisplayUnavailableError(
-            f"no window: Open3D opens none ({said[-1]}); writing a picture instead; install the "
-            f"extra with pip install 'geoflow[viewer]', and on Debian: apt-get install {PACKAGES}"
-        )
+
+
+def _reason(probe: subprocess.CompletedProcess[str]) -> str:
+    """What the probe says went wrong: the line that names an error, else its last one."""
+    lines = [line.strip() for line in f"{probe.stdout}\n{probe.stderr}".splitlines()]
+    said = [line for line in lines if line]
+    telling = [line for line in said if "error" in line.lower() or "failed" in line.lower()]
+    if said:
+        return (telling or said)[-1]
+    return f"it ended by signal {-probe.returncode}" if probe.returncode < 0 else "it said nothing"
