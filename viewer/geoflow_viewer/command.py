@@ -62,7 +62,10 @@ def command(
         value = getattr(shown, name)
         if value != getattr(default, name):
             words += [flag, _text(value)]
-    for flag, is_on in (("--ode", shown.ode), ("--reconstruct", shown.reconstruct)):
+    for flag, is_on in (
+        ("--ode", shown.ode),
+        ("--reconstruct", shown.reconstruct and shown.mesh is not None),
+    ):
         words += [flag] * is_on
     if shown.show != default.show:
         words += ["--show", *shown.show]
