@@ -37,8 +37,8 @@ MAX_POINTS = 8192
 """Points that are encoded; of more, as many are drawn."""
 SPREAD = 0.4
 """Strength with which further answers are drawn."""
-FITTING = 20
-"""Steps of gradient with which further answers are fitted to the points, at least."""
+FITTING, FITTED_POINTS = 20, 512
+"""Steps of gradient with which further answers are fitted to the points, at least, and points."""
 HYPOTHESES = 4
 """Answers whose disagreement is measured, at least."""
 FULL_DISAGREEMENT = 0.1
@@ -186,9 +186,7 @@ def prepare(
     check_solid(points)
     kept = has_company(points)
     left_out = int((~kept).sum())
-    chosen = np.flatnonzero(kept)
-    if len(chosen) > MAX_POINTS:
-        chosen = np.random.default_rng(seed).choice(chosen, MAX_POINTS, replace=False)
+    chosen = np.random.default_rng(seed).permutation(np.flatnonzero(kept))[:MAX_POINTS]
     points, normals = points[chosen], None if normals is None else normals[chosen]
     turn = frame_from_up(up)
     if pose == "any" and FRAME_SIZES[model.config.symmetry]:
@@ -268,14 +266,14 @@ def hypotheses(
     others = redraw(
         model, first.expand(num - 1, -1, -1), noise, strength=spread, steps=steps, cond=cond
     )
-    directed = given.normals if given.oriented else None
+    # A stride through points in no order, as those of prepare are.
+    stride = -(-given.points.shape[1] // FITTED_POINTS)
+    near = given.points[:, ::stride].expand(num - 1, -1, -1)
+    directed = None
+    if given.normals is not None and given.oriented:
+        directed = given.normals[:, ::stride].expand(num - 1, -1, -1)
     fitted = refine_tokens(
-        model.autoencoder,
-        others,
-        given.points.expand(num - 1, -1, -1),
-        None if directed is None else directed.expand(num - 1, -1, -1),
-        cond.frame,
-        steps=max(refine, FITTING),
+        model.autoencoder, others, near, directed, cond.frame, steps=max(refine, FITTING)
     )
     return Answers(torch.cat([first, fitted]), (0, *[steps] * (num - 1)))
 

@@ -7,6 +7,7 @@ import json
 import tyro
 
 from geoflow.atomic import write_text
+from geoflow_tools.bench.completion import CompletionBenchmark
 from geoflow_tools.bench.distribution import DistributionBenchmark
 from geoflow_tools.bench.neighbours import NeighboursBenchmark
 from geoflow_tools.bench.objectives import ObjectivesBenchmark
@@ -26,6 +27,7 @@ def main() -> None:
         {
             "sample": SampleBenchmark,
             "objectives": ObjectivesBenchmark,
+            "completion": CompletionBenchmark,
             "distribution": DistributionBenchmark,
             "neighbours": NeighboursBenchmark,
             "points": PointsBenchmark,
