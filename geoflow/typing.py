@@ -19,6 +19,8 @@ from geoflow.condition import Condition
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
 """A number of things, at least one; like the others below, checked where JSON is read."""
+Extra = Annotated[int, msgspec.Meta(ge=0, le=10_000_000)]
+"""A number of things, or none."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 """A fraction from 0 to 1."""
 Positive = Annotated[float, msgspec.Meta(gt=0)]

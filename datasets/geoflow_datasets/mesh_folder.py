@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import trimesh
 
 from geoflow.geometry.axes import check_up
 from geoflow.geometry.mesh import SUFFIXES, normalise_mesh
@@ -106,7 +107,7 @@ def load(request: Request) -> ShapeBank:
     return load_folder(
         MESHES,
         request.path,
-        _options(request),
+        options_of(request),
         category=request.category,
         split=request.split,
         cache=request.cache,
@@ -119,14 +120,15 @@ def describe(request: Request) -> str:
     prepared = prepare_folder(
         MESHES,
         request.path,
-        _options(request),
+        options_of(request),
         category=request.category,
         cache=request.cache,
     )
     return summarise_reports(MESHES, load_reports(MESHES, prepared))
 
 
-def _options(request: Request) -> MeshOptions:
+def options_of(request: Request) -> MeshOptions:
+    """How the meshes that are asked for become shapes."""
     thickness = THICKNESS if request.thickness is None else request.thickness
     return MeshOptions(request.up, thickness=thickness, keep_cavities=request.keep_cavities)
 
@@ -134,7 +136,19 @@ def _options(request: Request) -> MeshOptions:
 def _process(
     path: Path, options: MeshOptions, rng: np.random.Generator
 ) -> tuple[Mapping[str, Any], Mapping[str, np.ndarray]]:
-    mesh = normalise_mesh(read_mesh(path, up=options.up))
+    mesh = read_mesh(path, up=options.up)
+    details, arrays = measure(normalise_mesh(mesh), options, rng)
+    return {**details, "missing": mesh.metadata["missing"]}, arrays
+
+
+def measure(
+    mesh: trimesh.Trimesh, options: MeshOptions, rng: np.random.Generator
+) -> tuple[Mapping[str, Any], Mapping[str, np.ndarray]]:
+    """What a report says of a normalised mesh, and its arrays.
+
+    Raises:
+        MeshError: if it has no area, or its surface is hidden.
+    """
     signed = sign_mesh(mesh, thickness=options.thickness, keep_cavities=options.keep_cavities)
     surface, normals = signed.body.sample(options.num_surface, rng)
     if len(surface) < options.num_surface:
@@ -157,7 +171,6 @@ def _process(
         "thin_fraction": signed.thin_fraction,
         "inward": signed.parts.num_inward,
         "cavities": signed.parts.num_cavities,
-        "missing": mesh.metadata["missing"],
     }
     return details, arrays
 

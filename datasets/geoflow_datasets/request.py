@@ -29,6 +29,8 @@ class Request:
     thickness: float | None = None
     """Least thickness of parts of meshes; None: the default."""
     keep_cavities: bool = False
+    augment: int = 0
+    """Deformed copies of each training mesh."""
 
     @property
     def path(self) -> Path:

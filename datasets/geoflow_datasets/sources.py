@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args, overload
 
+import geoflow_datasets.augment as copies
 import geoflow_datasets.bank_folder as banks
 import geoflow_datasets.cloud_folder as clouds
 import geoflow_datasets.figures.source as figures
@@ -66,7 +67,7 @@ SOURCES: dict[str, Source] = {
         "fields", "a folder of banks by split", banks.is_bank_folder, banks.check, banks.load
     ),
     "folder of meshes": Source(
-        "fields", "an existing folder of meshes", meshes.is_folder, meshes.check, meshes.load,
+        "fields", "an existing folder of meshes", meshes.is_folder, meshes.check, copies.load,
         meshes.describe,
     ),
     "procedural figures": Source(
@@ -87,31 +88,31 @@ SOURCES: dict[str, Source] = {
 def load(
     source: str, category: str = ALL, *, gives: Literal["fields"] = "fields", split: str,
     num: int | None = None, up: str = "y", cache: Path | None = None, show_progress: bool = False,
-    thickness: float | None = None, keep_cavities: bool = False,
+    thickness: float | None = None, keep_cavities: bool = False, augment: int = 0,
 ) -> ShapeBank: ...  # fmt: skip
 @overload
 def load(
     source: str, category: str = ALL, *, gives: Literal["points"], split: str,
     num: int | None = None, up: str = "y", cache: Path | None = None, show_progress: bool = False,
-    thickness: float | None = None, keep_cavities: bool = False,
+    thickness: float | None = None, keep_cavities: bool = False, augment: int = 0,
 ) -> ShapeBank | CloudBank: ...  # fmt: skip
 @overload
 def load(
     source: str, category: str = ALL, *, gives: Literal["figures"], split: str,
     num: int | None = None, up: str = "y", cache: Path | None = None, show_progress: bool = False,
-    thickness: float | None = None, keep_cavities: bool = False,
+    thickness: float | None = None, keep_cavities: bool = False, augment: int = 0,
 ) -> FigureBank: ...  # fmt: skip
 @overload
 def load(
     source: str, category: str = ALL, *, gives: Literal["surface"], split: str,
     num: int | None = None, up: str = "y", cache: Path | None = None, show_progress: bool = False,
-    thickness: float | None = None, keep_cavities: bool = False,
+    thickness: float | None = None, keep_cavities: bool = False, augment: int = 0,
 ) -> MeshSurface: ...  # fmt: skip
 @overload
 def load(
     source: str, category: str = ALL, *, gives: Gives, split: str,
     num: int | None = None, up: str = "y", cache: Path | None = None, show_progress: bool = False,
-    thickness: float | None = None, keep_cavities: bool = False,
+    thickness: float | None = None, keep_cavities: bool = False, augment: int = 0,
 ) -> Data: ...  # fmt: skip
 def load(
     source: str,
@@ -125,6 +126,7 @@ def load(
     show_progress: bool = False,
     thickness: float | None = None,
     keep_cavities: bool = False,
+    augment: int = 0,
 ) -> Data:
     """What a source holds of one split, made on first use and cached.
 
@@ -140,13 +142,14 @@ def load(
         show_progress: draw a progress bar.
         thickness: least thickness of parts of meshes; None: the default.
         keep_cavities: keep the closed hollows of meshes.
+        augment: deformed copies of each training mesh of a folder.
 
     Raises:
         ValueError: if no source that gives this recognises what is given, for an unknown category
             or split, or if nothing usable is there.
     """
     request = Request(
-        source, category, split, num, up, cache, show_progress, thickness, keep_cavities
+        source, category, split, num, up, cache, show_progress, thickness, keep_cavities, augment
     )
     return find_source(source, gives=gives).load(request)
 

@@ -23,7 +23,7 @@ from geoflow.training.lock import locked
 from geoflow.training.loop import Progress, fit
 from geoflow.training.precision import settled
 from geoflow.training.stage import Context, Stage, StageOptions
-from geoflow.typing import Count
+from geoflow.typing import Count, Extra
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class DataConfig:
     """Least thickness of parts of meshes; None: the default."""
     keep_cavities: bool = False
     """Keep the closed hollows of meshes."""
+    augment: Extra = 0
+    """Deformed copies of each training mesh of a folder."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from geoflow_datasets.layouts import SPLITS
 from geoflow_datasets.universe import CATEGORIES, forms, make_samples, make_triangles
 from geoflow_datasets.universe.assembly import PLANS, finish
 from geoflow_datasets.universe.samples import EmptySolidError, corners_of, signed_distance
-from geoflow_datasets.universe.warps import WARPS
+from geoflow_datasets.warps import WARPS
 
 each_plan = pytest.mark.parametrize("plan", PLANS)
 POINTS = np.random.default_rng(0).uniform(-1.1, 1.1, (500, 3))

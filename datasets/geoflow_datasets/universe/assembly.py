@@ -14,8 +14,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from geoflow_datasets.universe import plans, warps
+from geoflow_datasets.universe import plans
 from geoflow_datasets.universe.forms import Solid
+from geoflow_datasets.warps import WARPS
 
 Plan = Callable[[np.random.Generator], Solid]
 PLANS: dict[str, tuple[Plan, float]] = {
@@ -34,6 +35,7 @@ PLANS: dict[str, tuple[Plan, float]] = {
 """Plans with their shares."""
 # Largest triangles' count of an assembly; a plan that makes more is drawn again.
 _MOST_FACES, _TRIES = 40_000, 8
+_BENT = ("taper", "shear", "twist", "bend", "waves")
 
 
 def assembly(rng: np.random.Generator) -> Solid:
@@ -55,7 +57,7 @@ def assembly(rng: np.random.Generator) -> Solid:
 def finish(solid: Solid, rng: np.random.Generator) -> Solid:
     """Proportions, and sometimes a bend, a twist, a taper, noise, or a turn."""
     if rng.random() < 0.18:
-        solid = warps.random_warp(solid, rng)
+        solid = _warped(solid, rng)
     if rng.random() < 0.6:
         stretch = np.exp(rng.normal(0, 0.25, 3))
         if rng.random() < 0.6:  # Real things are flatter than their plans.
@@ -66,3 +68,16 @@ def finish(solid: Solid, rng: np.random.Generator) -> Solid:
     elif rng.random() < 0.06:
         solid = solid.rotate(tuple(rng.uniform(-180, 180, 3)))
     return solid
+
+
+def _warped(solid: Solid, rng: np.random.Generator) -> Solid:
+    """A solid bent by one of the warps, its long edges split before."""
+    box = np.asarray(solid.bounding_box())
+    centre, half = (box[3:] + box[:3]) / 2, float((box[3:] - box[:3]).max()) / 2
+    if not half > 0:
+        return solid
+    warp = WARPS[str(rng.choice(_BENT))](rng)
+    fine = solid.refine_to_length(0.2 * half) if solid.num_tri() < 6000 else solid
+    return fine.warp_batch(
+        lambda points: warp((np.asarray(points) - centre) / half) * half + centre
+    )

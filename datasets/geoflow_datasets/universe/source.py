@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from geoflow_datasets import layouts, mesh_parts, queries, universe
+from geoflow_datasets import layouts, mesh_parts, queries, universe, warps
 from geoflow_datasets.bank import CARD, ShapeBank, cache_folder
 from geoflow_datasets.bank_writer import write_bank
 from geoflow_datasets.digest import digest_of_sources
@@ -72,7 +72,7 @@ def load_universe(
         raise ValueError(f"num must be at least 1, got {num}")
     if split not in layouts.SPLITS:
         raise ValueError(f"split must be one of {', '.join(layouts.SPLITS)}, got {split!r}")
-    version = digest_of_sources(universe, plans, layouts, mesh_parts, queries)
+    version = digest_of_sources(universe, plans, layouts, mesh_parts, queries, warps)
     key = f"{'-'.join(categories)}-{split}-{num}-{num_surface}-{num_queries}-{version}"
     # Another version of the booleans may round otherwise.
     key += f"-{metadata.version('manifold3d')}"

@@ -49,6 +49,8 @@ class ShapeTrain(FlowSettings, TrainOptions):
     ones are thickened. Default: 0.018; for prints, 2 x wall / largest size."""
     keep_cavities: bool = False
     """Keep closed hollows of a folder's meshes, which are filled otherwise."""
+    augment: int = 0
+    """Deformed copies of each training mesh of a folder: stretched, bent, mirrored."""
     init_from: str | None = None
     """Start from a model, a shipped name or a folder, with its networks, path and prediction. Its
     categories become those of the data: new ones start from the mean of its own."""
@@ -89,6 +91,7 @@ def check(options: ShapeTrain, *, gives: Gives) -> None:
     if options.init_from is not None and options.teacher is not None:
         raise UsageError("--teacher and --init-from exclude each other: a student starts from it")
     check_at_least("num-shapes", options.num_shapes, 2)
+    check_at_least("augment", options.augment, 0)
     if options.thickness is not None and not 0.0 <= options.thickness <= 0.5:
         raise UsageError(f"--thickness must be in [0, 0.5], got {options.thickness}")
     from geoflow_datasets import MADE
@@ -123,7 +126,7 @@ def data_of(options: ShapeTrain) -> DataConfig:
     source = options.data if options.data in MADE else str(Path(options.data).resolve())
     return DataConfig(
         source, options.shape_category, options.data_up, options.num_shapes, options.thickness,
-        options.keep_cavities,
+        options.keep_cavities, options.augment,
     )  # fmt: skip
 
 
@@ -144,6 +147,7 @@ def load(data: DataConfig, *, gives: Gives, show_progress: bool) -> Loaded:
             show_progress=show_progress,
             thickness=data.thickness,
             keep_cavities=data.keep_cavities,
+            augment=data.augment,
         )
         for split, num in (("train", data.num), ("val", _NUM_VALIDATION))
     }

@@ -1,18 +1,18 @@
-"""Maps of space that bend solids and meshes: taper, shear, twist, bend, and smooth noise.
+"""Maps of space that bend solids and meshes: taper, shear, twist, bend, stretches, smooth noise.
 
-Each takes points (n, 3) and gives points; a mesh is bent by moving its vertices, and is then a
-mesh whose distances are evaluated anew.
+Each takes points (n, 3) and gives points, one to one within the cube of half extent 1; a mesh is
+bent by moving its vertices, and is then a mesh whose distances are evaluated anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 
-from geoflow_datasets.universe.forms import Array, Solid
-
-Warp = Callable[[Array], Array]
+Array: TypeAlias = np.ndarray
+Warp: TypeAlias = Callable[[Array], Array]
 
 
 def taper(rng: np.random.Generator, *, most: float = 0.5) -> Warp:
@@ -75,20 +75,34 @@ def waves(rng: np.random.Generator, *, most: float = 0.06, finest: float = 4.0) 
     return lambda points: points + size * np.sin(points @ wave.T + phase) @ way
 
 
-WARPS = {"taper": taper, "shear": shear, "twist": twist, "bend": bend, "waves": waves}
+def stretch(rng: np.random.Generator, *, most: float = 0.5) -> Warp:
+    """Each axis runs faster here and slower there, by e^±most: parts are resized where they are.
+
+    Faces across an axis stay flat, and x = 0 stays, with what is alike on both its sides.
+    """
+    knots = np.linspace(0, 1, 4)
+    found = []
+    for axis in range(3):
+        rates = np.exp(rng.uniform(-most, most, 3 if axis == 0 else 6))
+        rates = np.concatenate([rates[::-1], rates]) if axis == 0 else rates
+        level = np.concatenate([[0], np.cumsum(rates)])
+        level = 2 * level / level[-1] - 1
+        found.append((np.concatenate([-knots[:0:-1], knots]), level))
+
+    def warp(points: Array) -> Array:
+        moved = [np.interp(points[:, k], *found[k]) for k in range(3)]
+        # Outside the cube the map goes on by a shift.
+        return np.stack(moved, -1) + points - np.clip(points, -1, 1)
+
+    return warp
+
+
+WARPS = {
+    "taper": taper,
+    "shear": shear,
+    "twist": twist,
+    "bend": bend,
+    "waves": waves,
+    "stretch": stretch,
+}
 """Random warps of the cube of half extent 1."""
-
-
-def random_warp(
-    solid: Solid, rng: np.random.Generator, *, kinds: tuple[str, ...] = tuple(WARPS)
-) -> Solid:
-    """A solid bent by one of the warps, its long edges split before."""
-    box = np.asarray(solid.bounding_box())
-    centre, half = (box[3:] + box[:3]) / 2, float((box[3:] - box[:3]).max()) / 2
-    if not half > 0:
-        return solid
-    warp = WARPS[str(rng.choice(kinds))](rng)
-    fine = solid.refine_to_length(0.2 * half) if solid.num_tri() < 6000 else solid
-    return fine.warp_batch(
-        lambda points: warp((np.asarray(points) - centre) / half) * half + centre
-    )
