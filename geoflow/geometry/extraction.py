@@ -2,10 +2,13 @@
 
 A coarse grid is evaluated everywhere. A cell is refined where its corners differ in sign, or
 where some |f| is below `reach` times the cell's diagonal: a field of Lipschitz constant at most
-1 / reach cannot hide a surface in the other cells. Refined cells are split by two; on the last
-grid the surface is followed (`tracking.py`). The points that were never evaluated get the
-interpolated coarse value, whose sign is right: marching cubes sees the dense grid's values
-wherever the surface is.
+1 / reach cannot hide a surface in the other cells. Refined cells are split by two, until the
+resolution is reached. The points that were never evaluated get the interpolated coarse value, whose
+sign is right: marching cubes sees the dense grid's values wherever the surface is.
+
+Networks are dear and round what they draw. For them the surface that the first refinement saw is
+refined more narrowly and followed on the last grid (`tracking.py`): the same surface in far fewer
+queries, but for a part thinner than a cell of that grid that stands alone.
 
 Reference: Lorensen & Cline, "Marching cubes", 1987 (scikit-image's Lewiner variant, 2003).
 """
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -27,7 +31,7 @@ from geoflow.geometry.mirror import with_mirror_image
 from geoflow.geometry.tracking import Query, track_surface
 
 Field = Callable[[Float32[Tensor, "n 3"]], Float32[Tensor, " n"]]
-Method = Literal["hierarchical", "dense"]
+Method = Literal["hierarchical", "followed", "dense"]
 
 MIN_RESOLUTION, MAX_RESOLUTION = 16, 512
 # Least share of an edge between a grid point and a vertex of the mesh: at the finest grid of the
@@ -35,7 +39,7 @@ MIN_RESOLUTION, MAX_RESOLUTION = 16, 512
 _LEAST_SHARE = 2.0**-11
 # Least value as a share of the largest one; what a tie of marching cubes' face test is raised by.
 _LEAST_VALUE, _TIE_RAISE = 2.0**-40, 1.0 + 2.0**-12
-# Share of `reach` after the first refinement.
+# Share of `reach` after the first refinement where the surface is followed.
 _LATER_REACH = 0.2
 
 
@@ -67,7 +71,8 @@ def extract_mesh(
         field: signed distance at points, negative inside.
         resolution: cells along an edge of the cube.
         bound: half edge of the cube; a solid that leaves it is closed by its faces.
-        method: refine near the surface, or evaluate everywhere.
+        method: refine wherever a surface can be, follow the surface that the first refinement saw,
+            or evaluate everywhere.
         reach: a coarse cell is kept where |f| < reach x its diagonal; 0.5 is enough for an
             exact distance on the first grid, more allows for a field that is steeper.
         coarsest: cells along an edge of the first grid, at least.
@@ -86,10 +91,15 @@ def extract_mesh(
     if mirrored and resolution % 2:
         raise ValueError(f"a mirrored mesh needs an even resolution, got {resolution}")
     levels = 0
-    if method == "hierarchical":
+    if method != "dense":
         while resolution % 2 ** (levels + 1) == 0 and resolution // 2 ** (levels + 1) >= coarsest:
             levels += 1
-    values, queries = _evaluate(field, resolution, levels, bound, reach, mirrored)
+    at = partial(_at, field, bound=bound, mirrored=mirrored)
+    # What a first coarse cell can hide is a whole thin part.
+    reaches: list[float | None] = [reach] * levels
+    if method == "followed":
+        reaches = [reach, *[_LATER_REACH * reach] * (levels - 2), None][:levels]
+    values, queries = _evaluate(at, resolution // 2**levels, 2.0 * bound, reaches)
     return Extraction(mesh_from_grid(values, bound, mirrored=mirrored), queries)
 
 
@@ -196,25 +206,28 @@ def _alternating_faces(
 
 
 def _evaluate(
-    field: Field, resolution: int, levels: int, bound: float, reach: float, mirrored: bool
+    at: Callable[[int], Query], cells: int, edge: float, reaches: list[float | None]
 ) -> tuple[Float32[np.ndarray, "n n n"], int]:
-    cells = resolution // 2**levels
+    """The field on a grid that is refined once for each of `reaches`, and how often it was asked.
+
+    Args:
+        at: the field at the points of a grid of so many cells.
+        cells: along an edge of the first grid.
+        edge: of the cube.
+        reaches: of the cells that are refined; None: the surface is followed.
+    """
     values = np.zeros((cells + 1,) * 3, dtype=np.float32)
     known = np.zeros(values.shape, dtype=bool)
-    queries = _fill(_at(field, cells, bound, mirrored), values, known, ~known)
-    for level in range(levels):
-        spacing = 2.0 * bound / cells
+    queries = _fill(at(cells), values, known, ~known)
+    for reach in reaches:
+        spacing = edge / cells
         cells *= 2
-        query = _at(field, cells, bound, mirrored)
         coarse, values, known = values, _upsample(values), _spread(known)
-        if 0 < level == levels - 1:
-            queries += track_surface(query, values, known)
+        if reach is None:
+            queries += track_surface(at(cells), values, known)
         else:
-            # What a first coarse cell can hide is a whole thin part; later cells only hide
-            # detail of their own size, next to cells that are kept in any case.
-            within = reach if level == 0 else _LATER_REACH * reach
-            active = _active_cells(coarse, spacing, within)
-            queries += _fill(query, values, known, _corners_of_children(active))
+            active = _active_cells(coarse, spacing, reach)
+            queries += _fill(at(cells), values, known, _corners_of_children(active))
     return values, queries
 
 
@@ -277,7 +290,7 @@ def _fill(
     return len(index)
 
 
-def _at(field: Field, cells: int, bound: float, mirrored: bool) -> Query:
+def _at(field: Field, cells: int, *, bound: float, mirrored: bool) -> Query:
     """The field at the points of a grid, by their flat index; or its mean with its mirror image."""
     axis = np.linspace(-bound, bound, cells + 1, dtype=np.float32)
 

@@ -154,7 +154,7 @@ class FieldGenerator(LatentGenerator[Any]):
         extraction = extract_mesh(
             self.field(tokens, frame=frame, check=check),
             resolution=resolution,
-            method="dense" if dense else "hierarchical",
+            method="dense" if dense else "followed",
             mirrored=mirror,
         )
         mesh = remove_crumbs(extraction.mesh, crumbs)

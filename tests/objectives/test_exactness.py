@@ -156,7 +156,8 @@ def test_exact_maps_are_at_rest(path_key: str, key: str, kind: str, name: str) -
     steps = FINER if path_key == "ve" and kind == "gaussian" else FINE
     times = EARLY if path_key == "ve" and kind == "mixture" else TIMES
     if kind == "mixture":
-        steps = steps | {"solver_steps": 12}
+        # Jumps from late states feel the solver's error most.
+        steps = steps | {"solver_steps": 24 if name == "mid-training" else 12}
     objective = fine(name, steps, times=times, weight=Weight(), cell=None)
     # Inverses of the mixture's distribution are dear; derivatives along data pairs are noisy.
     few = 700 if name == "mean-flow" else 400
