@@ -21,10 +21,13 @@ from geoflow import __version__
 from geoflow.geometry.extraction import EmptySurfaceError
 from geoflow.geometry.metrics import chamfer_distance, volume_iou
 from geoflow.models.kinds import load
+from geoflow.models.latent import Shape
 from geoflow_datasets import load as load_source
 from geoflow_datasets.bank import ShapeBank
+from geoflow_viewer.picture import contact_sheet
 
 _SURFACE_POINTS = 2048
+_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class ReconstructionBenchmark:
     """Steps of refinement of those with normals."""
     meshes: bool = False
     """Make meshes, and compare surfaces as well."""
+    sheet: Path | None = None
+    """Picture to write of the first shapes: their points, and what each way of giving gives."""
     out: Path | None = None
     """JSON file to write; it is printed in any case."""
 
@@ -87,6 +92,8 @@ class ReconstructionBenchmark:
         rows = np.unique(np.linspace(0, len(bank) - 1, min(self.num, len(bank))).astype(int))
         ways = [Given(self.oriented, True, 0.0, steps) for steps in self.refine]
         ways += [Given(points, False, self.noise) for points in self.bare]
+        if self.sheet is not None:
+            write_sheet(model, bank, rows[:_SHOWN], ways, self.sheet)
         scores = [(way, score(model, bank, rows, way, meshes=self.meshes)) for way in ways]
         return {
             "geoflow": __version__,
@@ -136,6 +143,24 @@ def view(
     )
     shift = given.noise * torch.randn(batch.surface.shape, generator=generator)
     return batch.surface + shift, batch.normals if given.normals else None
+
+
+def write_sheet(
+    model: Any, bank: ShapeBank, rows: np.ndarray, ways: list[Given], path: Path
+) -> None:
+    """Points of shapes, and below them the meshes that each way of giving them gives."""
+    clouds = [trimesh.PointCloud(np.asarray(bank.surface[row], np.float64)) for row in rows]
+    pictures: list[list[Shape | None]] = [[*clouds]]
+    for way in ways:
+        tokens = [model.encode(*view(bank, int(row), way), refine=way.refine) for row in rows]
+        pictures.append([mesh for each in tokens for mesh in model.shapes(each)])
+    labels = ["data", *(_label(way) for way in ways)]
+    contact_sheet(pictures, labels, path, size=160)
+
+
+def _label(way: Given) -> str:
+    given = f"{way.points} points" + ("" if way.normals else ", bare")
+    return given + (f", refined {way.refine}" if way.refine else "")
 
 
 def _over_floor(mesh: trimesh.Trimesh, surface: np.ndarray, *, seed: int) -> float:
