@@ -3,11 +3,12 @@
 import numpy as np
 import point_cloud_utils as pcu
 import pytest
+import torch
 
 from geoflow.geometry.metrics import volume_iou
 from geoflow.models.base import WEIGHTS, shipped
 from geoflow.models.fields import Generator
-from geoflow.models.kinds import KINDS
+from geoflow.models.kinds import KINDS, load
 
 LARGEST = 12_000_000
 
@@ -28,13 +29,16 @@ def occupancy(mesh, points):
 
 
 def test_models_are_small_and_have_cards():
-    assert {"airplane", "chair", "rig"} <= set(shipped())
+    assert {"airplane", "chair", "rig", "shapes"} <= set(shipped())
+    assert sum(file.path.stat().st_size for file in shipped().values()) < 40_000_000
     for file in shipped().values():
         assert file.path.name == WEIGHTS
         assert file.path.stat().st_size <= LARGEST
         folder = file.path.parent
         card = (folder / "README.md").read_text(encoding="utf-8")
         scores = ("1-NNA", "Chamfer") if KINDS[file.kind].has_shapes else ("CD-J2J", "IoU")
+        if not file.has_samples:
+            scores = ("volume IoU", "Chamfer", "no samples")
         for word in ("geoflow train", "seed", *scores, "Licence"):
             assert word in card
 
@@ -79,3 +83,19 @@ def test_wrong_requests_are_refused(generator):
         generator.sample(category="boat")
     with pytest.raises(ValueError, match="num must be at least 1, got 0"):
         generator.sample(num=0)
+
+
+def test_bare_points_of_any_thing_give_a_solid():
+    shapes = load("shapes")
+    ball = np.random.default_rng(0).normal(size=(400, 3))
+    points = ball / np.linalg.norm(ball, axis=1, keepdims=True) * [1.0, 0.7, 0.5]
+    given = torch.from_numpy(points.astype(np.float32))[None]
+    mesh = shapes.decode(shapes.encode(given)[0], resolution=48)
+    assert mesh.is_watertight
+    volume = 4 / 3 * np.pi * 0.7 * 0.5
+    assert abs(mesh.volume / volume - 1) < 0.2
+    # Twin: of other points another solid.
+    half = shapes.decode(shapes.encode(given * 0.6)[0], resolution=48)
+    assert half.volume < 0.4 * mesh.volume
+    with pytest.raises(ValueError, match="makes no samples"):
+        shapes.sample()
