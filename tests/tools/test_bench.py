@@ -106,9 +106,8 @@ def test_a_short_climb_is_scored_and_drawn(tmp_path):
         assert row["w2_deviation"]["1"] == pytest.approx(abs(runs[0] - runs[1]) / 2**0.5)
         assert list(row["w2"]) == ["1", "2", "4", "8", "50 ode"]
         assert all(value > 0 for value in row["w2"].values())
-        # Samples of a training of half a second are as far from the exact ends as from the data,
-        # or farther: the pairing of W2 is the best.
-        assert all(row["rms"][name] > 0.9 * value for name, value in row["w2"].items())
+        # The pairing of W2 is the best, but it is with other draws of the data.
+        assert all(row["rms"][name] > 0.5 * value for name, value in row["w2"].items())
     assert (tmp_path / "ladder.png").read_bytes().startswith(b"\x89PNG")
 
 
