@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 COPIED = (
     "geoflow", "datasets", "tools", "viewer", "tests", "docs", ".ci", "README.md", "pyproject.toml",
-    "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
+    "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "constraints.txt", "SECURITY.md",
 )  # fmt: skip
 _FILE = re.compile(r"^`([\w/.]+)`:\n\n```python\n(.*?)```$", re.S | re.M)
 _DIFF = re.compile(r"^```diff\n(.*?)```$", re.S | re.M)

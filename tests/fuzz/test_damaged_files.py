@@ -291,7 +291,7 @@ def a_cloud(suffix: str) -> Reader:
 
 
 READERS: dict[str, Callable[[], Reader]] = {
-    **{f"model of {kind}": lambda kind=kind: of_model(kind) for kind in KINDS},
+    **{f"model of {kind}": lambda kind=kind: of_model(kind) for kind in tiny_models()},
     "run": a_run,
     "stage": a_stage,
     "latents": latents,

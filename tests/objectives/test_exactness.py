@@ -160,7 +160,7 @@ def test_exact_maps_are_at_rest(path_key: str, key: str, kind: str, name: str) -
         steps = steps | {"solver_steps": 24 if name == "mid-training" else 12}
     objective = fine(name, steps, times=times, weight=Weight(), cell=None)
     # Inverses of the mixture's distribution are dear; derivatives along data pairs are noisy.
-    few = {"mean-flow": 700, "soflow": 1_000}.get(name, 400)
+    few = {"mean-flow": 700, "soflow": 1_500, "alpha-flow": 1_500}.get(name, 400)
     num = few if kind == "mixture" else NUM
     if not is_admissible(name, path_key, key):
         with pytest.raises(ValueError, match="cannot start at time 0"):
