@@ -28,7 +28,7 @@ from skimage.measure import marching_cubes
 from torch import Tensor
 
 from geoflow.geometry.mirror import with_mirror_image
-from geoflow.geometry.tracking import Query, track_surface
+from geoflow.geometry.tracking import Query, corners_of, crossed_cells, track_surface
 
 Field = Callable[[Float32[Tensor, "n 3"]], Float32[Tensor, " n"]]
 Method = Literal["hierarchical", "followed", "dense"]
@@ -141,7 +141,7 @@ def mesh_from_grid(
 
 
 def _off_zero(values: Float32[np.ndarray, "n n n"]) -> Float32[np.ndarray, "n n n"]:
-    """No value smaller than _LEAST_SHARE of those around it.
+    """No corner of a crossed cell with a value smaller than _LEAST_SHARE of such ones around it.
 
     Else vertices on several edges of a grid point coincide once a file has rounded them, and the
     mesh is no longer closed. Signs are kept, a zero counts as inside (which keeps the edges of a
@@ -150,6 +150,8 @@ def _off_zero(values: Float32[np.ndarray, "n n n"]) -> Float32[np.ndarray, "n n 
     marching cubes takes a difference of products below 2e-16 as zero.
     """
     largest = float(np.abs(values).max())
+    # Other values may be predictions: they have no say in where the surface is.
+    counts = corners_of(crossed_cells(values <= 0.0))
     near = np.argwhere(np.abs(values) <= _LEAST_SHARE * largest)
     at = tuple(near.T)
     sign = np.where(values[at] > 0.0, np.float32(1.0), np.float32(-1.0))
@@ -159,8 +161,8 @@ def _off_zero(values: Float32[np.ndarray, "n n n"]) -> Float32[np.ndarray, "n n 
         values[at] = sign * magnitude
         greatest = magnitude
         for step in around:
-            beside = np.clip(near + step, 0, len(values) - 1)
-            greatest = np.maximum(greatest, np.abs(values[tuple(beside.T)]))
+            beside = tuple(np.clip(near + step, 0, len(values) - 1).T)
+            greatest = np.maximum(greatest, np.abs(values[beside]) * counts[beside])
         raised = np.maximum(magnitude, np.float32(_LEAST_SHARE) * greatest)
         if (raised == magnitude).all():
             return values * np.float32(2.0 ** -np.floor(np.log2(np.abs(values).min())))

@@ -34,7 +34,7 @@ def track_surface(
         known: where it is known; updated.
     """
     shape, inside = values.shape, values <= 0.0
-    index = np.flatnonzero(_corners(crossed_cells(inside)) & ~known)
+    index = np.flatnonzero(corners_of(crossed_cells(inside)) & ~known)
     evaluated = 0
     while len(index):
         found = query(index)
@@ -62,7 +62,7 @@ def crossed_cells(inside: Bool[np.ndarray, "n n n"]) -> Bool[np.ndarray, "c c c"
     return some & ~every
 
 
-def _corners(cells: Bool[np.ndarray, "c c c"]) -> Bool[np.ndarray, "n n n"]:
+def corners_of(cells: Bool[np.ndarray, "c c c"]) -> Bool[np.ndarray, "n n n"]:
     """The corners of cells."""
     marked = cells
     for axis in range(3):
