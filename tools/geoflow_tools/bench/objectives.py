@@ -35,7 +35,7 @@ from geoflow_tools.bench.ladder import (
 )
 from geoflow_tools.bench.toy_data import DATA, EXACT
 
-_NUM_DATA = 200_000
+NUM_DATA = 200_000
 _WIDE = "chair-latents"
 
 
@@ -121,7 +121,7 @@ class ObjectivesBenchmark:
         """Write training data and reference; the distance of two draws."""
         generator = torch.Generator().manual_seed(0)
         draw = DATA[name]
-        data = draw(_NUM_DATA, generator, "train")
+        data = draw(NUM_DATA, generator, "train")
         num = self.samples
         if name == _WIDE:
             held_out = draw(2 * num, generator, "test")
