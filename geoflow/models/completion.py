@@ -269,11 +269,9 @@ def hypotheses(
     # A stride through points in no order, as those of prepare are.
     stride = -(-given.points.shape[1] // FITTED_POINTS)
     near = given.points[:, ::stride].expand(num - 1, -1, -1)
-    directed = None
-    if given.normals is not None and given.oriented:
-        directed = given.normals[:, ::stride].expand(num - 1, -1, -1)
+    # To the points alone: winding numbers would pull all answers to one.
     fitted = refine_tokens(
-        model.autoencoder, others, near, directed, cond.frame, steps=max(refine, FITTING)
+        model.autoencoder, others, near, None, cond.frame, steps=max(refine, FITTING)
     )
     return Answers(torch.cat([first, fitted]), (0, *[steps] * (num - 1)))
 

@@ -6,7 +6,8 @@ point or the offset from it, its sign that of the winding number
     w(q) = sum_i a_i <n_i, p_i - q> / (4 pi |p_i - q|^3),    a_i = pi r_i^2 / k,
 
 r_i the distance to the k-th neighbour, and L(z) is the loss of training at queries beside the
-points and on a lattice, its signs sharper. Without normals
+points and on a lattice, its signs sharper. Without normals, or of too few points to wind about
+anything,
 
     L(z) = mean_p |f(p; z)| + c mean_g |f(g; z) - f(g; z_0)|
 
@@ -35,6 +36,9 @@ _NEAR, _BESIDE, _TRUSTED = (-0.008, 0.008), (-0.04, 0.04), 0.03
 _NEIGHBOURS = 8
 # Points that queries are laid beside.
 _MOST = 1024
+# Points whose winding numbers are right: of 64 they cost validation chairs 0.04 of their IoU, of 300
+# they changed nothing, of 1,000 they gained 0.03.
+_LEAST = 256
 # The lattice has so many points along an edge of the box; without normals those count that are
 # this far from the surface.
 _LATTICE, _FAR = 14, 0.1
@@ -132,9 +136,10 @@ class _Fit:
         normals: Float[Tensor, "b n 3"] | None,
         frame: Float[Tensor, "b m 3"] | None,
     ) -> None:
-        self.codec, self.frame, self.knows_signs = codec, frame, normals is not None
+        self.codec, self.frame = codec, frame
+        self.knows_signs = normals is not None and points.shape[1] >= _LEAST
         lattice = _lattice(points, frame)
-        if normals is not None:
+        if normals is not None and self.knows_signs:
             places, directions = _sparse(points, normals)
             near = torch.cat([places + offset * directions for offset in _NEAR], 1)
             beside = [places + offset * directions for offset in _BESIDE]

@@ -91,6 +91,8 @@ def test_several_answers_differ_and_their_disagreement_is_drawn(chair, cloud):
     order = np.argsort(spread)
     assert (np.diff(green[order]) >= 0).all()
     assert FULL_DISAGREEMENT > 0
+    same = geoflow.complete(points, normals, model=chair, num=2, steps=1, spread=0.0, **COARSE)
+    assert same[1].metadata["fit_median"] <= same[0].metadata["fit_median"] + 1e-3
 
 
 def test_candidate_turns_are_rotations_and_turn_with_the_points(cloud):
