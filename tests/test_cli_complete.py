@@ -53,6 +53,10 @@ COMPLETE = {
     "--mirror needs an even --resolution, got 33": (
         "chair.npz", "--mirror", "--resolution", "33",
     ),
+    "--faces must be at least 16, got 3": ("chair.npz", "--faces", "3"),
+    "--faces 500 would not leave the mesh symmetric": (
+        "chair.npz", "--mirror", "--faces", "500",
+    ),
     "--uncertainty needs colours, which .stl lacks": (
         "chair.npz", "--uncertainty", "--out", "a.stl",
     ),
@@ -82,6 +86,22 @@ def test_what_cannot_be_completed_is_one_line_and_code_2(files, monkeypatch, cap
     assert main(["complete", *words, *out]) == 2
     says(capsys, message)
     assert not (files / "out.obj").exists()
+
+
+@pytest.mark.parametrize("command", ["complete", "vary"])
+def test_triangles_that_tell_nothing_are_left_out_unless_they_are_wanted(
+    files, monkeypatch, tmp_path, command
+):
+    monkeypatch.chdir(files)
+    counts = {}
+    for faces in ("full", None, "2000"):
+        words = [] if faces is None else ["--faces", faces]
+        out = tmp_path / f"{faces}.ply"
+        assert main([command, "chair.obj", "--out", str(out), "--resolution", "64", *words]) == 0
+        mesh = trimesh.load(out)
+        assert mesh.is_watertight
+        counts[faces] = len(mesh.faces)
+    assert counts["full"] > counts[None] > 2000 >= counts["2000"]
 
 
 def test_a_model_that_is_not_there_is_a_failure(files, monkeypatch, capsys):

@@ -82,6 +82,8 @@ def complete(
     pose: Pose = "upright",
     up: str = "y",
     resolution: int = 128,
+    faces: int | None = None,
+    within: float | None = None,
     category: str | None = None,
     seed: int = 0,
 ) -> list[trimesh.Trimesh]:
@@ -105,6 +107,8 @@ def complete(
         pose: whether the shape stands upright, facing +Z, or has to be found in any pose.
         up: axis that points up in an upright cloud, "y" or "z".
         resolution: cells of the extraction grid along an edge.
+        faces: most triangles; default: any number.
+        within: share of the largest extent by which the surface may move for fewer triangles.
         category: that further answers are drawn from; default: the model's first.
         seed: of everything random.
 
@@ -128,6 +132,8 @@ def complete(
             uncertainty=uncertainty,
             mirror=mirror,
             resolution=resolution,
+            faces=faces,
+            within=within,
             category=category,
             seed=seed,
         )
@@ -216,6 +222,8 @@ def answer(
     uncertainty: bool = False,
     mirror: bool = False,
     resolution: int = 128,
+    faces: int | None = None,
+    within: float | None = None,
     category: str | None = None,
     seed: int = 0,
 ) -> Iterator[trimesh.Trimesh]:
@@ -228,7 +236,9 @@ def answer(
         model, given, count, steps=steps, refine=refine, spread=spread, category=category, seed=seed
     )
     for i in range(num):
-        mesh = model.decode(answers.tokens[i], resolution=resolution, mirror=mirror)
+        mesh = model.decode(
+            answers.tokens[i], resolution=resolution, mirror=mirror, faces=faces, within=within
+        )
         if uncertainty:
             colour_by_disagreement(model, mesh, answers.tokens)
         fit = distances(given, mesh)

@@ -131,6 +131,8 @@ class FieldGenerator(LatentGenerator[Any]):
         dense: bool = False,
         crumbs: float = 0.01,
         mirror: bool = False,
+        faces: int | None = None,
+        within: float | None = None,
         check: Check | None = None,
     ) -> trimesh.Trimesh:
         """Mesh of one latent; `metadata` holds the number of field queries.
@@ -143,14 +145,21 @@ class FieldGenerator(LatentGenerator[Any]):
             crumbs: components of less than this share of the volume are removed.
             mirror: average the field over its mirror image, left and right of upright shapes; the
                 mesh is exactly symmetric.
+            faces: most triangles; default: any number.
+            within: share of the largest extent by which the surface may move for fewer triangles;
+                default: none is taken away.
             check: called before every chunk of queries; what it raises ends the work.
 
         Raises:
             EmptySurfaceError: if the latent's field has no surface.
-            ValueError: for the mirror image in a frame that is not upright.
+            ValueError: for the mirror image in a frame that is not upright, or with fewer
+                triangles, which would not lie opposite each other; for fewer faces than a closed
+                mesh can have.
         """
         if mirror and frame is not None:
             raise ValueError("mirror needs the upright frame: turn the mesh afterwards")
+        if mirror and (faces is not None or within is not None):
+            raise ValueError("a mirrored mesh keeps all its faces, or it would not be symmetric")
         extraction = extract_mesh(
             self.field(tokens, frame=frame, check=check),
             resolution=resolution,
@@ -158,6 +167,10 @@ class FieldGenerator(LatentGenerator[Any]):
             mirrored=mirror,
         )
         mesh = remove_crumbs(extraction.mesh, crumbs)
+        if within is not None:
+            mesh = simplify_within(mesh, within)
+        if faces is not None:
+            mesh = simplify_mesh(mesh, faces)
         mesh.metadata["field_queries"] = extraction.field_queries
         return mesh
 
@@ -239,11 +252,14 @@ class FieldGenerator(LatentGenerator[Any]):
             start = time.perf_counter()
             noise = self.noise(1, seed=seed, first=i, frame=placed)
             tokens = self.sample_latents(noise, cond, steps=steps)[0]
-            mesh = self.decode(tokens, resolution=resolution, frame=frame, check=check)
-            if within is not None:
-                mesh = simplify_within(mesh, within)
-            if faces is not None:
-                mesh = simplify_mesh(mesh, faces)
+            mesh = self.decode(
+                tokens,
+                resolution=resolution,
+                frame=frame,
+                faces=faces,
+                within=within,
+                check=check,
+            )
             seconds = time.perf_counter() - start
             mesh.metadata.update(seed=seed, index=i, nfe=steps, seconds=seconds)
             mesh.metadata["summary"] = asdict(summarise(mesh))

@@ -36,8 +36,8 @@ _NEAR, _BESIDE, _TRUSTED = (-0.008, 0.008), (-0.04, 0.04), 0.03
 _NEIGHBOURS = 8
 # Points that queries are laid beside.
 _MOST = 1024
-# Points whose winding numbers are right: of 64 they cost validation chairs 0.04 of their IoU, of 300
-# they changed nothing, of 1,000 they gained 0.03.
+# Points whose winding numbers are right: of 64 they cost validation chairs 0.04 of their IoU, of
+# 300 they changed nothing, of 1,000 they gained 0.03.
 _LEAST = 256
 # The lattice has so many points along an edge of the box; without normals those count that are
 # this far from the surface.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from geoflow_cli.errors import UsageError
+from geoflow_cli.options import Faces
 
 MOST = {
     "seed": 2**63 - 1,
@@ -47,6 +48,27 @@ def check_resolution(value: int) -> None:
         raise UsageError(
             f"--resolution must be between {MIN_RESOLUTION} and {MAX_RESOLUTION}, got {value}"
         )
+
+
+def check_faces(faces: Faces, *, mirror: bool = False) -> None:
+    """Raise UsageError for too few triangles, or any of a mesh that is to be symmetric."""
+    from geoflow.geometry.mesh import MIN_FACES
+
+    if isinstance(faces, int):
+        check_at_least("faces", faces, MIN_FACES)
+        if mirror:
+            raise UsageError(
+                f"--faces {faces} would not leave the mesh symmetric: leave out --faces or --mirror"
+            )
+
+
+def triangles(faces: Faces, *, mirror: bool = False) -> dict[str, Any]:
+    """--faces as `FieldGenerator.decode` takes it; a mirrored mesh keeps all by default."""
+    from geoflow.geometry.simplification import WITHIN
+
+    if isinstance(faces, int):
+        return {"faces": faces}
+    return {"within": WITHIN} if faces is None and not mirror else {}
 
 
 def check_size(name: str, text: str) -> None:

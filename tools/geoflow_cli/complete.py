@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geoflow_cli import solids
-from geoflow_cli.checks import check_at_least, check_output
+from geoflow_cli.checks import check_at_least, check_output, triangles
 from geoflow_cli.edit_options import Complete
 from geoflow_cli.errors import UsageError, failing
 from geoflow_cli.kinds.shapes import numbered
@@ -74,6 +74,7 @@ def complete(options: Complete) -> None:
             resolution=options.resolution,
             category=options.category,
             seed=options.seed,
+            **triangles(options.faces, mirror=options.mirror),
         )
         for path, mesh in zip(numbered(options.out, options.num), meshes, strict=True):
             write_mesh(mesh, path)

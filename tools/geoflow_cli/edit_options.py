@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from geoflow_cli.options import Device
+from geoflow_cli.options import Device, Faces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,9 @@ class EditOptions:
     """Axis that points up in the files."""
     resolution: int = 128
     """Cells of the extraction grid along an edge."""
+    faces: Faces = None
+    """Simplify to at most this many triangles, or keep all with 'full'. Default: as few as leave
+    the surface within 0.05 % of the largest extent; all with --mirror."""
     seed: int = 0
     """Seed of everything random."""
     device: Device = "auto"
@@ -45,7 +48,7 @@ class Complete(EditOptions):
     input: Annotated[Path, tyro.conf.Positional]
     """Cloud, or mesh."""
     out: Path
-    """Mesh file to write, by suffix: .obj, .ply, .stl, .glb or .off."""
+    """Mesh file to write, by suffix: .obj, .ply, .stl, .glb, .off or .3mf."""
     num: int = 1
     """Number of answers."""
     refine: int = 0
@@ -71,7 +74,7 @@ class Vary(EditOptions):
     mesh: Annotated[Path, tyro.conf.Positional]
     """Mesh file."""
     out: Path = Path("varied.obj")
-    """Mesh file to write, by suffix: .obj, .ply, .stl, .glb or .off."""
+    """Mesh file to write, by suffix: .obj, .ply, .stl, .glb, .off or .3mf."""
     num: int = 1
     """Number of variations."""
     strength: float = 0.4

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geoflow_cli import solids
-from geoflow_cli.checks import check_at_least, check_folder
+from geoflow_cli.checks import check_at_least, check_folder, triangles
 from geoflow_cli.edit_options import Interpolate
 from geoflow_cli.errors import Failure, UsageError, failing
 
@@ -61,7 +61,12 @@ def _frames(
     shares = np.linspace(0.0, 1.0, options.frames)
     ways = between(model, inverted, shares, steps=options.steps, cond=both[:1])
     for share, tokens in zip(shares, ways, strict=True):
-        mesh = model.decode(tokens[0], resolution=options.resolution, mirror=options.mirror)
+        mesh = model.decode(
+            tokens[0],
+            resolution=options.resolution,
+            mirror=options.mirror,
+            **triangles(options.faces, mirror=options.mirror),
+        )
         yield mesh, (1 - share) * places[0] + share * places[1]
 
 

@@ -14,6 +14,7 @@ KindName = Annotated[
     tyro.conf.arg(aliases=("--representation",)),
 ]
 Up = Literal["y", "z"]
+Faces = int | Literal["full"] | None
 Objective = Literal[
     "cumulative",
     "flow-matching",

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geoflow_cli.checks import check_at_least, check_most, check_resolution, resolve_device
+from geoflow_cli.checks import (
+    check_at_least,
+    check_faces,
+    check_most,
+    check_resolution,
+    resolve_device,
+)
 from geoflow_cli.edit_options import EditOptions
 from geoflow_cli.errors import UsageError, failing
+from geoflow_cli.kinds.fields import describe_counts
 
 if TYPE_CHECKING:
     import trimesh
@@ -31,6 +39,7 @@ def check_edit(options: EditOptions, *, draws: str | None) -> Kind:
     check_at_least("steps", options.steps, 1)
     check_most(options)
     check_resolution(options.resolution)
+    check_faces(options.faces, mirror=options.mirror)
     if options.mirror and options.resolution % 2:
         raise UsageError(f"--mirror needs an even --resolution, got {options.resolution}")
     from geoflow.models.base import describe
@@ -83,9 +92,4 @@ def describe_mesh(mesh: trimesh.Trimesh) -> str:
     """What is said of a mesh that was written, in its own units."""
     from geoflow.geometry.mesh import summarise
 
-    found = summarise(mesh)
-    return (
-        f"{found.faces} faces, {'watertight' if found.is_watertight else 'not watertight'}, "
-        f"{found.components} component{'s' if found.components != 1 else ''}, "
-        f"volume {found.volume:.4g}"
-    )
+    return describe_counts(asdict(summarise(mesh)))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoflow_cli import solids
-from geoflow_cli.checks import check_at_least, check_output
+from geoflow_cli.checks import check_at_least, check_output, triangles
 from geoflow_cli.edit_options import Vary
 from geoflow_cli.errors import failing
 from geoflow_cli.kinds.shapes import numbered, preview
@@ -41,7 +41,12 @@ def _varied(options: Vary, mesh: trimesh.Trimesh, paths: list[Path]) -> Iterator
         tokens = redraw(
             model, latent[None], noise, strength=options.strength, steps=options.steps, cond=cond
         )
-        made = model.decode(tokens[0], resolution=options.resolution, mirror=options.mirror)
+        made = model.decode(
+            tokens[0],
+            resolution=options.resolution,
+            mirror=options.mirror,
+            **triangles(options.faces, mirror=options.mirror),
+        )
         placed = made.copy().apply_transform(placement)
         write_mesh(turn_up(placed, options.up), path)
         print(

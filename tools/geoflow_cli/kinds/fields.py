@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from geoflow_cli.checks import check_at_least, check_output, check_resolution, check_size
+from geoflow_cli.checks import (
+    check_faces,
+    check_output,
+    check_resolution,
+    check_size,
+    triangles,
+)
 from geoflow_cli.kinds import Loaded, shapes
 from geoflow_cli.kinds.shapes import ShapeSample, ShapeTrain
+from geoflow_cli.options import Faces
 
 if TYPE_CHECKING:
     import trimesh
@@ -46,7 +53,7 @@ class Sample(ShapeSample):
 
     resolution: int = 128
     """Cells of the extraction grid along an edge."""
-    faces: int | Literal["full"] | None = None
+    faces: Faces = None
     """Simplify to at most this many triangles, or keep all with 'full'. Default: as few as leave
     the surface within 0.05 % of the largest extent."""
     size: str | None = None
@@ -75,14 +82,11 @@ def hint(folder: Path, config: RunConfig) -> str:
 
 def check_sample(options: Sample, file: ModelFile) -> None:
     """Refuse what is wrong for this model, before its weights are read."""
-    from geoflow.geometry.mesh import MIN_FACES
-
     shapes.check_sample(options, file)
     check_resolution(options.resolution)
     if options.size is not None:
         check_size("size", options.size)
-    if isinstance(options.faces, int):
-        check_at_least("faces", options.faces, MIN_FACES)
+    check_faces(options.faces)
     check_output("out", options.out)
 
 
@@ -97,16 +101,14 @@ def _written(
 ) -> Iterator[trimesh.Trimesh]:
     from geoflow.geometry.axes import turn_up
     from geoflow.geometry.mesh import parse_size, resize_mesh, summarise, write_mesh
-    from geoflow.geometry.simplification import WITHIN
 
     meshes = model.iterate(
         num=options.num,
         steps=options.steps,
         seed=options.seed,
         resolution=options.resolution,
-        faces=options.faces if isinstance(options.faces, int) else None,
-        within=WITHIN if options.faces is None else None,
         category=options.category,
+        **triangles(options.faces),
     )
     for path, mesh in zip(paths, meshes, strict=True):
         written = turn_up(mesh, options.up)
@@ -119,14 +121,20 @@ def _written(
         yield mesh
 
 
-def _said(counts: Mapping[str, Any], made: Mapping[str, Any]) -> str:
-    """What a mesh is, as its file has it, and what it took."""
+def describe_counts(counts: Mapping[str, Any]) -> str:
+    """What a mesh is, as its file has it: of the fields of a `Summary`."""
     return (
         f"{counts['faces']} faces, "
         f"{'watertight' if counts['is_watertight'] else 'not watertight'}, "
         f"{counts['components']} component{'s' if counts['components'] != 1 else ''}, "
         f"volume {counts['volume']:.4g}, "
-        f"aspect of triangles {counts['aspect'][0]:.2g} (99 %: {counts['aspect'][1]:.2g}), "
-        f"{made['seconds']:.2f} s, "
+        f"aspect of triangles {counts['aspect'][0]:.2g} (99 %: {counts['aspect'][1]:.2g})"
+    )
+
+
+def _said(counts: Mapping[str, Any], made: Mapping[str, Any]) -> str:
+    """What a mesh is, and what it took."""
+    return (
+        f"{describe_counts(counts)}, {made['seconds']:.2f} s, "
         f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
     )
