@@ -7,7 +7,8 @@ import torch
 from geoflow_datasets import load
 from geoflow_datasets.balance import balanced, in_turn
 from geoflow_datasets.layouts import category_names
-from geoflow_datasets.procedural import CATEGORIES, known_categories
+from geoflow_datasets.procedural import CATEGORIES
+from geoflow_datasets.procedural.source import PROCEDURAL
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +66,9 @@ def test_procedural_shapes_take_turns():
 
 def test_categories_are_names_joined_by_commas():
     assert category_names("chair, airplane") == ("chair", "airplane")
-    assert known_categories("all") == tuple(CATEGORIES)
+    assert PROCEDURAL.names("all") == tuple(CATEGORIES)
     for wrong in ("chair,", "", "chair,chair"):
         with pytest.raises(ValueError, match="different names joined by commas"):
             category_names(wrong)
     with pytest.raises(ValueError, match=r"of chair, table, .*, or all; got 'boat'"):
-        known_categories("chair,boat")
+        PROCEDURAL.names("chair,boat")

@@ -96,7 +96,7 @@ def test_bank_is_cached_and_batches_repeat(tmp_path, monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("a cached bank was made again")
 
-    monkeypatch.setattr("geoflow_datasets.procedural.make_samples", fail)
+    monkeypatch.setattr("geoflow_datasets.made._arrays", fail)
     again = load("procedural", "mug", split="val", num=3, cache=tmp_path)
     with pytest.raises(AssertionError, match="made again"):
         load("procedural", "mug", split="val", num=4, cache=tmp_path)

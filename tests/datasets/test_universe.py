@@ -111,7 +111,7 @@ def test_a_bank_is_made_once_and_is_of_one_process_or_many(tmp_path, monkeypatch
     assert len(bank) == 2
     assert bank.names == ("assembly-val-0", "assembly-val-1")
     np.testing.assert_array_equal(bank.sdf[1], make_samples("assembly", 1, split="val").sdf)
-    monkeypatch.setattr("geoflow_datasets.universe.make_samples", None)
+    monkeypatch.setattr("geoflow_datasets.made._arrays", None)
     load("universe", "assembly", split="val", num=2, cache=tmp_path)
 
 

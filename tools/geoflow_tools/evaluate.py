@@ -32,7 +32,7 @@ from geoflow.geometry.metrics import (
 )
 from geoflow.models.fields import Generator
 from geoflow.models.latent import Detail
-from geoflow_datasets.procedural.source import load_procedural
+from geoflow_datasets.procedural.source import PROCEDURAL
 from geoflow_tools.validation.fields import reconstruct
 from geoflow_tools.validation.samples import surface_points
 
@@ -93,7 +93,7 @@ def evaluate(options: Options) -> dict[str, object]:
     generator = Generator.from_pretrained(options.model)
     category = generator.config.categories[0]
     num = max(options.num, options.reconstructions, 2)
-    bank = load_procedural([category], split="test", num=num, num_surface=_RECONSTRUCTION_POINTS)
+    bank = PROCEDURAL.bank([category], split="test", num=num, num_surface=_RECONSTRUCTION_POINTS)
     report: dict[str, object] = {"geoflow": __version__, "options": asdict(options)}
     if options.reconstructions:
         numbers, _ = reconstruct(

@@ -1,20 +1,13 @@
-"""Procedural categories: any number of shapes with exact signed distances, by seed, offline.
-
-Shape i of a split is drawn from the seed sequence (split, category, i): splits never share a
-shape, and every shape can be made alone.
-"""
+"""Procedural categories: any number of shapes with exact signed distances, by seed, offline."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
 from geoflow.geometry.sdf import Solid, normalise, sample_surface, union_distance
-from geoflow_datasets.layouts import ALL, SPLITS, category_names
+from geoflow_datasets.made import Samples, seed_sequence
 from geoflow_datasets.procedural.chair import chair
 from geoflow_datasets.procedural.lamp import lamp
 from geoflow_datasets.procedural.sofa import sofa
@@ -35,38 +28,14 @@ CATEGORIES: dict[str, Callable[[np.random.Generator], list[Solid]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Points of one shape: its surface, and signed distances around it."""
-
-    surface: Float[np.ndarray, "s 3"]
-    normals: Float[np.ndarray, "s 3"]
-    queries: Float[np.ndarray, "q 3"]
-    sdf: Float[np.ndarray, " q"]
-
-
-def known_categories(text: str) -> tuple[str, ...]:
-    """The categories in 'chair', in 'chair,airplane', or in 'all'.
-
-    Raises:
-        ValueError: for a category that is not there, or comes twice.
-    """
-    if text == ALL:
-        return tuple(CATEGORIES)
-    names = category_names(text)
-    unknown = [name for name in names if name not in CATEGORIES]
-    if unknown:
-        raise ValueError(f"category must be of {', '.join(CATEGORIES)}, or all; got {unknown[0]!r}")
-    return names
-
-
 def make_solids(category: str, index: int, *, split: str = "train") -> list[Solid]:
     """The solids of one shape, centred, longest half extent 1.
 
     Raises:
         ValueError: for an unknown category or split.
     """
-    return normalise(CATEGORIES[_known(category)](_generator(category, index, split)))
+    generator = _generator(category, index, split)
+    return normalise(CATEGORIES[category](generator))
 
 
 def make_samples(
@@ -92,14 +61,5 @@ def make_samples(
     )
 
 
-def _known(category: str) -> str:
-    if category not in CATEGORIES:
-        raise ValueError(f"category must be one of {', '.join(CATEGORIES)}, got {category!r}")
-    return category
-
-
 def _generator(category: str, index: int, split: str) -> np.random.Generator:
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
-    key = zlib.crc32(_known(category).encode())
-    return np.random.default_rng([SPLITS.index(split), key, index])
+    return np.random.default_rng(seed_sequence(category, index, split, known=CATEGORIES))

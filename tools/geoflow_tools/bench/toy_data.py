@@ -47,9 +47,9 @@ def checkerboard(num: int, generator: torch.Generator, split: str) -> Float[Tens
 
 def surface(num: int, generator: torch.Generator, split: str) -> Float[Tensor, "n 3"]:
     """Uniform on the surface of one procedural chair, with mean 0 and unit variance overall."""
-    from geoflow_datasets.procedural.source import load_procedural
+    from geoflow_datasets.procedural.source import PROCEDURAL
 
-    bank = load_procedural(["chair"], split="test", num=1, num_surface=_SURFACE_POINTS)
+    bank = PROCEDURAL.bank(["chair"], split="test", num=1, num_surface=_SURFACE_POINTS)
     points = torch.tensor(bank.surface[0].astype(np.float32))
     points = (points - points.mean(0)) / points.std()
     return points[torch.randint(len(points), (num,), generator=generator)]
@@ -60,10 +60,10 @@ def chair_latents(num: int, generator: torch.Generator, split: str) -> Float[Ten
     from geoflow.models.fields import Generator
     from geoflow.symmetry import upright_frame
     from geoflow.training.stages.latent_flow import FlowTraining, encode_shapes
-    from geoflow_datasets.procedural.source import load_procedural
+    from geoflow_datasets.procedural.source import PROCEDURAL
 
     model = Generator.from_pretrained("chair")
-    bank = load_procedural(["chair"], split=split, num=_NUM_CHAIRS[split], show_progress=True)
+    bank = PROCEDURAL.bank(["chair"], split=split, num=_NUM_CHAIRS[split], show_progress=True)
     latents = encode_shapes(model, bank, FlowTraining())
     frame = upright_frame(model.config.symmetry, len(latents.tokens))
     scaled = model.scale.normalise(latents.tokens, frame).flatten(1)

@@ -19,7 +19,7 @@ from geoflow.geometry.metrics.emd import import_pot
 from geoflow.geometry.metrics.normalise import NORMALISATIONS
 from geoflow_datasets.bank import ShapeBank
 from geoflow_datasets.procedural import CATEGORIES
-from geoflow_datasets.procedural.source import load_procedural
+from geoflow_datasets.procedural.source import PROCEDURAL
 from geoflow_tools.evaluation import distances, generation
 from geoflow_tools.evaluation.point_set import (
     PointSet,
@@ -120,7 +120,7 @@ class Evaluation:
             self._sampler = self._open_sampler()
             prints["model"] = generation.model_digest(str(settings.model))
         if settings.reference in CATEGORIES:
-            self._bank = load_procedural(
+            self._bank = PROCEDURAL.bank(
                 [settings.reference],
                 split="test",
                 num=settings.num,
