@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from geoflow.backbones.condition import check_frame
+from geoflow.backbones.field_codec import FieldCodec
 from geoflow.backbones.folded import Folded
 from geoflow.backbones.layers import safe_norm
 from geoflow.backbones.modulated import Context, Modulated
@@ -61,7 +62,7 @@ class FieldDecoder(Modulated):
         return distance
 
 
-class FieldAutoencoder(nn.Module):
+class FieldAutoencoder(FieldCodec):
     """Surface points to latent tokens to a signed-distance field."""
 
     def __init__(self, config: ShapeConfig) -> None:
@@ -73,7 +74,7 @@ class FieldAutoencoder(nn.Module):
     def encode(
         self,
         surface: Float[Tensor, "b n 3"],
-        normals: Float[Tensor, "b n 3"] | None,
+        normals: Float[Tensor, "b n 3"] | None = None,
         frame: Float[Tensor, "b m 3"] | None = None,
         *,
         centre: Float[Tensor, "b 3"] | None = None,
@@ -86,29 +87,3 @@ class FieldAutoencoder(nn.Module):
         """
         check_frame(frame, self.config.frame_size, "frame")
         return self.encoder(surface, normals, frame, self._centre(centre, surface))
-
-    def context(
-        self,
-        tokens: Float[Tensor, "b k c"],
-        frame: Float[Tensor, "b m 3"] | None = None,
-        *,
-        centre: Float[Tensor, "b 3"] | None = None,
-    ) -> Context:
-        """Latent-dependent part of the decoder, to be shared by many queries."""
-        check_frame(frame, self.config.frame_size, "frame")
-        return self.decoder.context(tokens, frame, self._centre(centre, tokens))
-
-    def decode(
-        self,
-        tokens: Float[Tensor, "b k c"],
-        queries: Float[Tensor, "b q 3"],
-        frame: Float[Tensor, "b m 3"] | None = None,
-        *,
-        centre: Float[Tensor, "b 3"] | None = None,
-    ) -> Float[Tensor, "b q"]:
-        """Signed distance at the queries, negative inside, in normalised units."""
-        return self.decoder(self.context(tokens, frame, centre=centre), queries)
-
-    @staticmethod
-    def _centre(centre: Tensor | None, like: Tensor) -> Tensor:
-        return like.new_zeros(len(like), 3) if centre is None else centre

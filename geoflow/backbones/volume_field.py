@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from geoflow.backbones.condition import check_frame
+from geoflow.backbones.field_codec import FieldCodec
 from geoflow.backbones.layers import fourier, safe_norm
 from geoflow.backbones.volume_layers import (
     BOUND,
@@ -218,7 +219,7 @@ class VolumeDecoder(nn.Module):
         return distance
 
 
-class VolumeAutoencoder(nn.Module):
+class VolumeAutoencoder(FieldCodec):
     """Points to latent tokens to a signed-distance field."""
 
     def __init__(self, config: VolumeConfig) -> None:
@@ -254,36 +255,3 @@ class VolumeAutoencoder(nn.Module):
         return self.encoder(
             surface, normals, frame, self._centre(centre, surface), oriented=oriented
         )
-
-    def context(
-        self,
-        tokens: Float[Tensor, "b k c"],
-        frame: Float[Tensor, "b m 3"] | None = None,
-        *,
-        centre: Float[Tensor, "b 3"] | None = None,
-    ) -> VolumeContext:
-        """Latent-dependent part of the decoder, to be shared by many queries."""
-        check_frame(frame, 3, "frame")
-        assert frame is not None
-        return self.decoder.context(tokens, frame, self._centre(centre, tokens))
-
-    def decode_with(
-        self, context: VolumeContext, queries: Float[Tensor, "b q 3"]
-    ) -> Float[Tensor, "b q"]:
-        """Signed distance at the queries, from a context."""
-        return self.decoder(context, queries)
-
-    def decode(
-        self,
-        tokens: Float[Tensor, "b k c"],
-        queries: Float[Tensor, "b q 3"],
-        frame: Float[Tensor, "b m 3"] | None = None,
-        *,
-        centre: Float[Tensor, "b 3"] | None = None,
-    ) -> Float[Tensor, "b q"]:
-        """Signed distance at the queries, negative inside, in normalised units."""
-        return self.decoder(self.context(tokens, frame, centre=centre), queries)
-
-    @staticmethod
-    def _centre(centre: Tensor | None, like: Tensor) -> Tensor:
-        return like.new_zeros(len(like), 3) if centre is None else centre

@@ -245,6 +245,9 @@ class LatentGenerator(Model, Generic[A]):
         """The given frame, or the upright one of this model's symmetry."""
         return self.condition(num, frame=frame).frame
 
+    def check_generates(self) -> None:
+        """Raise ValueError for a model that makes no samples; those of most kinds do."""
+
     def sample_latents(
         self,
         noise: Float[Tensor, "b k c"],
@@ -287,8 +290,9 @@ class LatentGenerator(Model, Generic[A]):
             times: grid that rises to 1.
 
         Raises:
-            ValueError: for steps < 1, or a grid that does not rise to 1.
+            ValueError: for steps < 1, a grid that does not rise to 1, or a model without samples.
         """
+        self.check_generates()
         cond = self.condition(len(noise)) if cond is None else cond
         way = sample_states(self.flow_map, noise, ode=ode, steps=steps, cond=cond, times=times)
         for state in without_gradient(way):

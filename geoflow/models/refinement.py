@@ -21,12 +21,11 @@ clouds", 2018, ACM TOG 37.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from geoflow.backbones.field_codec import FieldCodec
 from geoflow.backbones.surface_moments import farthest_points
 
 # Queries along the normals: within the thinnest parts that shapes are given, where the offset is
@@ -50,19 +49,6 @@ _PAIRS = 4_000_000
 _RATE = 0.05
 _MOMENTS, _FLAT = (0.8, 0.95), 1e-8
 _TINY = 1e-12
-
-
-@runtime_checkable
-class FieldCodec(Protocol):
-    """An autoencoder of fields, as far as refinement needs it."""
-
-    def decode(
-        self,
-        tokens: Float[Tensor, "b k c"],
-        queries: Float[Tensor, "b q 3"],
-        frame: Float[Tensor, "b m 3"] | None = None,
-    ) -> Float[Tensor, "b q"]:
-        """Signed distance at the queries."""
 
 
 def refine_tokens(

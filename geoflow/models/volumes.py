@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 
 from geoflow.backbones import TransformerConfig
 from geoflow.backbones.volume_field import VolumeAutoencoder, VolumeConfig
-from geoflow.condition import Condition
 from geoflow.models.fields import FieldGenerator
 from geoflow.models.latent import LatentConfig
 from geoflow.symmetry import Symmetry
@@ -101,19 +99,10 @@ class VolumeGenerator(FieldGenerator):
         self.config = replace(self.config, generates=True)
         return self
 
-    def trajectory(
-        self,
-        noise: Float[Tensor, "b k c"],
-        cond: Condition | None = None,
-        *,
-        steps: int = 2,
-        ode: bool = False,
-        times: Float[Tensor, " n"] | None = None,
-    ) -> Iterator[Float[Tensor, "b k c"]]:
-        """As of other generators; a ValueError where the flow map was not trained."""
+    def check_generates(self) -> None:
+        """Raise ValueError where the flow map was not trained."""
         if not self.config.generates:
             raise ValueError(NO_SAMPLES)
-        yield from super().trajectory(noise, cond, steps=steps, ode=ode, times=times)
 
     def _encode(
         self,
