@@ -60,6 +60,17 @@ def test_of_a_hollow_ball_an_alpha_shape_makes_nothing(case):
     assert RECONSTRUCTORS["alpha-shape"](case.points, None) is None
 
 
+def test_no_point_that_is_measured_against_was_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEOFLOW_CACHE", str(tmp_path))
+    bench = CompletionBenchmark(category="mug", num=1, points=(2048,), noise=0.0)
+    made = bench.case(bench.bank(), 0, 2048)
+    assert len(made.points) == 2048
+    given, measured = ({tuple(p) for p in points} for points in (made.points, made.surface))
+    assert not given & measured
+    with pytest.raises(ValueError, match=r"points must be at most 3072.*got 4000"):
+        CompletionBenchmark(category="mug", num=1, points=(4000,)).bank()
+
+
 @pytest.mark.slow
 def test_the_benchmark_has_a_row_for_all():
     bench = CompletionBenchmark(

@@ -34,10 +34,14 @@ from geoflow.geometry.metrics import METRICS
 from geoflow.models.completion import answer, load_solids, prepare
 from geoflow.models.fields import FieldGenerator
 from geoflow_datasets import PROCEDURAL, load
+from geoflow_datasets.bank import ShapeBank
+from geoflow_datasets.procedural.source import PROCEDURAL as SHAPES
 from geoflow_tools.bench.reconstructors import PACKAGES, RECONSTRUCTORS
 
-# Of the 2,048 points that banks of procedural shapes keep, half are measured against.
+# Points of the true surface that are measured against; none of them is given to anybody.
 _MEASURED = 1024
+# Surface points of procedural shapes.
+_STORED = 4096
 _COLUMNS = ("chamfer", "f_score", "iou", "boundary", "fit", "seconds", "processor")
 _BETTER_HIGH = ("f_score", "iou")
 Counts = Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")]
@@ -109,9 +113,13 @@ class CompletionBenchmark:
     """JSON file to write; it is printed in any case."""
 
     def measure(self) -> dict[str, object]:
-        """A table of methods for each number of points."""
+        """A table of methods for each number of points.
+
+        Raises:
+            ValueError: as `bank`.
+        """
         model = load_solids(self.model)
-        bank: Any = load(self.data, self.category, split="test", num=self.num)
+        bank = self.bank()
         chosen = np.linspace(0, len(bank) - 1, min(self.num, len(bank))).astype(int)
         tables = {}
         for num in self.points:
@@ -136,6 +144,25 @@ class CompletionBenchmark:
             "threads": torch.get_num_threads(),
             "medians": tables,
         }
+
+    def bank(self) -> ShapeBank:
+        """The test split.
+
+        Raises:
+            ValueError: for more points than the data has beside those that are measured against.
+        """
+        if self.data == PROCEDURAL:
+            names = SHAPES.names(self.category)
+            bank = SHAPES.bank(names, split="test", num=self.num, num_surface=_STORED)
+        else:
+            bank = load(self.data, self.category, split="test")
+        most = bank.surface.shape[1] - _MEASURED
+        if max(self.points) > most:
+            raise ValueError(
+                f"points must be at most {most}: the data has {bank.surface.shape[1]} points a "
+                f"shape, of which {_MEASURED} are measured against; got {max(self.points)}"
+            )
+        return bank
 
     def case(self, bank: Any, index: int, num: int) -> Case:
         """Points of a shape, others of its surface, and its uniform queries."""
