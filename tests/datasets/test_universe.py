@@ -5,11 +5,11 @@ import pytest
 import trimesh
 
 from geoflow.geometry.sdf import RoundBox
-from geoflow_datasets import load
+from geoflow_datasets import load, procedural
 from geoflow_datasets.bank import ShapeBank
 from geoflow_datasets.bank_writer import write_bank
 from geoflow_datasets.layouts import SPLITS
-from geoflow_datasets.universe import CATEGORIES, forms, make_samples, make_triangles
+from geoflow_datasets.universe import CATEGORIES, _whole, forms, make_samples, make_triangles
 from geoflow_datasets.universe.assembly import PLANS, finish
 from geoflow_datasets.universe.samples import EmptySolidError, corners_of, signed_distance
 from geoflow_datasets.warps import WARPS
@@ -135,6 +135,35 @@ def test_a_bank_is_written_shape_by_shape_and_whole_or_not_at_all(tmp_path):
         with pytest.raises(ValueError, match=f"3 shapes have names, {min(num, 4)} came"):
             write_bank(tmp_path / "other", shapes(num), **about)
     assert [path.name for path in tmp_path.iterdir()] == ["bank"]
+
+
+THINGS = [name for name in CATEGORIES if name != "assembly"]
+
+
+@pytest.mark.parametrize("name", THINGS)
+def test_a_thing_is_one_closed_part_without_a_hidden_hollow(name):
+    """Negative twin: a block beside it is a second part."""
+    solid = CATEGORIES[name](np.random.default_rng(7))
+    assert solid.status().name == "NoError"
+    assert len(solid.decompose()) == 1
+    assert solid.volume() > 0
+    far = forms.block(HALF).translate((0, 50, 0))
+    assert len(forms.join([solid, far]).decompose()) == 2
+
+
+@pytest.mark.parametrize("name", ["chair", "sofa"])
+def test_a_seat_looks_where_the_procedural_ones_look(name):
+    """Backs rise behind, at smaller z."""
+    for make in (make_samples, procedural.make_samples):
+        surface = make(name, 1).surface.astype(float)
+        high = surface[:, 1] > np.quantile(surface[:, 1], 0.85)
+        assert surface[high, 2].mean() < surface[:, 2].mean() - 0.05
+
+
+def test_what_never_comes_in_one_part_is_an_error_and_not_a_loop():
+    build = _whole(lambda rng: forms.row(forms.block(HALF), 2, (9, 0, 0)))
+    with pytest.raises(RuntimeError, match="in one part in 20 draws"):
+        build(np.random.default_rng(0))
 
 
 def test_every_category_is_a_function_of_its_generator():

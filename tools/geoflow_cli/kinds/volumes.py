@@ -30,10 +30,10 @@ _COMPARED = 256
 class Train(ShapeTrain):
     """Train one autoencoder of many things, whose encoder takes any points, then a flow.
 
-    --data is one source or several, joined as procedural+FOLDER: the word procedural, folders of
-    meshes, and folders of finished banks with train/ and val/; each has an equal share of the
-    draws. Without --out the run is in runs/shapes. Steps are 24,000 for the
-    autoencoder and 12,000 for the flow, or a tenth of that with --init-from or --teacher.
+    --data is one source or several, joined as procedural+FOLDER: the words procedural and universe,
+    folders of meshes, and folders of finished banks with train/ and val/; each has an equal share
+    of the draws. Without --out the run is in runs/shapes. Steps are 24,000 for the autoencoder and
+    12,000 for the flow, or a tenth of that with --init-from or --teacher.
     """
 
     kind: KindName = "shapes"
