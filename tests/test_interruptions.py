@@ -66,6 +66,28 @@ def test_an_interruption_is_one_whatever_becomes_of_it(monkeypatch, capsys):
         main([])
 
 
+def test_an_import_is_let_end(monkeypatch, tmp_path, capsys):
+    """An exception in C++ code that calls back, as torch's does, would end the process."""
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    (tmp_path / "slow_to_import.py").write_text(
+        "import signal, time\nsignal.raise_signal(signal.SIGINT)\ntime.sleep(0.2)\nwhole = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    imported = []
+
+    def run(words):
+        import slow_to_import
+
+        imported.append(slow_to_import.whole)
+        time.sleep(30)
+
+    monkeypatch.setattr("geoflow_cli._run", run)
+    assert main([]) == 130
+    assert imported == [True]
+    assert capsys.readouterr().err == "geoflow: interrupted\n"
+
+
 def test_who_ignores_a_signal_goes_on_ignoring_it():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -1,7 +1,8 @@
 """Ctrl-C, SIGTERM and closed pipes, at whatever moment: at most one line, and the exit code.
 
-An interruption in the middle of an import comes out of it as almost any error, or not at all; so
-the signal is remembered, whatever comes of it.
+An exception in the middle of an import comes out of it as almost any error, or not at all, or ends
+the process where C++ code called back; so a signal waits for an import's end, and is remembered,
+whatever comes of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 
 # Seconds in which an interruption must have come through.
 _PATIENCE = 20.0
+# Seconds between two looks at whether an import has ended.
+_PAUSE = 0.05
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 _CLOSED_PIPE = 128 + 13
 
@@ -31,6 +34,7 @@ class Interruption:
         self._before: dict[int, Any] = {}
         self._patience = threading.Timer(_PATIENCE, self._leave)
         self._patience.daemon = True
+        self._waiting: threading.Timer | None = None
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is not threading.main_thread():
@@ -49,6 +53,8 @@ class Interruption:
         trace: TracebackType | None,
     ) -> None:
         self._patience.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
         for number, before in self._before.items():
             signal.signal(number, before)
         if self.number is not None:
@@ -68,11 +74,24 @@ class Interruption:
             self.number = number
             sys.unraisablehook = lambda _: None
             self._patience.start()
+        if _importing(frame):
+            self._waiting = threading.Timer(_PAUSE, signal.raise_signal, [number])
+            self._waiting.daemon = True
+            self._waiting.start()
+            return
         raise Stopped
 
     def _leave(self) -> None:
         """End without unwinding: somebody swallowed the interruption."""
         os._exit(self.end())
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def close_output() -> int:
