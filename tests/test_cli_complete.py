@@ -42,8 +42,12 @@ COMPLETE = {
     "its 40 points coincide": ("same.npz",),
     "its points lie in a plane": ("flat.npz",),
     "are NaN or infinite": ("nan.npy",),
-    "bare.npy has no outward normals, and --model chair": ("bare.npy",),
-    "chair.npz has no outward normals": ("chair.npz", "--normals", "ignore"),
+    "bare.npy has no outward normals, and --model chair": ("bare.npy", "--model", "chair"),
+    "chair.npz has no outward normals": (
+        "chair.npz", "--normals", "ignore", "--model", "chair",
+    ),
+    "--points must be between 16 and 8,192, got 15": ("chair.npz", "--points", "15"),
+    "--points must be between 16 and 8,192, got 9,000": ("chair.npz", "--points", "9000"),
     "--num must be at least 1": ("chair.npz", "--num", "0"),
     "--steps must be at least 1": ("chair.npz", "--steps", "0"),
     "--refine must be at least 0": ("chair.npz", "--refine", "-1"),
@@ -65,7 +69,9 @@ COMPLETE = {
     "airplane is a model of clouds of points (points), which makes no solids": (
         "chair.npz", "--model", "airplane",
     ),
-    "--category must be one of chair, got 'boat'": ("chair.npz", "--category", "boat"),
+    "--category must be one of chair, got 'boat'": (
+        "chair.npz", "--category", "boat", "--model", "chair",
+    ),
     "--seed must be from 0": ("chair.npz", "--seed", "-3"),
     "perhaps --refine was meant": ("chair.npz", "--refien", "3"),
 }  # fmt: skip
@@ -97,7 +103,8 @@ def test_triangles_that_tell_nothing_are_left_out_unless_they_are_wanted(
     for faces in ("full", None, "2000"):
         words = [] if faces is None else ["--faces", faces]
         out = tmp_path / f"{faces}.ply"
-        assert main([command, "chair.obj", "--out", str(out), "--resolution", "64", *words]) == 0
+        chosen = ["--model", "chair", "--resolution", "64"]
+        assert main([command, "chair.obj", "--out", str(out), *chosen, *words]) == 0
         mesh = trimesh.load(out)
         assert mesh.is_watertight
         counts[faces] = len(mesh.faces)
@@ -177,7 +184,7 @@ def test_meshes_are_completed_varied_and_joined(files, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     small = ("--resolution", "32")
     chair = str(files / "chair.obj")
-    words = ("--num", "2", "--uncertainty", "--out", "c.ply")
+    words = ("--model", "chair", "--num", "2", "--uncertainty", "--out", "c.ply")
     assert main(["complete", chair, *words, *small]) == 0
     first, second = (trimesh.load_mesh(f"c-00{i}.ply") for i in range(2))
     assert first.visual.kind == "vertex"

@@ -23,18 +23,18 @@ from torch import Tensor
 
 from geoflow.geometry.axes import frame_from_up
 from geoflow.geometry.mirror import mirror_points
-from geoflow.geometry.placing import Place, check_solid, has_company, place_points
+from geoflow.geometry.placing import MIN_POINTS, Place, check_solid, has_company, place_points
 from geoflow.geometry.read_points import Cloud
 from geoflow.models.editing import redraw
 from geoflow.models.fields import FieldGenerator
-from geoflow.models.kinds import describe_solids
+from geoflow.models.kinds import COMPLETING, describe_solids
 from geoflow.models.pose import find_turn
 from geoflow.models.refinement import refine_tokens
 from geoflow.symmetry import FRAME_SIZES
 
 Pose = Literal["upright", "any"]
 MAX_POINTS = 8192
-"""Points that are encoded; of more, as many are drawn."""
+"""Points that are encoded at most; of more, as many are drawn."""
 SPREAD = 0.4
 """Strength with which further answers are drawn."""
 FITTING, FITTED_POINTS = 20, 512
@@ -72,7 +72,8 @@ def complete(
     normals: Float[np.ndarray, "n 3"] | None = None,
     *,
     oriented: bool = True,
-    model: str | Path | FieldGenerator = "chair",
+    model: str | Path | FieldGenerator = COMPLETING,
+    most: int = MAX_POINTS,
     num: int = 1,
     steps: int = 2,
     refine: int = 0,
@@ -98,6 +99,7 @@ def complete(
         normals: of unit length; None: not known, which a model must have been trained for.
         oriented: whether the normals point outward; else either way.
         model: shipped model of meshes, a folder, or the model itself.
+        most: points that are used; of more, as many are drawn.
         num: answers; the first is the likeliest, the others show what else it may be.
         steps: network evaluations of each further answer.
         refine: steps of gradient that fit the answers to the points.
@@ -119,7 +121,15 @@ def complete(
     """
     solids = load_solids(model) if isinstance(model, str | Path) else model
     given = prepare(
-        solids, points, normals, oriented=oriented, pose=pose, up=up, mirror=mirror, seed=seed
+        solids,
+        points,
+        normals,
+        oriented=oriented,
+        most=most,
+        pose=pose,
+        up=up,
+        mirror=mirror,
+        seed=seed,
     )
     return list(
         answer(
@@ -165,6 +175,7 @@ def prepare(
     normals: Float[np.ndarray, "n 3"] | None,
     *,
     oriented: bool = True,
+    most: int = MAX_POINTS,
     pose: Pose = "upright",
     up: str = "y",
     mirror: bool = False,
@@ -178,6 +189,7 @@ def prepare(
         points: of a surface.
         normals: if known.
         oriented: whether they point outward.
+        most: of them that are used, up to MAX_POINTS.
         pose: whether the turn has to be found.
         up: axis that points up.
         mirror: add the points' mirror images.
@@ -189,10 +201,12 @@ def prepare(
         raise ValueError(f"points must have shape (n, 3), got {points.shape}")
     if normals is not None and normals.shape != points.shape:
         raise ValueError(f"normals must have the points' shape {points.shape}, got {normals.shape}")
+    if not MIN_POINTS <= most <= MAX_POINTS:
+        raise ValueError(f"most must be from {MIN_POINTS} to {MAX_POINTS}, got {most}")
     check_solid(points)
     kept = has_company(points)
     left_out = int((~kept).sum())
-    chosen = np.random.default_rng(seed).permutation(np.flatnonzero(kept))[:MAX_POINTS]
+    chosen = np.random.default_rng(seed).permutation(np.flatnonzero(kept))[:most]
     points, normals = points[chosen], None if normals is None else normals[chosen]
     turn = frame_from_up(up)
     if pose == "any" and FRAME_SIZES[model.config.symmetry]:

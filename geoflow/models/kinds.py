@@ -115,6 +115,8 @@ KINDS: dict[str, Kind] = {
 
 DEFAULT = "sdf"
 """The kind where nobody chose one."""
+COMPLETING = "shapes"
+"""The shipped model that makes solids of points where nobody chose one."""
 
 
 def kind_of(name: str) -> Kind:

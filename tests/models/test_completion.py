@@ -149,3 +149,16 @@ def test_normals_must_be_those_of_the_points(unchecked, chair, cloud):
         geoflow.complete(cloud.points, cloud.normals[:5], model=chair)
     with pytest.raises(ValueError, match="num must be at least 1, got 0"):
         geoflow.complete(cloud.points, cloud.normals, num=0, model=chair)
+    with pytest.raises(ValueError, match="most must be from 16 to 8192, got 9"):
+        geoflow.complete(cloud.points, cloud.normals, most=9, model=chair)
+
+
+def test_at_most_so_many_points_are_used(chair, cloud):
+    assert prepare(chair, cloud.points, cloud.normals, most=64).points.shape == (1, 64, 3)
+    assert prepare(chair, cloud.points, cloud.normals).points.shape == (1, 400, 3)
+
+
+def test_the_model_that_is_taken_reads_bare_points(cloud):
+    (mesh,) = geoflow.complete(cloud.points, **COARSE)
+    assert is_watertight(mesh)
+    assert mesh.metadata["fit_median"] < 0.05

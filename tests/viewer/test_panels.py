@@ -98,7 +98,7 @@ def test_what_there_is_not_is_not_on_the_page(page, session):
 
 
 def test_a_mesh_is_uploaded_and_reconstructed_and_other_files_are_refused(page, session):
-    upload = page["Open and reconstruct a mesh"]
+    upload = page["Open a mesh or a cloud of points"]
     upload.move(SimpleNamespace(name="no.obj", content=b"\x00nothing"))
     assert "no.obj: it cannot be read as a mesh" in page.told[0] or "no vertices" in page.told[0]
     assert session.state == START
@@ -116,7 +116,7 @@ def test_an_uploaded_cube_with_normals_is_closed(page, session):
                             process=False)  # fmt: skip
     content = apart.export(file_type="obj", include_normals=True).encode()
     assert not trimesh.load_mesh(io.BytesIO(content), file_type="obj").is_watertight
-    page["Open and reconstruct a mesh"].move(SimpleNamespace(name="a.obj", content=content))
+    page["Open a mesh or a cloud of points"].move(SimpleNamespace(name="a.obj", content=content))
     assert session.wait()
     assert session.result.items[0].mesh.is_watertight
 

@@ -16,7 +16,7 @@ from geoflow_cli.kinds.shapes import numbered
 if TYPE_CHECKING:
     from geoflow.geometry.read_points import Cloud
 
-# Points of a mesh that is reconstructed.
+# Points that are drawn of a mesh, which is reconstructed.
 _MESH_POINTS = 4096
 # Suffixes of meshes whose files hold colours of vertices.
 _COLOURED = (".obj", ".ply", ".glb", ".off")
@@ -26,6 +26,7 @@ def complete(options: Complete) -> None:
     """Check, read, encode, decode, write, and print one line for each answer."""
     check_at_least("num", options.num, 1)
     check_at_least("refine", options.refine, 0)
+    _check_points(options.points)
     solids.check_share("spread", options.spread)
     check_output("out", options.out)
     suffix = options.out.suffix.lower()
@@ -52,6 +53,7 @@ def complete(options: Complete) -> None:
                 cloud.points,
                 None if options.normals == "ignore" else cloud.normals,
                 oriented=options.normals == "outward",
+                most=options.points,
                 pose=options.pose,
                 up=options.up,
                 mirror=options.mirror,
@@ -84,6 +86,16 @@ def complete(options: Complete) -> None:
                 f"(95 %: {made['fit_95']:.4f}) of the half extent, {made['seconds']:.2f} s, "
                 f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
             )
+
+
+def _check_points(points: int) -> None:
+    from geoflow.geometry.placing import MIN_POINTS
+    from geoflow.models.completion import MAX_POINTS
+
+    if not MIN_POINTS <= points <= MAX_POINTS:
+        raise UsageError(
+            f"--points must be between {MIN_POINTS} and {MAX_POINTS:,}, got {points:,}"
+        )
 
 
 def _read(options: Complete) -> tuple[Cloud, np.ndarray | None]:

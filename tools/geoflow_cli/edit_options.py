@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from geoflow.models.kinds import COMPLETING
 from geoflow_cli.options import Device, Faces
 
 
@@ -49,6 +50,10 @@ class Complete(EditOptions):
     """Cloud, or mesh."""
     out: Path
     """Mesh file to write, by suffix: .obj, .ply, .stl, .glb, .off or .3mf."""
+    model: str = COMPLETING
+    """Shipped model, or a folder of a model or a run, of kind sdf or shapes."""
+    points: int = 8192
+    """Points that are used, at most 8,192; of more, as many are drawn."""
     num: int = 1
     """Number of answers."""
     refine: int = 0

@@ -51,7 +51,7 @@ def check_edit(options: EditOptions, *, draws: str | None) -> Kind:
     if draws is not None and not file.has_samples:
         raise UsageError(
             f"{options.model} encodes and decodes alone: {draws} needs the flow of a model that "
-            "makes samples"
+            "makes samples, as --model chair"
         )
     names = file.categories
     if options.category is not None and options.category not in names:

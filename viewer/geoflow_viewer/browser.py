@@ -141,7 +141,9 @@ class Browser:
         except (RuntimeError, TimeoutError, ValueError):
             # A browser that stores nothing, or something of another version, starts afresh.
             return self._state
-        is_gone = state.mesh is not None and state.mesh not in self._meshes
+        is_gone = state.cloud is not None or (
+            state.mesh is not None and state.mesh not in self._meshes
+        )
         is_long = state.steps > max(self._state.steps, *COMPARED_STEPS)
         if state.model not in self._models.names or is_gone or is_long:
             return self._state

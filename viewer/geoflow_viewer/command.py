@@ -6,6 +6,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+from geoflow.geometry.mesh import OUT_SUFFIXES
 from geoflow.geometry.points import SUFFIXES as POINT_SUFFIXES
 from geoflow.models.kinds import DEFAULT, KINDS, Kind
 from geoflow_viewer.items import Rung
@@ -35,8 +36,8 @@ def command(
 ) -> str:
     """A line for a shell that shows a state, or writes it to a file by suffix.
 
-    A plain sample that goes to a file of a mesh or of points is made by `geoflow sample`,
-    everything else by `geoflow view`.
+    A plain sample that goes to a file of a mesh or of points is made by `geoflow sample`, the solid
+    of a cloud by `geoflow complete`, everything else by `geoflow view`.
 
     Args:
         state: what is on the screen.
@@ -45,6 +46,8 @@ def command(
         kind: of the model.
         shows: what can be drawn of the shapes.
     """
+    if state.cloud is not None:
+        return _completion(state, rung, out)
     default = State()
     is_shape = out is not None and not draws(out)
     wanted = visible(state.show, shows)
@@ -74,6 +77,23 @@ def command(
     if out is not None:
         words += ["--out", out]
     return shlex.join(words)
+
+
+def _completion(state: State, rung: Rung, out: str | None) -> str:
+    """The line that makes a cloud's solid; that of a further answer is its last file."""
+    file = out if out is not None and Path(out).suffix.lower() in OUT_SUFFIXES else "geoflow.obj"
+    words = ["geoflow", "complete", str(state.cloud), "--model", state.model]
+    if state.category is not None:
+        words += ["--category", state.category]
+    words += ["--points", str(state.given)]
+    if state.answer:
+        words += ["--num", str(state.answer + 1), "--steps", str(state.steps)]
+    if state.seed:
+        words += ["--seed", str(state.seed)]
+    words += ["--mirror"] * state.mirrored
+    return shlex.join(
+        [*words, "--resolution", str(rung.resolution), "--faces", "full", "--out", file]
+    )
 
 
 def draws(out: str) -> bool:

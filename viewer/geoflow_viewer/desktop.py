@@ -13,6 +13,7 @@ import trimesh
 from jaxtyping import Float
 
 from geoflow.geometry.read_mesh import read_mesh
+from geoflow.geometry.read_points import Cloud, is_cloud, read_points
 from geoflow_viewer.arrangement import (
     FIELD_OF_VIEW,
     LABEL_DROP,
@@ -253,16 +254,19 @@ class Window:
         self._window.show_message_box("Keys", "\n".join(help_lines()))
 
     def ask_open(self) -> None:
-        """Ask for a mesh file, and reconstruct it."""
+        """Ask for a file of a mesh, and reconstruct it, or of a cloud, and make a solid of it."""
 
         def load(path: str) -> None:
             try:
-                mesh = read_mesh(path)
+                opened = read_points(Path(path)) if is_cloud(Path(path)) else read_mesh(path)
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
-            self.session.open_mesh(path, mesh, reconstruct=True)
+            if isinstance(opened, Cloud):
+                self.session.open_cloud(path, opened)
+            else:
+                self.session.open_mesh(path, opened, reconstruct=True)
 
-        self._ask(self._gui.FileDialog.OPEN, "Open a mesh", load)
+        self._ask(self._gui.FileDialog.OPEN, "Open a mesh or a cloud", load)
 
     def ask_export(self) -> None:
         """Ask for a file, and write what is on the screen by its suffix."""

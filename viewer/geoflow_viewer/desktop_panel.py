@@ -10,7 +10,15 @@ from geoflow_viewer.command import command
 from geoflow_viewer.items import RUNGS
 from geoflow_viewer.session import Session
 from geoflow_viewer.shortcuts import HELP_KEY
-from geoflow_viewer.state import LAYOUTS, MAX_STEPS, SHOWS, parts
+from geoflow_viewer.state import (
+    FEWEST_POINTS,
+    LAYOUTS,
+    MAX_STEPS,
+    MOST_POINTS,
+    NUM_ANSWERS,
+    SHOWS,
+    parts,
+)
 
 Act = Callable[[], object]
 
@@ -37,7 +45,7 @@ class DesktopPanel:
         self._gui, self._em, self._session, self._do = gui, em, session, do
         self.widget = gui.ScrollableVert(0.35 * em, gui.Margins(*[0.6 * em] * 4))
         self.model = self._choice(
-            session.models.names, lambda text: session.change(model=text, category=None)
+            session.model_names, lambda text: session.change(model=text, category=None)
         )
         self.category = self._choice(session.categories, lambda text: session.change(category=text))
         self.seed = self._number(lambda value: session.change(seed=value))
@@ -46,6 +54,9 @@ class DesktopPanel:
         self.steps = gui.Slider(gui.Slider.INT)
         self.steps.set_limits(1, MAX_STEPS)
         self.steps.set_on_value_changed(lambda value: self.move("steps", value))
+        self.given = self._whole("given", FEWEST_POINTS, MOST_POINTS)
+        self.answer = self._whole("answer", 0, NUM_ANSWERS - 1)
+        self.mirrored = self._check("mirrored", lambda on: session.change(mirrored=on))
         self.layout = self._choice(LAYOUTS, lambda text: session.change(layout=text))
         self.choose = self._number(lambda value: session.choose(value - 1))
         self.choose.set_limits(1, 9)
@@ -69,13 +80,15 @@ class DesktopPanel:
             ("Way", [self.time]),
             ("To seed", [self.to_seed, self.play]),
             ("Between", [self.blend]),
+            ("Points given", [self.given]),
+            ("Answer", [self.answer, self.mirrored]),
             ("Show", [self.shows[show] for show in SHOWS[:3]]),
             ("", [*(self.shows[show] for show in SHOWS[3:]), self.turn]),
             ("Slice at x", [self.slice]),
             ("Go", [self._button("Undo", session.undo), self._button("Redo", session.redo),
                     self._button(f"Keys ({HELP_KEY})", ask_help)]),
             ("File", [self._button("Open", ask_open), self._button("Export", ask_export),
-                      self._button("Samples", lambda: session.change(mesh=None))]),
+                      self._button("Samples", session.leave_opened)]),
             ("Command", [self.copy]),
         ])  # fmt: skip
         for widget in (self.command, self.status, self.measures):
@@ -85,6 +98,8 @@ class DesktopPanel:
         """Set a state's number as a drag of its slider does."""
         if name == "steps":
             self._do(lambda: self._session.change(steps=round(value), ode=False))
+        elif name in ("given", "answer"):
+            self._do(lambda: self._session.change(**{name: round(value)}))
         else:
             self._do(lambda: self._session.change(**{name: round(value, 2)}))
 
@@ -97,6 +112,10 @@ class DesktopPanel:
         self.seed.enabled = self.new_seed.enabled = not state.locked
         self.lock.checked = state.locked
         self.steps.int_value = min(state.steps, MAX_STEPS)
+        self.given.int_value, self.answer.int_value = state.given, state.answer
+        self.mirrored.checked = state.mirrored
+        for widget in (self.given, self.answer, self.mirrored):
+            widget.enabled = state.cloud is not None
         self.time.double_value, self.blend.double_value = state.time, state.blend
         self.slice.double_value = state.slice
         self.to_seed.int_value = 0 if state.to_seed is None else state.to_seed
@@ -126,13 +145,18 @@ class DesktopPanel:
 
     def _sync_names(self) -> None:
         state, names = self._session.state, self._session.categories
+        self._fill_names(self.model, self._session.model_names)
         self.model.selected_text = state.model
-        if self.category.number_of_items != len(names):
-            self.category.clear_items()
-            for name in names:
-                self.category.add_item(name)
+        self._fill_names(self.category, names)
         if names:
             self.category.selected_text = state.category or names[0]
+
+    @staticmethod
+    def _fill_names(box: Any, names: Sequence[str]) -> None:
+        if box.number_of_items != len(names):
+            box.clear_items()
+            for name in names:
+                box.add_item(name)
 
     def _status_text(self) -> str:
         session = self._session
@@ -175,6 +199,12 @@ class DesktopPanel:
 
     def _slider(self, name: str, low: float, high: float) -> Any:
         slider = self._gui.Slider(self._gui.Slider.DOUBLE)
+        slider.set_limits(low, high)
+        slider.set_on_value_changed(lambda value: self.move(name, value))
+        return slider
+
+    def _whole(self, name: str, low: int, high: int) -> Any:
+        slider = self._gui.Slider(self._gui.Slider.INT)
         slider.set_limits(low, high)
         slider.set_on_value_changed(lambda value: self.move(name, value))
         return slider

@@ -96,8 +96,9 @@ def _page(result: Result, state: State, renderer: Renderer) -> bytes:
 
 def title_of(result: Result, state: State) -> str:
     """What a page shows, in words: a file's name, or the model, its category and the seed."""
-    if state.mesh is not None:
-        return Path(state.mesh).name
+    opened = state.mesh or state.cloud
+    if opened is not None:
+        return Path(opened).name
     words = [Path(state.model).name, *([state.category] if state.category else [])]
     if state.layout != "variations":
         words.append(f"seed {state.seed}")

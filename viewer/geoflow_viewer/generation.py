@@ -12,9 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geoflow.geometry.extraction import EmptySurfaceError
+from geoflow.geometry.read_points import Cloud
+from geoflow_viewer.completing import Completed, complete_cloud
 from geoflow_viewer.items import RUNGS, Item, Result, Rung
 from geoflow_viewer.measure import measure
 from geoflow_viewer.models import Models
+from geoflow_viewer.opened import Opened
 from geoflow_viewer.state import State, parts
 from geoflow_viewer.worker import Ticket
 
@@ -25,7 +28,7 @@ _REST = 0.35
 def generate(
     state: State,
     models: Models,
-    meshes: Mapping[str, trimesh.Trimesh],
+    meshes: Mapping[str, Opened],
     ticket: Ticket,
     *,
     rungs: Sequence[Rung] = RUNGS,
@@ -38,7 +41,7 @@ def generate(
     Args:
         state: what is wanted.
         models: models by name.
-        meshes: opened meshes by name, in normalised units.
+        meshes: opened meshes and clouds by name, in normalised units.
         ticket: ends the work between chunks of queries, or between evaluations.
         rungs: the ladder.
         rest: seconds to wait before each finer rung.
@@ -53,6 +56,7 @@ def generate(
     start = time.perf_counter()
     planned = parts(state)
     latents: dict[int, Float[Tensor, "k c"] | None] = {}
+    solids: dict[int, Completed] = {}
 
     def item(index: int, rung: Rung) -> Item:
         """A shape, with its slice where one is wanted; its latent is made when it is needed."""
@@ -61,6 +65,12 @@ def generate(
             opened = _opened(part, meshes)
             return Item(label, part, opened, measures=measure(opened))
         source = models[part.model]
+        if part.cloud is not None:
+            kept = None if shown is None or shown.rung != rung else shown.item_of(part)
+            if kept is None and index not in solids:
+                cloud = _cloud(part, meshes)
+                solids[index] = complete_cloud(source, part, cloud, ticket)
+            return kept or _finite(solids[index].item(label, part, rung, ticket))
         made = None if shown is None or shown.rung != rung else shown.item_of(part)
         made = made or models.shelf.get(part, rung)
         is_cut = "slice" in part.show
@@ -91,7 +101,7 @@ def generate(
 def latent_of(
     state: State,
     models: Models,
-    meshes: Mapping[str, trimesh.Trimesh],
+    meshes: Mapping[str, Opened],
     ticket: Ticket | None = None,
 ) -> Float[Tensor, "k c"] | None:
     """Latent of a single shape; None for an opened mesh as it is, and where a model has none.
@@ -119,7 +129,15 @@ def _is_as_opened(state: State) -> bool:
     return state.mesh is not None and not state.reconstruct
 
 
-def _opened(state: State, meshes: Mapping[str, trimesh.Trimesh]) -> trimesh.Trimesh:
-    if state.mesh is None or state.mesh not in meshes:
+def _opened(state: State, meshes: Mapping[str, Opened]) -> trimesh.Trimesh:
+    found = meshes.get(state.mesh or "")
+    if not isinstance(found, trimesh.Trimesh):
         raise ValueError(f"the mesh {state.mesh} is not open; open it again")
-    return meshes[state.mesh]
+    return found
+
+
+def _cloud(state: State, opened: Mapping[str, Opened]) -> Cloud:
+    found = opened.get(state.cloud or "")
+    if not isinstance(found, Cloud):
+        raise ValueError(f"the cloud {state.cloud} is not open; open it again")
+    return found

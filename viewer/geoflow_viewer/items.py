@@ -72,7 +72,7 @@ class Result:
     @property
     def detail(self) -> str:
         """How fine the shapes are: '64³', or '2048 points'."""
-        if any(item.cloud is not None for item in self.items):
+        if any(item.cloud is not None and item.mesh is None for item in self.items):
             return f"{self.rung.points} points"
         return f"{self.rung.resolution}³"
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from geoflow.models.base import Model, shipped
-from geoflow.models.kinds import DEFAULT, KINDS, Kind, load
+from geoflow.models.kinds import COMPLETING, DEFAULT, KINDS, Kind, load
 from geoflow_viewer.kinds.source import Source
 from geoflow_viewer.line import Line
 from geoflow_viewer.shelf import Shelf
@@ -14,7 +14,14 @@ from geoflow_viewer.state import SHOWS
 
 
 class Models:
-    """Models by name, each loaded once, for every session of a process."""
+    """Models by name, each loaded once, for every session of a process.
+
+    Attributes:
+        names: of those that make samples, the given ones first.
+        solids: of those that make solids of opened clouds, the one to begin with first.
+        shelf: shapes of samples that were made.
+        line: in which sessions stand.
+    """
 
     def __init__(
         self,
@@ -30,6 +37,8 @@ class Models:
             if kind.has_samples and file.has_samples and file.kind == kind.name
         )
         self.names = list(dict.fromkeys([*names, *inside]))
+        able = (name for name, file in found.items() if KINDS[file.kind].has_solids)
+        self.solids = [COMPLETING, *(n for n in dict.fromkeys([*names, *able]) if n != COMPLETING)]
         self._load = load
         self._loaded: dict[str, Source] = {}
         self._lock = threading.Lock()
@@ -43,7 +52,7 @@ class Models:
             ValueError: for another name, or a model that makes no shapes of noise.
             CheckpointError: if its files are missing or damaged.
         """
-        if name not in self.names:
+        if name not in self.names and name not in self.solids:
             raise ValueError(f"model must be one of {', '.join(self.names)}, got {name!r}")
         with self._lock:
             if name not in self._loaded:

@@ -6,6 +6,8 @@ import html
 from collections.abc import Callable
 from typing import Any
 
+from geoflow.geometry.read_points import Cloud
+from geoflow_viewer.cloud_controls import cloud_controls
 from geoflow_viewer.command import command
 from geoflow_viewer.export import EXPORTS, export_bytes, suffixes
 from geoflow_viewer.items import RUNGS
@@ -44,6 +46,9 @@ class Panel:
         self._add_sample()
         self._add_way()
         self._add_look()
+        self._of_clouds = cloud_controls(self._gui, session.state)
+        for name, handle in self._of_clouds.items():
+            self._control(name, handle)
         self._add_file()
         self._add_keys()
         self.sync()
@@ -54,6 +59,11 @@ class Panel:
         names = self._session.categories or (self._shown("category"),)
         if tuple(self._controls["category"].options) != names:
             self._controls["category"].options = names
+        models = tuple(self._session.model_names)
+        if tuple(self._controls["model"].options) != models:
+            self._controls["model"].options = models
+        for control in self._of_clouds.values():
+            control.visible = state.cloud is not None
         for name, control in self._controls.items():
             value = self._shown(name)
             if value == self._synced.get(name):
@@ -83,7 +93,7 @@ class Panel:
         gui, state = self._gui, self._session.state
         with gui.add_folder("Sample"):
             self._control("model", gui.add_dropdown(
-                "Model", self._session.models.names, initial_value=state.model))  # fmt: skip
+                "Model", self._session.model_names, initial_value=state.model))  # fmt: skip
             self._control("category", gui.add_dropdown(
                 "Category", [self._shown("category")]))  # fmt: skip
             self._seed = gui.add_number("Seed", state.seed, min=0, max=MAX_SEED, step=1)
@@ -127,10 +137,10 @@ class Panel:
     def _add_file(self) -> None:
         gui = self._gui
         with gui.add_folder("File"):
-            upload = gui.add_upload_button("Open and reconstruct a mesh", mime_type="*/*")
+            upload = gui.add_upload_button("Open a mesh or a cloud of points", mime_type="*/*")
             upload.on_upload(lambda _: self._guard(
                 lambda: self._open(upload.value.name, upload.value.content)))  # fmt: skip
-            self._button("Back to samples", lambda: self._session.change(mesh=None))
+            self._button("Back to samples", self._session.leave_opened)
             self._suffix = gui.add_dropdown("Format", tuple(EXPORTS), initial_value=".obj")
             self._suffix.on_update(lambda _: self._guard(self._sync_all))
             self._button("Download", self._download)
@@ -201,7 +211,11 @@ class Panel:
             self._client.add_notification("Not done", without_folders(str(error)), color="red")
 
     def _open(self, name: str, content: bytes) -> None:
-        self._session.open_mesh(name, read_upload(name, content), reconstruct=True)
+        opened = read_upload(name, content)
+        if isinstance(opened, Cloud):
+            self._session.open_cloud(name, opened)
+        else:
+            self._session.open_mesh(name, opened, reconstruct=True)
 
     def _download(self) -> None:
         result, state = self._session.result, self._session.state

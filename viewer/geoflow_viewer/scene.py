@@ -18,7 +18,7 @@ SPACING = 2.4
 """Between the centres of neighbouring shapes in a row."""
 ROW_SPACING = 2.8
 """Between rows: labels stand between them."""
-BLUE, INK = (117, 153, 219), (45, 55, 80)
+BLUE, INK, ORANGE = (117, 153, 219), (45, 55, 80), (236, 128, 48)
 _NUM_POINTS = 4096
 _WIRE_FACES = 1500
 _POINT_RADIUS, _LATENT_RADIUS, _WIRE_RADIUS = 0.012, 0.04, 0.004
@@ -198,9 +198,14 @@ def without_layers(tile: Tile, names: set[str]) -> Tile:
 
 
 def _points(item: Item) -> tuple[Float[np.ndarray, "n 3"], Colours]:
-    """Points of a cloud, or of a mesh's surface; in their own colours, or by height."""
+    """Points of a cloud, or of a mesh's surface; in their own colours, or by height.
+
+    Those that a solid was made of have one colour, which stands out from its own.
+    """
     if item.cloud is not None:
         points = item.cloud[:, :3]
+        if item.mesh is not None:
+            return points, _one(ORANGE, len(points))
         if "color" in item.channels:
             first = 3 * item.channels.index("color")
             own = item.cloud[:, first : first + 3].clip(0, 1)

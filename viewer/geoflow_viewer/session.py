@@ -12,20 +12,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import trimesh
 
 from geoflow.geometry.mesh import normalise_mesh
+from geoflow.geometry.read_points import Cloud
 from geoflow.models.kinds import Kind
 from geoflow_viewer.generation import generate
 from geoflow_viewer.items import RUNGS, Result, Rung
 from geoflow_viewer.models import Models
+from geoflow_viewer.opened import Opened, are_equal, placed_cloud
 from geoflow_viewer.state import MAX_SEED, OPENED_SHOWS, SHOWS, State, parts, visible
 from geoflow_viewer.worker import Request, Ticket, Worker
 
 _UNDO_DEPTH = 100
 # A drag along one of these is one thing to undo.
-_SLIDERS = {"steps", "time", "blend", "slice"}
+_SLIDERS = {"steps", "time", "blend", "slice", "given", "answer"}
 # Degrees, and shares of the way between two seeds, per second.
 _TURN_SPEED, _PLAY_SPEED = 36.0, 0.12
 
@@ -38,7 +39,7 @@ class Session:
     Args:
         models: models by name.
         state: the first state.
-        meshes: opened meshes by name, in normalised units.
+        meshes: opened meshes and clouds by name, in normalised units.
         rest: seconds without an event before the result is refined.
         draw_seed: where new seeds come from.
         rungs: the ladder of refinement.
@@ -60,7 +61,7 @@ class Session:
         models: Models,
         state: State | None = None,
         *,
-        meshes: Mapping[str, trimesh.Trimesh] | None = None,
+        meshes: Mapping[str, Opened] | None = None,
         rest: float = 0.35,
         draw_seed: Callable[[], int] = lambda: secrets.randbelow(MAX_SEED + 1),
         rungs: tuple[Rung, ...] = RUNGS,
@@ -79,7 +80,7 @@ class Session:
         self._rest = rest
         self._draw_seed = draw_seed
         self._rungs = rungs
-        self._meshes = dict(meshes or {})
+        self._opened = dict(meshes or {})
         self._past: list[State] = []
         self._future: list[State] = []
         self._dragged: str | None = None
@@ -100,10 +101,17 @@ class Session:
     def shows(self) -> tuple[str, ...]:
         """What can be drawn of the shapes that are asked for."""
         state, made = self.state, self.models.shows(self.state.model)
+        if state.cloud is not None:
+            return OPENED_SHOWS
         if state.mesh is None:
             return made
         possible = {*OPENED_SHOWS, *(made if state.reconstruct else ())}
         return tuple(show for show in SHOWS if show in possible)
+
+    @property
+    def model_names(self) -> list[str]:
+        """Models that can be chosen: of an opened cloud, those that make solids of it."""
+        return self.models.names if self.state.cloud is None else self.models.solids
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -175,7 +183,7 @@ class Session:
         part = planned[index][1]
         self.change(
             layout="single", seed=part.seed, steps=part.steps, ode=part.ode,
-            to_seed=part.to_seed, blend=part.blend,
+            to_seed=part.to_seed, blend=part.blend, given=part.given, answer=part.answer,
         )  # fmt: skip
 
     def toggle(self, show: str) -> None:
@@ -197,15 +205,40 @@ class Session:
         Raises:
             ValueError: if the mesh is empty, flat to a point, or not finite.
         """
-        placed = normalise_mesh(mesh)
+        self._open(
+            name, normalise_mesh(mesh), cloud=None, mesh=name, model=self._sampling(),
+            reconstruct=reconstruct, layout="single",
+        )  # fmt: skip
+
+    def open_cloud(self, name: str, cloud: Cloud, *, up: str = "y") -> None:
+        """Make a solid of a cloud's points, and show both.
+
+        Raises:
+            ValueError: for points that no solid can be made of.
+        """
+        self._open(
+            name, placed_cloud(cloud, up=up), cloud=name, mesh=None, answer=0,
+            model=self.models.solids[0], category=None, layout="single", show=("mesh", "points"),
+        )  # fmt: skip
+
+    def leave_opened(self) -> None:
+        """Show samples again."""
+        self.change(mesh=None, cloud=None, model=self._sampling())
+
+    def _sampling(self) -> str:
+        """The model, or the first that makes samples where it makes none."""
+        names = self.models.names
+        return self.state.model if self.state.model in names else names[0]
+
+    def _open(self, name: str, placed: Opened, **values: Any) -> None:
         with self.lock:
-            is_other = name in self._meshes and not _are_equal(self._meshes[name], placed)
-            self._meshes[name] = placed
+            is_other = name in self._opened and not are_equal(self._opened[name], placed)
+            self._opened[name] = placed
             if is_other:
-                # What is on the screen by this name is not this mesh.
+                # What is on the screen by this name is not this thing.
                 self.result = None
             before = self.state
-            self.change(mesh=name, reconstruct=reconstruct, layout="single")
+            self.change(**values)
             if is_other and self.state == before:
                 self._request(self._rungs)
                 self._tell()
@@ -280,7 +313,7 @@ class Session:
             self._request(finer or self._rungs[-1:], patient=patient)
 
     def _request(self, rungs: tuple[Rung, ...], *, patient: bool = False) -> None:
-        state, meshes = self.state, dict(self._meshes)
+        state, meshes = self.state, dict(self._opened)
 
         def stages(ticket: Ticket) -> Iterator[Result]:
             return generate(
@@ -321,7 +354,3 @@ def _slider(values: Mapping[str, Any]) -> str | None:
     """The slider that a change moves; that of the steps leaves the ODE too."""
     names = [name for name in values if name in _SLIDERS]
     return names[0] if len(names) == 1 and {*values} <= {*names, "ode"} else None
-
-
-def _are_equal(a: trimesh.Trimesh, b: trimesh.Trimesh) -> bool:
-    return np.array_equal(a.vertices, b.vertices) and np.array_equal(a.faces, b.faces)

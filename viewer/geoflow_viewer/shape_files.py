@@ -51,11 +51,11 @@ def shape_bytes(result: Result, suffix: str) -> bytes:
 
 def _are_clouds(result: Result) -> bool:
     shapes = [item for item in result.items if not item.is_empty]
-    return all(item.cloud is not None for item in shapes)
+    return all(item.mesh is None for item in shapes)
 
 
 def _mesh(item: Item) -> trimesh.Trimesh | None:
-    if item.cloud is None:
+    if item.cloud is None or item.mesh is not None:
         return item.mesh
     try:
         return reconstruct_surface(item.cloud[:, :3].astype(np.float64))

@@ -30,8 +30,8 @@ class Shelf:
             return self._items.get(key)
 
     def put(self, state: State, rung: Rung, item: Item) -> None:
-        """Keep a shape, and let old ones go; opened meshes are a visitor's own, and not kept."""
-        if state.mesh is not None:
+        """Keep a shape, and let old ones go; what a visitor opened is their own, and not kept."""
+        if state.mesh is not None or state.cloud is not None:
             return
         key = (state.undrawn, rung)
         with self._lock:

@@ -11,6 +11,11 @@ OPENED_SHOWS = ("mesh", "wireframe", "points")
 """What can be drawn of a mesh that no model made."""
 LAYOUTS = ("single", "variations", "compare")
 COMPARED_STEPS = (1, 2, 4, 50)
+COMPARED_POINTS = (64, 300, 1000)
+"""Of a cloud, beside as many as are wanted."""
+FEWEST_POINTS, MOST_POINTS = 16, 8192
+"""Of a cloud that a solid is made of."""
+NUM_ANSWERS = 4
 NUM_VARIATIONS = 9
 MAX_STEPS = 8
 """End of the steps slider; more may be asked for by command."""
@@ -22,7 +27,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "model": (str,), "category": (str, type(None)), "seed": (int,), "locked": (bool,),
     "steps": (int,), "ode": (bool,), "time": (float, int), "to_seed": (int, type(None)),
     "blend": (float, int), "mesh": (str, type(None)), "reconstruct": (bool,), "layout": (str,),
-    "show": (tuple,), "slice": (float, int),
+    "show": (tuple,), "slice": (float, int), "cloud": (str, type(None)), "given": (int,),
+    "answer": (int,), "mirrored": (bool,),
 }  # fmt: skip
 """Of the fields of a state: what pages send and browsers keep may be anything."""
 
@@ -63,6 +69,14 @@ class State:
     """What is drawn of a shape."""
     slice: float = 0.0
     """Where the plane x = slice cuts the field."""
+    cloud: str | None = None
+    """Name of an opened cloud, of which a solid is made."""
+    given: int = 1024
+    """Points of the cloud that are used, at most."""
+    answer: int = 0
+    """Which solid: 0 the likeliest, others by the model's flow."""
+    mirrored: bool = False
+    """Whether the cloud's solid is made symmetric left and right."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -76,6 +90,11 @@ class State:
         _require(0.0 <= self.blend <= 1.0, "blend", "in [0, 1]", self.blend)
         _require(-1.0 <= self.slice <= 1.0, "slice", "in [-1, 1]", self.slice)
         _require(self.layout in LAYOUTS, "layout", f"one of {', '.join(LAYOUTS)}", self.layout)
+        points, last = f"from {FEWEST_POINTS} to {MOST_POINTS}", NUM_ANSWERS - 1
+        _require(FEWEST_POINTS <= self.given <= MOST_POINTS, "given", points, self.given)
+        _require(0 <= self.answer <= last, "answer", f"from 0 to {last}", self.answer)
+        is_one = self.mesh is None or self.cloud is None
+        _require(is_one, "cloud", "nothing beside an opened mesh", self.cloud)
         known = len(self.show) > 0 and set(self.show) <= set(SHOWS)
         _require(known, "show", f"one or more of {', '.join(SHOWS)}", self.show)
         # One spelling of a set: equal screens are equal states.
@@ -117,6 +136,8 @@ def from_json(text: str) -> State:
 def parts(state: State) -> list[tuple[str, State]]:
     """The single shapes of a state's layout, each with its label."""
     alone = replace(state, layout="single")
+    if state.cloud is not None:
+        return _answers(alone, state.layout)
     if state.mesh is not None:
         shapes = [(state.mesh, replace(alone, reconstruct=False))]
         if state.reconstruct:
@@ -135,6 +156,21 @@ def parts(state: State) -> list[tuple[str, State]]:
             for steps in COMPARED_STEPS
         ]
     return [(label_of_steps(state.steps, ode=state.ode), alone)]
+
+
+def _answers(alone: State, layout: str) -> list[tuple[str, State]]:
+    """The solids of a cloud: one, of several numbers of points, or several of all of them."""
+    if layout == "variations":
+        return [(label_of_answer(i), replace(alone, answer=i)) for i in range(NUM_ANSWERS)]
+    if layout == "compare":
+        counts = sorted({*COMPARED_POINTS, alone.given})
+        return [(f"{count} points", replace(alone, given=count)) for count in counts]
+    return [(label_of_answer(alone.answer), alone)]
+
+
+def label_of_answer(index: int) -> str:
+    """'answer 1' and on."""
+    return f"answer {index + 1}"
 
 
 def visible(show: tuple[str, ...], possible: tuple[str, ...]) -> tuple[str, ...]:

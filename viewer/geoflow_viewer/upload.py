@@ -16,10 +16,14 @@ import numpy as np
 import trimesh
 
 from geoflow.arrays import load_npz
-from geoflow.geometry.mesh import SUFFIXES
+from geoflow.geometry.mesh import SUFFIXES as MESHES
+from geoflow.geometry.read_points import SUFFIXES as CLOUDS
+from geoflow.geometry.read_points import Cloud
+from geoflow_viewer.opened import Opened
 
 MOST_BYTES = 64 * 2**20
 MOST_FACES = 2_000_000
+MOST_POINTS = 2_000_000
 SECONDS = 60.0
 _PROGRAM = "geoflow_viewer.upload_program"
 # Children at once, of all visitors.
@@ -34,10 +38,10 @@ def check_upload(name: str, size: int) -> None:
     """Refuse by name and size, before or after the content is here.
 
     Raises:
-        UploadError: for another suffix than those of meshes, or too many bytes.
+        UploadError: for another suffix than those of meshes and clouds, or too many bytes.
     """
-    if Path(name).suffix.lower() not in SUFFIXES:
-        raise UploadError(f"{name}: a mesh is {', '.join(SUFFIXES)}")
+    if Path(name).suffix.lower() not in (*MESHES, *CLOUDS):
+        raise UploadError(f"{name}: a mesh is {', '.join(MESHES)}, a cloud {', '.join(CLOUDS)}")
     if not 0 < size <= MOST_BYTES:
         raise UploadError(
             f"{name} has {size / 2**20:.1f} MB, expected more than nothing and at most "
@@ -45,8 +49,8 @@ def check_upload(name: str, size: int) -> None:
         )
 
 
-def read_upload(name: str, content: bytes, *, seconds: float = SECONDS) -> trimesh.Trimesh:
-    """The mesh of an uploaded file.
+def read_upload(name: str, content: bytes, *, seconds: float = SECONDS) -> Opened:
+    """The mesh or the cloud of an uploaded file.
 
     Raises:
         UploadError: if it is refused, no reader understands it, or it takes too much time or
@@ -69,7 +73,16 @@ def read_upload(name: str, content: bytes, *, seconds: float = SECONDS) -> trime
         reason = said[-1] if said and done.returncode == 1 else "it takes too much memory or time"
         raise UploadError(f"{name}: {reason}")
     arrays = load_npz(io.BytesIO(done.stdout))
+    if "points" in arrays:
+        return _cloud(name, arrays["points"], arrays.get("normals"))
     mesh = trimesh.Trimesh(arrays["vertices"], arrays["faces"], process=False)
     if not np.isfinite(mesh.vertices).all():
         raise UploadError(f"{name}: its vertices are not finite")
     return mesh
+
+
+def _cloud(name: str, points: np.ndarray, normals: np.ndarray | None) -> Cloud:
+    for array in (points, *([] if normals is None else [normals])):
+        if not np.isfinite(array).all():
+            raise UploadError(f"{name}: its points are not finite")
+    return Cloud(points, normals)

@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -88,9 +88,11 @@ class CompletionBenchmark:
     model: str = "chair"
     """Shipped model, or a folder, of kind sdf or shapes."""
     data: str = PROCEDURAL
-    """'procedural' (test split), or a folder of meshes (its test split)."""
+    """The word procedural, a folder of meshes, or of banks by split."""
     category: str = "all"
     """Category of the data."""
+    split: Literal["test", "val", "train"] = "test"
+    """Choose on val, report on test."""
     num: int = 16
     """Shapes."""
     points: Counts = (64, 300, 1000, 2048)
@@ -133,9 +135,10 @@ class CompletionBenchmark:
             tables[str(num)] = {name: row.summary() for name, row in rows.items()}
         return {
             "geoflow": __version__,
-            "model": self.model,
-            "data": self.data,
+            "model": Path(self.model).name,
+            "data": Path(self.data).name,
             "category": self.category,
+            "split": self.split,
             "shapes": len(chosen),
             "noise": self.noise,
             "normals_given": self.normals,
@@ -146,16 +149,16 @@ class CompletionBenchmark:
         }
 
     def bank(self) -> ShapeBank:
-        """The test split.
+        """The split.
 
         Raises:
             ValueError: for more points than the data has beside those that are measured against.
         """
         if self.data == PROCEDURAL:
             names = SHAPES.names(self.category)
-            bank = SHAPES.bank(names, split="test", num=self.num, num_surface=_STORED)
+            bank = SHAPES.bank(names, split=self.split, num=self.num, num_surface=_STORED)
         else:
-            bank = load(self.data, self.category, split="test")
+            bank = load(self.data, self.category, split=self.split)
         most = bank.surface.shape[1] - _MEASURED
         if max(self.points) > most:
             raise ValueError(
