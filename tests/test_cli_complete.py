@@ -46,6 +46,9 @@ COMPLETE = {
     "chair.npz has no outward normals": (
         "chair.npz", "--normals", "ignore", "--model", "chair",
     ),
+    "--normals guess is for upright points": (
+        "bare.npy", "--model", "chair", "--normals", "guess", "--pose", "any",
+    ),
     "--points must be between 16 and 8,192, got 15": ("chair.npz", "--points", "15"),
     "--points must be between 16 and 8,192, got 9,000": ("chair.npz", "--points", "9000"),
     "--num must be at least 1": ("chair.npz", "--num", "0"),
@@ -177,6 +180,14 @@ def test_a_cloud_is_completed_where_it_is(files, tmp_path, capsys):
     found, true = trimesh.load_mesh(out), trimesh.load_mesh(files / "chair.obj")
     assert found.is_watertight
     np.testing.assert_allclose(found.bounds, true.bounds, atol=0.1 * 7)
+
+
+def test_normals_are_guessed_for_a_model_that_needs_them(files, tmp_path, capsys):
+    words = ["complete", str(files / "bare.npy"), "--model", "chair", "--normals", "guess"]
+    out = tmp_path / "out.ply"
+    assert main([*words, "--points", "64", "--resolution", "24", "--out", str(out)]) == 0
+    assert "watertight" in capsys.readouterr().out
+    assert trimesh.load_mesh(out).is_watertight
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ from geoflow.geometry.read_points import Cloud
 from geoflow.models.editing import redraw
 from geoflow.models.fields import FieldGenerator
 from geoflow.models.kinds import COMPLETING, describe_solids
+from geoflow.models.normals import guess_normals
 from geoflow.models.pose import find_turn
 from geoflow.models.refinement import refine_tokens
 from geoflow.symmetry import FRAME_SIZES
@@ -72,6 +73,7 @@ def complete(
     normals: Float[np.ndarray, "n 3"] | None = None,
     *,
     oriented: bool = True,
+    guess: bool = False,
     model: str | Path | FieldGenerator = COMPLETING,
     most: int = MAX_POINTS,
     num: int = 1,
@@ -98,6 +100,7 @@ def complete(
         points: of a surface, in any place and size.
         normals: of unit length; None: not known, which a model must have been trained for.
         oriented: whether the normals point outward; else either way.
+        guess: find the normals by the field of a model of bare points, in their place.
         model: shipped model of meshes, a folder, or the model itself.
         most: points that are used; of more, as many are drawn.
         num: answers; the first is the likeliest, the others show what else it may be.
@@ -123,7 +126,7 @@ def complete(
     given = prepare(
         solids,
         points,
-        normals,
+        None if guess else normals,
         oriented=oriented,
         most=most,
         pose=pose,
@@ -131,6 +134,8 @@ def complete(
         mirror=mirror,
         seed=seed,
     )
+    if guess:
+        given = with_guessed_normals(solids, given)
     return list(
         answer(
             solids,
@@ -223,6 +228,14 @@ def prepare(
         if values is not None
     ]
     return Given(tensors[0], tensors[1] if len(tensors) > 1 else None, oriented, place, left_out)
+
+
+def with_guessed_normals(
+    model: FieldGenerator, given: Given, *, reader: FieldGenerator | None = None
+) -> Given:
+    """The same points with normals for a model that needs them; see `guess_normals`."""
+    normals = guess_normals(model, given.points, reader=reader)
+    return replace(given, normals=normals, oriented=True)
 
 
 def answer(

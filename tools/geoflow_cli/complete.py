@@ -36,14 +36,17 @@ def complete(options: Complete) -> None:
     kind = solids.check_edit(options, draws="more than one answer" if several else None)
     cloud, box = _read(options)
     reader: Any = kind.model_class()
-    known = options.normals == "outward" and cloud.normals is not None
+    is_guessed = options.normals == "guess"
+    if is_guessed and options.pose == "any":
+        raise UsageError("--normals guess is for upright points: leave out --pose any")
+    known = is_guessed or (options.normals == "outward" and cloud.normals is not None)
     if not (known or reader.reads_bare_points):
         raise UsageError(
             f"{options.input} has no outward normals, and --model {options.model} was trained with "
-            "them alone: give normals, or take a model of kind shapes"
+            "them alone: give normals, or --normals guess, or take a model of kind shapes"
         )
     from geoflow.geometry.mesh import write_mesh
-    from geoflow.models.completion import answer, prepare
+    from geoflow.models.completion import answer, prepare, with_guessed_normals
 
     with failing():
         model = solids.load(options)
@@ -51,7 +54,7 @@ def complete(options: Complete) -> None:
             given = prepare(
                 model,
                 cloud.points,
-                None if options.normals == "ignore" else cloud.normals,
+                None if options.normals in ("ignore", "guess") else cloud.normals,
                 oriented=options.normals == "outward",
                 most=options.points,
                 pose=options.pose,
@@ -62,6 +65,8 @@ def complete(options: Complete) -> None:
             )
         except ValueError as error:
             raise UsageError(f"{options.input}: {error}") from error
+        if is_guessed:
+            given = with_guessed_normals(model, given)
         if given.left_out:
             print(f"{options.input}: {given.left_out} outliers left out")
         meshes = answer(

@@ -65,8 +65,9 @@ class Complete(EditOptions):
     standard deviation is a tenth of the longest half extent or more."""
     pose: Literal["upright", "any"] = "upright"
     """Whether the shape stands upright and faces +Z (-Y where +Z is up), or its turn is sought."""
-    normals: Literal["outward", "unoriented", "ignore"] = "outward"
-    """What normals in the file are worth."""
+    normals: Literal["outward", "unoriented", "ignore", "guess"] = "outward"
+    """What normals in the file are worth; 'guess': find others by the model of bare points, for a
+    model that needs them, as --model chair does."""
 
 
 @dataclass(frozen=True, kw_only=True)

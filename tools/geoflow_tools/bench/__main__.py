@@ -9,6 +9,7 @@ import tyro
 from geoflow.atomic import write_text
 from geoflow_tools.bench.completion import CompletionBenchmark
 from geoflow_tools.bench.distribution import DistributionBenchmark
+from geoflow_tools.bench.inversion import InversionBenchmark
 from geoflow_tools.bench.neighbours import NeighboursBenchmark
 from geoflow_tools.bench.objectives import ObjectivesBenchmark
 from geoflow_tools.bench.points import PointsBenchmark
@@ -29,6 +30,7 @@ def main() -> None:
             "objectives": ObjectivesBenchmark,
             "completion": CompletionBenchmark,
             "distribution": DistributionBenchmark,
+            "inversion": InversionBenchmark,
             "neighbours": NeighboursBenchmark,
             "points": PointsBenchmark,
             "pose": PoseBenchmark,

@@ -31,8 +31,9 @@ from jaxtyping import Float
 
 from geoflow import __version__
 from geoflow.geometry.metrics import METRICS
-from geoflow.models.completion import answer, load_solids, prepare
+from geoflow.models.completion import answer, load_solids, prepare, with_guessed_normals
 from geoflow.models.fields import FieldGenerator
+from geoflow.models.kinds import COMPLETING
 from geoflow_datasets import PROCEDURAL, load
 from geoflow_datasets.bank import ShapeBank
 from geoflow_datasets.procedural.source import PROCEDURAL as SHAPES
@@ -85,8 +86,9 @@ class Results:
 class CompletionBenchmark:
     """Complete noisy points of held-out shapes, by a model and by what people use."""
 
-    model: str = "chair"
-    """Shipped model, or a folder, of kind sdf or shapes."""
+    model: str = COMPLETING
+    """Shipped model, or a folder, of kind sdf or shapes. For one that needs normals they are
+    guessed where none are given."""
     data: str = PROCEDURAL
     """The word procedural, a folder of meshes, or of banks by split."""
     category: str = "all"
@@ -120,7 +122,7 @@ class CompletionBenchmark:
         Raises:
             ValueError: as `bank`.
         """
-        model = load_solids(self.model)
+        model, reader = load_solids(self.model), load_solids(COMPLETING)
         bank = self.bank()
         chosen = np.linspace(0, len(bank) - 1, min(self.num, len(bank))).astype(int)
         tables = {}
@@ -128,7 +130,7 @@ class CompletionBenchmark:
             rows: dict[str, Results] = {}
             for index in chosen.tolist():
                 case = self.case(bank, index, num)
-                for name, mesh, seconds in self._meshes(model, case):
+                for name, mesh, seconds in self._meshes(model, reader, case):
                     row = rows.setdefault(name, Results())
                     row.each.append(None if mesh is None else score(case, mesh) | seconds)
                     row.watertight.append(mesh is not None and METRICS["watertight"](mesh))
@@ -186,11 +188,13 @@ class CompletionBenchmark:
         )
 
     def _meshes(
-        self, model: FieldGenerator, case: Case
+        self, model: FieldGenerator, reader: FieldGenerator, case: Case
     ) -> Iterator[tuple[str, trimesh.Trimesh | None, dict[str, float]]]:
         """Every method's mesh, and what it took."""
         start = _clocks()
         given = prepare(model, case.points, case.normals)
+        if case.normals is None and not model.reads_bare_points:
+            given = with_guessed_normals(model, given, reader=reader)
         (mesh,) = answer(model, given, refine=self.refine, resolution=self.resolution)
         yield "geoflow", mesh, _since(start)
         for steps in self.steps:
