@@ -91,7 +91,15 @@ def test_fewer_points_make_another_solid(opened):
         fewer.mesh.vertices, first.mesh.vertices
     )
     opened.change(layout="compare", given=128)
-    assert [len(item.cloud) for item in made(opened)] == [64, 128, 300, 400]
+    items = made(opened)
+    assert [len(item.cloud) for item in items] == [64, 128, 300, 400]
+    labels = [f"{count} points" for count in (64, 128, 300, 1000)]
+    assert [item.label for item in items] == labels
+    # A shape that was on the screen is kept, under the label of its place.
+    opened.change(layout="single", given=64)
+    made(opened)
+    opened.change(layout="compare")
+    assert [item.label for item in made(opened)] == [labels[0], *labels[2:]]
 
 
 def test_one_of_several_answers_is_chosen(opened):

@@ -70,7 +70,8 @@ def generate(
             if kept is None and index not in solids:
                 cloud = _cloud(part, meshes)
                 solids[index] = complete_cloud(source, part, cloud, ticket)
-            return kept or _finite(solids[index].item(label, part, rung, ticket))
+            solid = kept or _finite(solids[index].item(label, part, rung, ticket))
+            return replace(solid, label=label, state=part)
         made = None if shown is None or shown.rung != rung else shown.item_of(part)
         made = made or models.shelf.get(part, rung)
         is_cut = "slice" in part.show
