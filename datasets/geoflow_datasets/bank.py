@@ -95,13 +95,16 @@ class Bank(ABC):
         Raises:
             ValueError: if a category of the bank is not among the names.
         """
-        missing = [name for name in self.category_names if name not in names]
-        if missing:
-            raise ValueError(
-                f"the model's categories are {', '.join(names)}; the data has {', '.join(missing)}"
-            )
-        index = np.array([list(names).index(name) for name in self.category_names])
-        return replace(self, categories=index[self.categories], category_names=tuple(names))
+        categories = renumbered(self.categories, self.category_names, names)
+        return replace(self, categories=categories, category_names=tuple(names))
+
+    def loaded(self: B) -> B:
+        """The shapes as they are: of banks that are on disk, what is in memory."""
+        return self
+
+    def compared(self: B) -> B:
+        """The shapes that samples are compared with: all."""
+        return self
 
     def save(self, folder: Path, notes: Mapping[str, str] | None = None) -> None:
         """Write the bank, and texts by file name; the folder appears whole or not at all."""
@@ -194,6 +197,23 @@ class CloudBank(Bank):
         """Random points of the clouds at `indices`, and no queries."""
         columns = _columns(self.surface, len(indices), num_surface, generator)
         return ShapeBatch(_take(self.surface, indices, columns), self.condition_of(indices))
+
+
+def renumbered(
+    categories: Int[np.ndarray, " N"], has: Sequence[str], names: Sequence[str]
+) -> Int[np.ndarray, " N"]:
+    """Categories that count the names `has`, counted by `names`.
+
+    Raises:
+        ValueError: if one of them is not among the names.
+    """
+    missing = [name for name in has if name not in names]
+    if missing:
+        raise ValueError(
+            f"the model's categories are {', '.join(names)}; the data has {', '.join(missing)}"
+        )
+    index = np.array([list(names).index(name) for name in has])
+    return index[categories]
 
 
 def _check_array(name: str, array: np.ndarray, hint: Any) -> None:

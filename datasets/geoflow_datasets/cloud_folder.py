@@ -133,7 +133,18 @@ def normalise_cloud(
 def _process(
     path: Path, options: CloudOptions, rng: np.random.Generator
 ) -> tuple[Mapping[str, Any], Mapping[str, np.ndarray]]:
-    points, centre, scale = normalise_cloud(read_points(path).points, up=options.up)
+    return measure(read_points(path).points, options, rng)
+
+
+def measure(
+    points: Float[np.ndarray, "n 3"], options: CloudOptions, rng: np.random.Generator
+) -> tuple[Mapping[str, Any], Mapping[str, np.ndarray]]:
+    """What a report says of a cloud, and its array.
+
+    Raises:
+        ValueError: as `normalise_cloud`.
+    """
+    points, centre, scale = normalise_cloud(points, up=options.up)
     order = np.resize(rng.permutation(len(points)), options.num_surface)
     details = {"points": len(points), "centre": centre.tolist(), "scale": scale}
     return details, {"surface": points[order].astype(np.float16)}

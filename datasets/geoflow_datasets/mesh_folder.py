@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import trimesh
 
-from geoflow.geometry.axes import check_up
+from geoflow.geometry.axes import check_up, turn_from_up
 from geoflow.geometry.mesh import SUFFIXES, normalise_mesh
-from geoflow.geometry.read_mesh import MeshError, read_mesh
+from geoflow.geometry.read_mesh import MeshError, read_mesh, read_mesh_bytes
 from geoflow_datasets.bank import ShapeBank
 from geoflow_datasets.cloud_files import is_cloud_folder
 from geoflow_datasets.folder import (
@@ -139,6 +139,22 @@ def _process(
     mesh = read_mesh(path, up=options.up)
     details, arrays = measure(normalise_mesh(mesh), options, rng)
     return {**details, "missing": mesh.metadata["missing"]}, arrays
+
+
+def read_content(
+    content: bytes, suffix: str, options: MeshOptions, turn: Sequence[float] | None = None
+) -> trimesh.Trimesh:
+    """The normalised mesh of a file's content, stood up by the rows of a matrix if need be.
+
+    Raises:
+        MeshError: if it cannot be read.
+    """
+    mesh = read_mesh_bytes(content, suffix)
+    if turn is not None:
+        matrix = np.eye(4)
+        matrix[:3, :3] = np.reshape(turn, (3, 3))
+        mesh.apply_transform(matrix)
+    return normalise_mesh(turn_from_up(mesh, options.up))
 
 
 def measure(

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from geoflow.condition import Condition
 from geoflow.typing import ShapeBatch
 from geoflow_datasets.bank import ShapeBank
+from geoflow_datasets.prepared.bank import ShardedBank
 from geoflow_datasets.queries import NEAR_SHARE
 
 # Draws for each shape: enough that every shape comes up.
@@ -26,7 +27,7 @@ _DRAWS = 8
 class Mixture:
     """Banks drawn by turns; row i is a draw, not a shape."""
 
-    banks: tuple[ShapeBank, ...]
+    banks: tuple[ShapeBank | ShardedBank[ShapeBank], ...]
     rows: Int[np.ndarray, "n 2"]
     """Bank and shape of each draw."""
 
@@ -67,7 +68,7 @@ class Mixture:
         return ShapeBatch(condition=Condition(category=category), **joined)
 
 
-def mixture(banks: Sequence[ShapeBank], *, seed: int = 0) -> Mixture:
+def mixture(banks: Sequence[ShapeBank | ShardedBank[ShapeBank]], *, seed: int = 0) -> Mixture:
     """Banks whose categories are counted by the same names, drawn equally often.
 
     Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args, overload
+from typing import Any, Literal, TypeAlias, get_args, overload
 
 import geoflow_datasets.augment as copies
 import geoflow_datasets.bank_folder as banks
@@ -16,6 +16,7 @@ import geoflow_datasets.cloud_folder as clouds
 import geoflow_datasets.figures.source as figures
 import geoflow_datasets.mesh_folder as meshes
 import geoflow_datasets.mesh_surface as surface
+import geoflow_datasets.prepared.source as prepared
 import geoflow_datasets.procedural.source as procedural
 import geoflow_datasets.rignet as rignet
 import geoflow_datasets.universe.source as universe
@@ -23,12 +24,13 @@ from geoflow_datasets.bank import CloudBank, ShapeBank
 from geoflow_datasets.figure_bank import FigureBank
 from geoflow_datasets.layouts import ALL
 from geoflow_datasets.mesh_surface import MeshSurface
+from geoflow_datasets.prepared.bank import ShardedBank
 from geoflow_datasets.request import Request, is_procedural, is_universe
 
 Gives: TypeAlias = Literal["fields", "points", "figures", "surface"]
 """What a model learns from: shapes with signed distances, clouds of points, figures with joints,
 or the surface of one mesh."""
-Data: TypeAlias = ShapeBank | CloudBank | FigureBank | MeshSurface
+Data: TypeAlias = ShapeBank | CloudBank | ShardedBank[Any] | FigureBank | MeshSurface
 
 
 def nothing_to_say(request: Request) -> str:
@@ -58,6 +60,14 @@ SOURCES: dict[str, Source] = {
     ),
     "universe of solids": Source(
         "fields", "'universe'", is_universe, universe.check, universe.load
+    ),
+    "prepared meshes": Source(
+        "fields", "a folder of geoflow data prepare", prepared.has_meshes, prepared.check,
+        prepared.load, prepared.describe,
+    ),
+    "prepared clouds": Source(
+        "points", "one of its folders of clouds", prepared.has_clouds, prepared.check,
+        prepared.load, prepared.describe,
     ),
     "folder of clouds": Source(
         "points", "an existing folder of clouds", clouds.has_clouds, clouds.check, clouds.load,
@@ -89,13 +99,13 @@ def load(
     source: str, category: str = ALL, *, gives: Literal["fields"] = "fields", split: str,
     num: int | None = None, up: str = "y", cache: Path | None = None, show_progress: bool = False,
     thickness: float | None = None, keep_cavities: bool = False, augment: int = 0,
-) -> ShapeBank: ...  # fmt: skip
+) -> ShapeBank | ShardedBank[ShapeBank]: ...  # fmt: skip
 @overload
 def load(
     source: str, category: str = ALL, *, gives: Literal["points"], split: str,
     num: int | None = None, up: str = "y", cache: Path | None = None, show_progress: bool = False,
     thickness: float | None = None, keep_cavities: bool = False, augment: int = 0,
-) -> ShapeBank | CloudBank: ...  # fmt: skip
+) -> ShapeBank | CloudBank | ShardedBank[Any]: ...  # fmt: skip
 @overload
 def load(
     source: str, category: str = ALL, *, gives: Literal["figures"], split: str,

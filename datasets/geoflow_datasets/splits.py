@@ -1,8 +1,9 @@
 """Which shapes of a folder are held out: whole families, so that no sibling is on both sides.
 
-`splits.json` in the folder says it outright, `groups.csv` says which shapes belong together. Where
-neither names a shape, a family is the shapes whose names differ in numbers or in a last word, and
-those of nearly equal geometry. A name that many shapes share is a numbering and makes no family.
+`splits.json` in the folder says it outright, `groups.csv` says which shapes belong together; the
+official table of ShapeNetCore, `all.csv`, comes next. Where none names a shape, a family is the
+shapes whose names differ in numbers or in a last word, and those of nearly equal geometry. A name
+that many shapes share is a numbering and makes no family.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from jaxtyping import Float, Float32
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from geoflow_datasets.layouts import SPLITS, split_of
 
-SPLITS_FILE, GROUPS_FILE = "splits.json", "groups.csv"
+SPLITS_FILE, GROUPS_FILE, OFFICIAL_FILE = "splits.json", "groups.csv", "all.csv"
 # A family by name has at most this many shapes, or this share of those beside it in its folder.
 _MOST, _MOST_SHARE = 4, 0.05
 _CELLS = 8
@@ -33,34 +35,68 @@ def splits_of(folder: Path, names: Sequence[str], surface: np.ndarray) -> list[s
     """The split of each shape.
 
     Args:
-        folder: where `splits.json` and `groups.csv` may lie.
+        folder: where `splits.json`, `groups.csv` and ShapeNet's `all.csv` may lie.
         names: paths inside the folder.
         surface: points (N, S, 3) of the normalised shapes.
 
     Raises:
-        ValueError: if one of the two files cannot be read as what it should be.
+        ValueError: if one of these files cannot be read as what it should be.
+    """
+    return extend_splits(folder, names, np.stack([shares_of(points) for points in surface]), {})
+
+
+def extend_splits(
+    folder: Path,
+    names: Sequence[str],
+    shares: np.ndarray,
+    kept: Mapping[str, str],
+) -> list[str]:
+    """The split of each shape, where some have one already: it stays, and draws its family to it.
+
+    Args:
+        folder: as of `splits_of`.
+        names: paths inside the folder.
+        shares: of each shape, as `shares_of` gives them.
+        kept: splits by name. The geometry of these is compared with that of the others alone.
+
+    Raises:
+        ValueError: as `splits_of`.
     """
     said, groups = _read_splits(folder / SPLITS_FILE), _read_groups(folder / GROUPS_FILE)
+    official = _read_official(folder / OFFICIAL_FILE)
     stems = [str(PurePosixPath(name).with_suffix("")) for name in names]
     grouped = [
         groups.get(name) or groups.get(stem) for name, stem in zip(names, stems, strict=True)
     ]
-    families = families_of(names, surface, grouped)
+    fresh = np.flatnonzero([name not in kept for name in names])
+    families = _families(names, _same_geometry(shares, fresh), grouped)
     first: dict[int, str] = {}
-    for name, family in zip(names, families, strict=True):
-        first[family] = min(first.get(family, name), name)
+    drawn: dict[int, str] = {}
+    for name, family in sorted(zip(names, families, strict=True)):
+        first.setdefault(family, name)
+        if name in kept:
+            drawn.setdefault(family, kept[name])
     return [
-        said.get(name) or said.get(stem) or _own_split(name) or split_of(first[family], len(names))
+        said.get(name) or said.get(stem) or official.get("/".join(PurePosixPath(name).parts[:2]))
+        or _own_split(name) or kept.get(name) or drawn.get(family)
+        or split_of(first[family], len(names))
         for name, stem, family in zip(names, stems, families, strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def families_of(
     names: Sequence[str], surface: np.ndarray, grouped: Sequence[str | None] | None = None
 ) -> list[int]:
     """A number for the family of each shape; a group that is given wins over names and geometry."""
-    grouped = grouped or [None] * len(names)
-    pairs = _linked(_families_by_name(names)) + _same_geometry(surface)
+    shares = np.stack([shares_of(points) for points in surface])
+    same = _same_geometry(shares, np.arange(len(names)))
+    return _families(names, same, grouped or [None] * len(names))
+
+
+def _families(
+    names: Sequence[str], same: list[tuple[int, int]], grouped: Sequence[str | None]
+) -> list[int]:
+    pairs = _linked(_families_by_name(names)) + same
     free = [(a, b) for a, b in pairs if grouped[a] is None and grouped[b] is None]
     joined = np.array([*free, *_linked(grouped)]).reshape(-1, 2)
     graph = coo_array((np.ones(len(joined)), joined.T), shape=(len(names), len(names)))
@@ -99,21 +135,23 @@ def _keys(name: str) -> list[str]:
     return [f"{path.parent}/{' '.join(part)}" for part in found if part]
 
 
-def _same_geometry(surface: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs whose surfaces fill the cells of a coarse grid alike.
+def _same_geometry(shares: np.ndarray, fresh: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs, one of them fresh, whose surfaces fill the cells of a coarse grid alike.
 
-    The overlap is Bhattacharyya's, of the surface's shares spread linearly over the cells' corners.
+    The overlap is Bhattacharyya's.
     """
-    shares = np.stack([_shares(np.asarray(points, dtype=np.float64)) for points in surface])
     found: list[tuple[int, int]] = []
-    for start in range(0, len(shares), _ROWS):
-        overlap = shares[start : start + _ROWS] @ shares.T
+    for start in range(0, len(fresh), _ROWS):
+        some = fresh[start : start + _ROWS]
+        overlap = shares[some] @ shares.T
         rows, columns = np.nonzero(overlap > _SAME)
-        found += [(int(a), int(b)) for a, b in zip(rows + start, columns, strict=True) if a < b]
+        found += [(int(a), int(b)) for a, b in zip(some[rows], columns, strict=True) if a != b]
     return found
 
 
-def _shares(points: np.ndarray) -> np.ndarray:
+def shares_of(surface: Float[np.ndarray, "s 3"]) -> Float32[np.ndarray, " cells"]:
+    """Roots of a surface's shares, spread linearly over the corners of a coarse grid's cells."""
+    points = np.asarray(surface, dtype=np.float64)
     place = np.clip((points + 1) / 2, 0, 1) * (_CELLS - 1)
     base = np.minimum(place.astype(int), _CELLS - 2)
     along = place - base
@@ -122,6 +160,21 @@ def _shares(points: np.ndarray) -> np.ndarray:
         weight = np.prod(np.where(corner, along, 1 - along), axis=-1)
         np.add.at(sums, tuple((base + corner).T), weight)
     return np.sqrt(sums.ravel() / len(points)).astype(np.float32)
+
+
+def _read_official(path: Path) -> dict[str, str]:
+    """Splits by SYNSET/MODEL, from the table that comes with ShapeNetCore."""
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        if not {"synsetId", "modelId", "split"} <= set(rows.fieldnames or ()):
+            return {}  # a table of the user's own
+        return {
+            f"{row['synsetId'].zfill(8)}/{row['modelId']}": row["split"]
+            for row in rows
+            if row["split"] in SPLITS
+        }
 
 
 def _read_splits(path: Path) -> dict[str, str]:

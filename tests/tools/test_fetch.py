@@ -9,10 +9,11 @@ import pytest
 import trimesh
 
 from geoflow_datasets.attribution import read_attribution
+from geoflow_datasets.classes import class_of
+from geoflow_datasets.furniture import read_catalogue
 from geoflow_tools.fetch import pybullet
-from geoflow_tools.fetch.classes import class_of
 from geoflow_tools.fetch.collection import hold_out
-from geoflow_tools.fetch.sweethome3d import Options, fetch, read_catalogue
+from geoflow_tools.fetch.sweethome3d import Options, fetch
 
 CATALOGUE = """# a comment
 name#1=Dining chair
@@ -44,7 +45,7 @@ def archives(tmp_path):
 
 
 def test_catalogue_is_read_with_creators_and_the_common_licence():
-    entries = {entry.name: entry for entry in read_catalogue(CATALOGUE)}
+    entries = {entry.name: entry for entry in read_catalogue(CATALOGUE.encode())}
     assert (entries["Dining chair"].creator, entries["Dining chair"].licence) == ("Ada", "CC-BY")
     assert (entries["Armchair"].creator, entries["Armchair"].licence) == ("unknown", "GPL")
     assert entries["Dining chair"].rotation == (1, 0, 0, 0, 0, 1, 0, -1, 0)

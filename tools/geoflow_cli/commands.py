@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +14,7 @@ import tyro
 
 from geoflow.models.kinds import DEFAULT, KINDS, Kind
 from geoflow_cli.checks import check_most
+from geoflow_cli.data_options import About, Get, List, Prepare
 from geoflow_cli.edit_options import Complete, Interpolate, Vary
 from geoflow_cli.errors import UsageError, failing, one_line
 from geoflow_cli.options import Evaluate, Info, Inspect, Rig, View
@@ -165,6 +166,45 @@ def _info(words: Sequence[str]) -> None:
     info()
 
 
+def _data(words: Sequence[str]) -> None:
+    """One of the words of `geoflow data`."""
+    if words[:1] in ([], ["-h"], ["--help"]):
+        lines = [f"  {name:13}{word.help}" for name, word in DATA.items()]
+        print("\n".join(["usage: geoflow data WORD [OPTIONS]", "", *lines]))
+        if not words:
+            raise UsageError(f"geoflow data takes one of {', '.join(DATA)}")
+        return
+    _named(words[0], DATA, "geoflow data").run(words[1:])
+
+
+def _data_list(words: Sequence[str]) -> None:
+    parse(List, "data list", words)
+    from geoflow_cli.data import list_sets
+
+    list_sets()
+
+
+def _data_info(words: Sequence[str]) -> None:
+    options = parse(About, "data info", words)
+    from geoflow_cli.data import about
+
+    about(options)
+
+
+def _data_get(words: Sequence[str]) -> None:
+    options = parse(Get, "data get", words)
+    from geoflow_cli.data import get
+
+    get(options)
+
+
+def _data_prepare(words: Sequence[str]) -> None:
+    options = parse(Prepare, "data prepare", words)
+    from geoflow_cli.data import prepare
+
+    prepare(options)
+
+
 @dataclass(frozen=True)
 class Command:
     """A word of the command line."""
@@ -183,8 +223,18 @@ COMMANDS: dict[str, Command] = {
     "rig": Command(_rig, "Find the joints of a figure from its mesh."),
     "view": Command(_view, "Show a mesh file, or samples, in a window, a browser or a file."),
     "inspect": Command(_inspect, "Say what mesh files hold, how they are signed, what is refused."),
+    "data": Command(_data, "Prepare folders and archives of shapes once; list known sets."),
     "info": Command(_info, "Print versions, devices, shipped models and optional packages."),
 }
+
+
+DATA: dict[str, Command] = {
+    "list": Command(_data_list, "List the sets of shapes that geoflow knows of."),
+    "info": Command(_data_info, "Say of a set whose it is, what it holds, how to obtain it."),
+    "get": Command(_data_get, "Prepare a set where it lies on this machine."),
+    "prepare": Command(_data_prepare, "Make shapes of meshes or clouds once, resumably."),
+}
+"""The words of `geoflow data`."""
 
 
 def command_of(word: str) -> Command:
@@ -193,11 +243,15 @@ def command_of(word: str) -> Command:
     Raises:
         UsageError: with the nearest, if there is none.
     """
-    if word not in COMMANDS:
-        near = difflib.get_close_matches(word, COMMANDS, n=1)
-        meant = f"perhaps {near[0]} was meant" if near else f"expected {', '.join(COMMANDS)}"
-        raise UsageError(f"there is no command {word!r}; {meant}")
-    return COMMANDS[word]
+    return _named(word, COMMANDS, "command")
+
+
+def _named(word: str, table: Mapping[str, Command], what: str) -> Command:
+    if word not in table:
+        near = difflib.get_close_matches(word, table, n=1)
+        meant = f"perhaps {near[0]} was meant" if near else f"expected {', '.join(table)}"
+        raise UsageError(f"there is no {what} {word!r}; {meant}")
+    return table[word]
 
 
 def overview() -> str:

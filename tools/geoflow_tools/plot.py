@@ -51,7 +51,8 @@ def plot(options: Options) -> None:
     generator: Any = load_model(options.model)
     (category,) = generator.categories
     held_out, training = (
-        load(PROCEDURAL, category, split=split, num=options.num) for split in ("val", "train")
+        load(PROCEDURAL, category, split=split, num=options.num).loaded()
+        for split in ("val", "train")
     )
     quality = asdict(shape_quality(generator, held_out, training, num=options.num))
     run = generator.card.get("run", {})

@@ -200,7 +200,8 @@ def fit_to(loaded: Loaded, config: RunConfig) -> Loaded:
     names = config.model.categories
     training, held_out = (bank.with_categories(names) for bank in (loaded.train, loaded.validation))
     validation = held_out.subset(in_turn(held_out.categories))
-    return replace(loaded, train=balanced(training), validation=validation, bank=training)
+    compared = training.compared()
+    return replace(loaded, train=balanced(training), validation=validation, bank=compared)
 
 
 def hint(folder: Path, config: RunConfig, *, out: str) -> str:

@@ -135,5 +135,5 @@ def fit_to(loaded: Loaded, config: RunConfig) -> Loaded:
     training = [bank.with_categories(names) for bank in loaded.train]
     held_out = joined([bank.with_categories(names) for bank in loaded.validation])
     validation = held_out.subset(in_turn(held_out.categories))
-    some = joined([bank.subset(range(min(len(bank), _COMPARED))) for bank in training])
+    some = joined([bank.subset(range(min(len(bank), _COMPARED))).loaded() for bank in training])
     return replace(loaded, train=mixture(training), validation=validation, bank=some)

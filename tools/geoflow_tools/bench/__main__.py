@@ -19,6 +19,7 @@ from geoflow_tools.bench.rig import RigBenchmark
 from geoflow_tools.bench.sample import SampleBenchmark
 from geoflow_tools.bench.signs import SignsBenchmark
 from geoflow_tools.bench.solids import SolidsBenchmark
+from geoflow_tools.bench.stream import StreamBenchmark
 from geoflow_tools.bench.viewer import ViewerBenchmark
 
 
@@ -38,6 +39,7 @@ def main() -> None:
             "rig": RigBenchmark,
             "signs": SignsBenchmark,
             "solids": SolidsBenchmark,
+            "stream": StreamBenchmark,
             "viewer": ViewerBenchmark,
         },
         prog="geoflow_tools.bench",

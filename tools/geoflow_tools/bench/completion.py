@@ -160,7 +160,7 @@ class CompletionBenchmark:
             names = SHAPES.names(self.category)
             bank = SHAPES.bank(names, split=self.split, num=self.num, num_surface=_STORED)
         else:
-            bank = load(self.data, self.category, split=self.split)
+            bank = load(self.data, self.category, split=self.split).loaded()
         most = bank.surface.shape[1] - _MEASURED
         if max(self.points) > most:
             raise ValueError(

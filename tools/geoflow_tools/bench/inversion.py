@@ -58,7 +58,7 @@ class InversionBenchmark:
         """Medians of the Chamfer distances, and of their ratios to the autoencoder's."""
         model = load_solids(self.model)
         num = self.num if self.data == PROCEDURAL else None
-        bank = load(self.data, self.category, split=self.split, num=num)
+        bank = load(self.data, self.category, split=self.split, num=num).loaded()
         rows = np.unique(np.linspace(0, len(bank) - 1, min(self.num, len(bank))).astype(int))
         found: dict[str, list[float]] = {}
         order = torch.randperm(bank.surface.shape[1], generator=torch.Generator().manual_seed(0))

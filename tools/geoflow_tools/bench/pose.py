@@ -81,7 +81,7 @@ class PoseBenchmark:
         """The report."""
         torch.set_num_threads(1)
         banks = {
-            split: load("procedural", self.category, split=split, num=num)
+            split: load("procedural", self.category, split=split, num=num).loaded()
             for split, num in (("train", self.num_shapes), ("test", self.num_test))
         }
         rows = {}

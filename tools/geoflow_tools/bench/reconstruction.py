@@ -88,7 +88,9 @@ class ReconstructionBenchmark:
         """A score of each way of giving the shapes."""
         model: Any = load(self.model)
         num = self.num if self.data == "procedural" else None
-        bank = load_source(self.data, self.category, gives="fields", split=self.split, num=num)
+        bank = load_source(
+            self.data, self.category, gives="fields", split=self.split, num=num
+        ).loaded()
         rows = np.unique(np.linspace(0, len(bank) - 1, min(self.num, len(bank))).astype(int))
         ways = [Given(self.oriented, True, 0.0, steps) for steps in self.refine]
         ways += [Given(points, False, self.noise) for points in self.bare]

@@ -16,11 +16,10 @@ import numpy as np
 import trimesh
 
 from geoflow_datasets.attribution import Credit
+from geoflow_datasets.classes import class_of
+from geoflow_datasets.furniture import CATALOGUE, Entry, read_catalogue
 from geoflow_datasets.layouts import ALL
-from geoflow_tools.fetch.classes import class_of
 from geoflow_tools.fetch.collection import Model, write_collection
-
-_CATALOGUE = "PluginFurnitureCatalog.properties"
 
 
 @dataclass(frozen=True)
@@ -33,39 +32,6 @@ class Options:
     """Word that a model's name must contain; or all models, in categories by their names."""
     archives: Path = Path("/usr/share/sweethome3d/furniture")
     """Folder of .sh3f archives."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One model of a catalogue."""
-
-    name: str
-    model: str
-    creator: str
-    licence: str
-    rotation: tuple[float, ...] | None
-
-
-def read_catalogue(text: str) -> list[Entry]:
-    """Entries of a catalogue's properties."""
-    pairs = dict(
-        line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#")
-    )
-    entries = []
-    for key, name in pairs.items():
-        if match := re.fullmatch(r"name#(\d+)", key):
-            i = match.group(1)
-            turn = pairs.get(f"modelRotation#{i}")
-            entries.append(
-                Entry(
-                    name.strip(),
-                    pairs[f"model#{i}"].strip().lstrip("/"),
-                    pairs.get(f"creator#{i}", "unknown").strip(),
-                    pairs.get(f"license#{i}", pairs.get("license", "unknown")).strip(),
-                    tuple(float(x) for x in turn.split()) if turn else None,
-                )
-            )
-    return entries
 
 
 def fetch(options: Options) -> int:
@@ -89,7 +55,7 @@ def fetch(options: Options) -> int:
 def _models(archive: Path, category: str) -> Iterator[Model]:
     word = re.compile(rf"\b{re.escape(category)}s?\b", re.IGNORECASE)
     with zipfile.ZipFile(archive) as file:
-        for entry in read_catalogue(file.read(_CATALOGUE).decode("latin-1")):
+        for entry in read_catalogue(file.read(CATALOGUE)):
             if not entry.model.lower().endswith(".obj"):
                 continue
             if category != ALL and not word.search(entry.name):

@@ -1,0 +1,113 @@
+"""Shards: folders of .npy files, one array each, with room for a fixed number of shapes.
+
+The format is numpy's own, for what training does: a few thousand random numbers of random shapes.
+A row of a .npy file is at a known place, so that a shape is one read of each array, without a
+library, an index or a lock, and the file can be memory-mapped; arrays of half-precision points do
+not compress. Formats that stream whole archives (WebDataset) read 180 kB for every shape whatever
+is asked for, in their own order; those of compressed chunks (Zarr, HDF5, Parquet) unpack many
+shapes for one. A row is written at its place at once: a file begins sparse and is never rewritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from geoflow.atomic import DamagedError, disk_full_named, reading, sync
+
+ROWS = 256
+"""Shapes of a shard."""
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the rows of an array are in each shard's file."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    """Of a row."""
+    offset: int
+    """Bytes before the first row."""
+
+    @cached_property
+    def count(self) -> int:
+        """Numbers of a row."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def start(self, place: int) -> int:
+        """The first byte of a place's row in its shard."""
+        return self.offset + (place % ROWS) * self.count * self.dtype.itemsize
+
+
+class Shards:
+    """The shards of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, shapes: Mapping[int, Arrays]) -> None:
+        """Write shapes by place; they are on the disk on return.
+
+        Raises:
+            OSError: if the disk is full, naming the file.
+        """
+        opened: dict[Path, np.memmap] = {}
+        for place, arrays in shapes.items():
+            for name, array in arrays.items():
+                path = self._path(place, name)
+                with disk_full_named(path, ROWS * array.nbytes):
+                    if path not in opened:
+                        opened[path] = _opened(path, array)
+                    opened[path][place % ROWS] = array
+        for path, memory in opened.items():
+            memory.flush()
+            sync(path)
+
+    @cached_property
+    def layouts(self) -> dict[str, Layout]:
+        """How each array lies in the shards, as the first one says.
+
+        Raises:
+            DamagedError: if there is no shard.
+        """
+        first = next(iter(sorted(self.folder.glob("[0-9]*"))), None)
+        if first is None:
+            raise DamagedError(f"{self.folder} holds no shards")
+        found = {}
+        for path in sorted(first.glob("*.npy")):
+            with reading(path):
+                memory = np.load(path, mmap_mode="r")
+            assert isinstance(memory, np.memmap)
+            found[path.stem] = Layout(memory.dtype, memory.shape[1:], memory.offset)
+        return found
+
+    def read(self, place: int, name: str) -> np.ndarray:
+        """One array of one shape, read by itself: nothing stays in memory.
+
+        Raises:
+            DamagedError: if the shard is cut short.
+        """
+        layout, path = self.layouts[name], self._path(place, name)
+        row = np.fromfile(path, dtype=layout.dtype, count=layout.count, offset=layout.start(place))
+        if len(row) < layout.count:
+            raise DamagedError(f"{path} is damaged: it ends before shape {place % ROWS}")
+        return row.reshape(layout.shape)
+
+    def _path(self, place: int, name: str) -> Path:
+        return self.folder / f"{place // ROWS:06d}" / f"{name}.npy"
+
+
+def _opened(path: Path, row: np.ndarray) -> np.memmap:
+    if path.is_file():
+        return np.lib.format.open_memmap(path, mode="r+")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A header that a kill cut short must never be met: the file gets its name when it is whole.
+    draft = path.with_name(f".{path.name}")
+    np.lib.format.open_memmap(draft, mode="w+", dtype=row.dtype, shape=(ROWS, *row.shape)).flush()
+    draft.replace(path)
+    return np.lib.format.open_memmap(path, mode="r+")
