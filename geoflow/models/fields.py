@@ -21,7 +21,7 @@ from geoflow.geometry.mesh import remove_crumbs, simplify_mesh, summarise
 from geoflow.geometry.simplification import simplify_within
 from geoflow.models.in_flight import in_order
 from geoflow.models.latent import Check, Detail, LatentConfig, LatentGenerator
-from geoflow.models.refinement import refine_tokens
+from geoflow.models.refinement import FEWEST_SIGNED, outward_normals, refine_tokens
 
 # Memory of the grids of meshes in flight, and about what one takes for each of its points.
 _LARGEST_GRIDS, _POINT_BYTES = 2 * 1024**3, 20
@@ -79,6 +79,8 @@ class FieldGenerator(LatentGenerator[Any]):
         placed = self.frame_for(len(points), frame)
         tokens = self._encode(points, normals, oriented, placed)
         fitted = normals if oriented else None
+        if refine and fitted is None and points.shape[1] >= FEWEST_SIGNED:
+            fitted = outward_normals(self.autoencoder, tokens, points, normals, placed)
         return refine_tokens(self.autoencoder, tokens, points, fitted, placed, steps=refine)
 
     def _encode(

@@ -5,7 +5,7 @@ import torch
 
 from geoflow.backbones import FieldAutoencoder, ShapeConfig
 from geoflow.models.kinds import load
-from geoflow.models.refinement import _Fit, refine_tokens
+from geoflow.models.refinement import _Fit, outward_normals, refine_tokens
 from geoflow.testing import random_rotations, rotate_points, rotate_tokens
 
 SIZES = ShapeConfig(
@@ -92,3 +92,42 @@ def test_a_model_that_needs_normals_says_so(given):
     fitted = chair.encode(points, given[3].float(), refine=1)
     assert fitted.shape == tokens.shape
     assert not fitted.requires_grad
+
+
+def test_directions_of_a_field_are_outward_and_turn_along(given):
+    codec, tokens, points, normals, frame = given
+    found = outward_normals(codec, tokens, points, None, frame)
+    torch.testing.assert_close(found.norm(dim=-1), torch.ones(2, 64, dtype=torch.float64))
+    # An untrained decoder draws a sphere.
+    assert ((found * normals).sum(-1) > 0).double().mean() > 0.9
+    rotation = random_rotations(2, generator=torch.Generator().manual_seed(0))
+    turned = outward_normals(
+        codec,
+        rotate_tokens(tokens, rotation, scalars=SIZES.scalars),
+        rotate_points(points, rotation),
+        None,
+        rotate_points(frame, rotation),
+    )
+    torch.testing.assert_close(turned, rotate_points(found, rotation), rtol=0, atol=1e-10)
+    # Known but for their signs: those or their opposites, whichever way they were.
+    signs = torch.where(torch.rand(2, 64, 1) < 0.5, -1.0, 1.0).double()
+    one, other = (outward_normals(codec, tokens, points, s * normals, frame) for s in (1.0, signs))
+    torch.testing.assert_close(one, other, rtol=0, atol=0)
+    torch.testing.assert_close((one * normals).sum(-1).abs(), torch.ones_like(one[..., 0]))
+
+
+@pytest.mark.slow
+def test_many_bare_points_are_fitted_with_the_normals_of_the_first_answer(given):
+    reader = load("shapes")
+    directions = torch.randn(1, 300, 3, generator=torch.Generator().manual_seed(0))
+    points = torch.tensor([1.0, 0.7, 0.4]) * directions / directions.norm(dim=-1, keepdim=True)
+    tokens = reader.encode(points)
+    frame = reader.frame_for(1)
+    guessed = outward_normals(reader.autoencoder, tokens, points, None, frame)
+    wanted = refine_tokens(reader.autoencoder, tokens, points, guessed, frame, steps=1)
+    torch.testing.assert_close(reader.encode(points, refine=1), wanted)
+    # Twin: few points are fitted alone.
+    few = points[:, :64]
+    first = reader.encode(few)
+    alone = refine_tokens(reader.autoencoder, first, few, None, frame, steps=1)
+    torch.testing.assert_close(reader.encode(few, refine=1), alone)

@@ -27,6 +27,7 @@ from geoflow_datasets.bank import ShapeBank
 from geoflow_tools.bench.completion import CompletionBenchmark
 from geoflow_tools.bench.reconstructors import RECONSTRUCTORS
 from geoflow_viewer.picture import contact_sheet
+from geoflow_viewer.scene import INK
 
 # The camera of a scan: before the shape, above it and to its side, as the pictures see it.
 _CAMERA = 3.0 * np.array([0.55, 0.4, 0.75])
@@ -46,7 +47,7 @@ class Options:
     """The word procedural, a folder of meshes, or of banks by split; its test split."""
     category: str = "all"
     """Category of the data."""
-    rows: Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")] = (0, 1, 6)
+    rows: Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")] = (0, 5, 7)
     """Which shapes."""
     points: Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")] = (64, 300, 1000)
     """Numbers of points, a row each."""
@@ -118,7 +119,8 @@ def _three(
     (made,) = answer(
         model, prepare(model, points, None), refine=options.refine, resolution=options.resolution
     )
-    return [trimesh.PointCloud(points), RECONSTRUCTORS[options.peer](points, None), made]
+    given = trimesh.PointCloud(points, colors=np.tile(np.array(INK, np.uint8), (len(points), 1)))
+    return [given, RECONSTRUCTORS[options.peer](points, None), made]
 
 
 def _label(what: str, options: Options) -> str:
