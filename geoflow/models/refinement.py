@@ -11,8 +11,9 @@ anything,
 
     L(z) = mean_p |f(p; z)| + c mean_g |f(g; z) - f(g; z_0)|
 
-keeps the encoder's answer z_0 at the points g of the lattice that are far from its surface. Nothing
-is drawn at random and the points' order does not matter, so that the result turns with the shape.
+keeps the encoder's answer z_0 at the points g of the lattice that are far from its surface. Many
+points without normals are given those of the answer's own field (`outward_normals`). Nothing is
+drawn at random and the points' order does not matter, so that the result turns with the shape.
 
 Reference: latent optimisation, Park et al., "DeepSDF", 2019, arXiv:1901.05103, here from an
 encoder's answer; winding numbers of points, Barill et al., "Fast winding numbers for soups and
