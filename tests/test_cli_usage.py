@@ -93,3 +93,20 @@ def test_a_card_is_read_without_its_tensors(tmp_path):
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
         load_card(path)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--init-from", "shapes", "--symmetry", "so2"), "--kind shapes stands in a frame"),
+        (("--init-from=airplane", "--size", "small"), "--size does not go with --kind points"),
+        (("--teacher", "airplane", "--channels", "position"), "--channels does not go with"),
+        (("--init-from", "airplane", "--kind", "sdf"), "is a model of kind points, got --kind sdf"),
+        (("--init-from", "shapes", "--kind", "cubes"), "--kind must be one of sdf, shapes"),
+    ],
+)
+def test_a_training_is_of_the_kind_of_the_model_that_it_starts_from(flags, message):
+    code, said, errors = geoflow("train", *flags)
+    assert code == 2, said + errors
+    (line,) = errors.splitlines()
+    assert message in line

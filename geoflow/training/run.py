@@ -104,7 +104,12 @@ def frozen_flow(teacher: Model) -> FlowMap:
 
 
 class Run:
-    """A run folder: open it, train what is left, read the model."""
+    """A run folder: open it, train what is left, read the model.
+
+    Attributes:
+        model: the model in training.
+        said: what stages that have ended tell the user.
+    """
 
     def __init__(self, folder: Path, config: RunConfig, *, device: str = "cpu") -> None:
         self.folder, self.config, self.device = folder, config, device
@@ -127,6 +132,7 @@ class Run:
             with reading(config.teacher, CheckpointError):
                 self.frozen = frozen_flow(load(config.teacher, device=device))
         self._stage: Stage[Any, Any] | None = None
+        self.said: list[str] = []
 
     @staticmethod
     def create(folder: Path, config: RunConfig, *, device: str = "cpu") -> Run:
@@ -155,12 +161,16 @@ class Run:
         """The kind of its model."""
         return KINDS[self.config.kind]
 
-    def train(self, data: Any, about: Mapping[str, Any] | None = None) -> Iterator[Progress]:
+    def train(
+        self, data: Any, about: Mapping[str, Any] | None = None, *, held_out: Any = None
+    ) -> Iterator[Progress]:
         """Train what is left of all stages, then write model/.
 
         Args:
             data: as the kind's stages take them.
             about: what the model's card says of the data.
+            held_out: data of the same form to choose by: where a model is tuned, an autoencoder
+                that it leaves worse on them than it was is not kept.
 
         Raises:
             FloatingPointError: if a loss is not finite; nothing of that step is applied.
@@ -168,12 +178,15 @@ class Run:
         """
         start = self.config.init_from or self.config.teacher
         context = Context(
-            self.model, data, self.folder, self.config.seed, self.device, self.frozen, start is None
-        )
+            self.model, data, self.folder, self.config.seed, self.device, self.frozen,
+            is_fresh=start is None, held_out=held_out,
+        )  # fmt: skip
         with locked(self.folder):
             for stage_class in self.kind.stage_classes():
                 self._stage = stage_class(self.config.stages[stage_class.name], context)
                 yield from fit(self._stage, checkpoint_every=self.config.checkpoint_every)
+                if self._stage.said:
+                    self.said.append(self._stage.said)
             self._keep(dict(about or {}))
 
     def averaged(self) -> Model:

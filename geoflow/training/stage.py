@@ -60,6 +60,8 @@ class Context:
     """A teacher's flow map, held fixed, to distil."""
     is_fresh: bool = True
     """Whether the model's weights are fresh: scales are then fitted to the data."""
+    held_out: Any = None
+    """Data that are not trained on, to choose by; None: nothing is chosen."""
 
 
 class Stage(ABC, Generic[M, B]):
@@ -72,6 +74,7 @@ class Stage(ABC, Generic[M, B]):
     Attributes:
         model: the model in training.
         average: the moving average of `module`, once the loop has made it.
+        said: what the user is told when the stage has ended.
     """
 
     name: ClassVar[str]
@@ -86,6 +89,7 @@ class Stage(ABC, Generic[M, B]):
         self.options, self.context = options, context
         self.model: M = context.model
         self.average: Ema[Any] | None = None
+        self.said = ""
 
     @property
     @abstractmethod

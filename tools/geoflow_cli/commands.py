@@ -74,12 +74,18 @@ def _train(words: Sequence[str]) -> None:
 
 
 def _kind_of_run(words: Sequence[str]) -> Kind:
-    """That of the run to resume, which its folder says; else the one asked for."""
+    """That of the run to resume, or the one asked for, or that of the model to start from."""
     asked = value_of(words, "--kind", "--representation")
     out = value_of(words, "--out")
     if asked is not None and asked not in KINDS:
         raise UsageError(f"--kind must be one of {', '.join(KINDS)}, got {asked!r}")
+    start = value_of(words, "--init-from", "--teacher")
     if "--resume" not in words or out is None:
+        if asked is None and start is not None:
+            from geoflow.models.kinds import describe_kind
+
+            with failing():
+                return describe_kind(start)
         return KINDS[asked or DEFAULT]
     from geoflow.training.run import read_config
 

@@ -47,7 +47,8 @@ class TrainOptions:
 
     kind: KindName = "sdf"
     """Signed distance fields of a category; its point clouds; the surface points of one mesh, given
-    as --data; or joints of figures from points of their surface."""
+    as --data; or joints of figures from points of their surface. Default: that of --init-from or
+    --teacher, else sdf."""
     data: str = "procedural"
     """Where the data come from."""
     out: Path | None = None

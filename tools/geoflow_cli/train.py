@@ -44,6 +44,8 @@ def train(options: TrainOptions, kind: Kind, given: Collection[str]) -> None:
         if loaded.said:
             print(loaded.said)
         _follow(run, room.fit_to(loaded, config), options)
+        for line in run.said:
+            print(line)
         print(f"{folder / 'model'}: model written")
         print(f"try: {room.hint(folder, config)}")
 
@@ -104,7 +106,7 @@ def _follow(run: Any, loaded: Any, options: TrainOptions) -> None:
         training_bar(show=options.progress) as bar,
     ):
         tasks = {}
-        for progress in run.train(loaded.train, loaded.about):
+        for progress in run.train(loaded.train, loaded.about, held_out=loaded.validation):
             reports.step(progress)
             if progress.stage not in tasks:
                 tasks[progress.stage] = bar.add_task(

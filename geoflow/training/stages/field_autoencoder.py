@@ -22,7 +22,8 @@ from geoflow.backbones.field import FieldAutoencoder
 from geoflow.models.fields import Generator
 from geoflow.objectives import Losses
 from geoflow.training.optimisation import Schedule
-from geoflow.training.stage import Stage, StageOptions
+from geoflow.training.stage import Context, Stage, StageOptions
+from geoflow.training.stages.keeping import Beginning
 from geoflow.training.stages.shapes import draw_shapes, frame_on
 from geoflow.typing import Count, NonNegative, Positive, ShapeBatch
 
@@ -75,6 +76,10 @@ class FieldAutoencoderStage(Stage[Generator, ShapeBatch]):
     advice = "lower the learning rate or look at the data's distances"
     keeps_average: ClassVar[bool] = False
 
+    def __init__(self, options: AutoencoderTraining, context: Context) -> None:
+        super().__init__(options, context)
+        self._beginning = Beginning(self)
+
     @property
     def module(self) -> FieldAutoencoder:
         """The autoencoder."""
@@ -109,3 +114,7 @@ class FieldAutoencoderStage(Stage[Generator, ShapeBatch]):
         predicted = module.decode(tokens + module.config.noise * noise, queries, frame)
         distance, sign = field_loss(predicted.float(), sdf, options)
         return Losses(distance + options.sign_weight * sign, {"distance": distance, "sign": sign})
+
+    def finish(self) -> None:
+        """What tuning has not made better is kept as it was."""
+        self.said = self._beginning.keep_better(self)

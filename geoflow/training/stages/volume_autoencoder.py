@@ -17,8 +17,9 @@ from geoflow.backbones.volume_field import VolumeAutoencoder
 from geoflow.models.volumes import VolumeGenerator
 from geoflow.objectives import Losses
 from geoflow.training.optimisation import Schedule
-from geoflow.training.stage import Stage
+from geoflow.training.stage import Context, Stage
 from geoflow.training.stages.field_autoencoder import FieldLoss, field_loss
+from geoflow.training.stages.keeping import Beginning
 from geoflow.training.stages.scans import (
     Scan,
     ScanOptions,
@@ -53,6 +54,10 @@ class VolumeAutoencoderStage(Stage[VolumeGenerator, Scan]):
     name = "autoencoder"
     options_type = VolumeTraining
     advice = "lower the learning rate or look at the data's distances"
+
+    def __init__(self, options: VolumeTraining, context: Context) -> None:
+        super().__init__(options, context)
+        self._beginning = Beginning(self)
 
     @property
     def module(self) -> VolumeAutoencoder:
@@ -102,5 +107,6 @@ class VolumeAutoencoderStage(Stage[VolumeGenerator, Scan]):
         return kept
 
     def finish(self) -> None:
-        """The moving average is what is kept."""
+        """The moving average is what is kept, or what tuning has not made better."""
         self.model.autoencoder = self.kept().autoencoder
+        self.said = self._beginning.keep_better(self)
