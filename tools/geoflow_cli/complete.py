@@ -24,23 +24,9 @@ _COLOURED = (".obj", ".ply", ".glb", ".off")
 
 def complete(options: Complete) -> None:
     """Check, read, encode, decode, write, and print one line for each answer."""
-    check_at_least("num", options.num, 1)
-    check_at_least("refine", options.refine, 0)
-    _check_points(options.points)
-    solids.check_share("spread", options.spread)
-    check_output("out", options.out)
-    suffix = options.out.suffix.lower()
-    if options.uncertainty and suffix not in _COLOURED:
-        raise UsageError(f"--uncertainty needs colours, which {suffix} lacks: write .ply or .glb")
-    several = options.num > 1 or options.uncertainty
-    kind = solids.check_edit(options, draws="more than one answer" if several else None)
+    is_known = _check(options)
     cloud, box = _read(options)
-    reader: Any = kind.model_class()
-    is_guessed = options.normals == "guess"
-    if is_guessed and options.pose == "any":
-        raise UsageError("--normals guess is for upright points: leave out --pose any")
-    known = is_guessed or (options.normals == "outward" and cloud.normals is not None)
-    if not (known or reader.reads_bare_points):
+    if not (is_known or (options.normals == "outward" and cloud.normals is not None)):
         raise UsageError(
             f"{options.input} has no outward normals, and --model {options.model} was trained with "
             "them alone: give normals, or --normals guess, or take a model of kind shapes"
@@ -65,7 +51,7 @@ def complete(options: Complete) -> None:
             )
         except ValueError as error:
             raise UsageError(f"{options.input}: {error}") from error
-        if is_guessed:
+        if options.normals == "guess":
             given = with_guessed_normals(model, given)
         if given.left_out:
             print(f"{options.input}: {given.left_out} outliers left out")
@@ -91,6 +77,25 @@ def complete(options: Complete) -> None:
                 f"(95 %: {made['fit_95']:.4f}) of the half extent, {made['seconds']:.2f} s, "
                 f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
             )
+
+
+def _check(options: Complete) -> bool:
+    """Refuse what can be refused before anything slow; whether normals need not be given."""
+    check_at_least("num", options.num, 1)
+    check_at_least("refine", options.refine, 0)
+    _check_points(options.points)
+    solids.check_share("spread", options.spread)
+    check_output("out", options.out)
+    suffix = options.out.suffix.lower()
+    if options.uncertainty and suffix not in _COLOURED:
+        raise UsageError(f"--uncertainty needs colours, which {suffix} lacks: write .ply or .glb")
+    several = options.num > 1 or options.uncertainty
+    kind = solids.check_edit(options, draws="more than one answer" if several else None)
+    is_guessed = options.normals == "guess"
+    if is_guessed and options.pose == "any":
+        raise UsageError("--normals guess is for upright points: leave out --pose any")
+    reader: Any = kind.model_class()
+    return is_guessed or reader.reads_bare_points
 
 
 def _check_points(points: int) -> None:

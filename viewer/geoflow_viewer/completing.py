@@ -28,8 +28,8 @@ class Completed:
     given: Given
     tokens: Float[Tensor, "k c"]
 
-    def item(self, label: str, part: State, rung: Rung, ticket: Ticket) -> Item:
-        """The answer's surface in the cloud's units, with the points, or a message."""
+    def item(self, part: State, rung: Rung, ticket: Ticket) -> Item:
+        """The answer's surface in the cloud's units, with the points; a message if none."""
         place = self.given.place
         # A mirrored state gives the points' mirror images too, after them.
         own = self.given.points[0].double().cpu().numpy()
@@ -44,9 +44,9 @@ class Completed:
                 check=ticket.check,
             )
         except EmptySurfaceError as error:
-            return Item(label, part, cloud=cloud, message=str(error))
+            return Item("", part, cloud=cloud, message=str(error))
         mesh = place.restore(mesh)
-        return Item(label, part, mesh=mesh, cloud=cloud, measures=measure(mesh))
+        return Item("", part, mesh=mesh, cloud=cloud, measures=measure(mesh))
 
 
 def complete_cloud(source: Source, part: State, cloud: Cloud, ticket: Ticket) -> Completed:

@@ -15,6 +15,7 @@ from geoflow.geometry.extraction import EmptySurfaceError
 from geoflow.geometry.read_points import Cloud
 from geoflow_viewer.completing import Completed, complete_cloud
 from geoflow_viewer.items import RUNGS, Item, Result, Rung
+from geoflow_viewer.kinds.source import Source
 from geoflow_viewer.measure import measure
 from geoflow_viewer.models import Models
 from geoflow_viewer.opened import Opened
@@ -56,7 +57,7 @@ def generate(
     start = time.perf_counter()
     planned = parts(state)
     latents: dict[int, Float[Tensor, "k c"] | None] = {}
-    solids: dict[int, Completed] = {}
+    solids: dict[State, Completed] = {}
 
     def item(index: int, rung: Rung) -> Item:
         """A shape, with its slice where one is wanted; its latent is made when it is needed."""
@@ -65,14 +66,10 @@ def generate(
             opened = _opened(part, meshes)
             return Item(label, part, opened, measures=measure(opened))
         source = models[part.model]
-        if part.cloud is not None:
-            kept = None if shown is None or shown.rung != rung else shown.item_of(part)
-            if kept is None and index not in solids:
-                cloud = _cloud(part, meshes)
-                solids[index] = complete_cloud(source, part, cloud, ticket)
-            solid = kept or _finite(solids[index].item(label, part, rung, ticket))
-            return replace(solid, label=label, state=part)
         made = None if shown is None or shown.rung != rung else shown.item_of(part)
+        if part.cloud is not None:
+            made = made or _solid(part, rung, source, _cloud(part, meshes), solids, ticket)
+            return replace(made, label=label, state=part)
         made = made or models.shelf.get(part, rung)
         is_cut = "slice" in part.show
         if (made is None or is_cut) and index not in latents:
@@ -114,6 +111,20 @@ def latent_of(
         return models[state.model].latent(state, ticket)
     opened = _opened(state, meshes)
     return models[state.model].encode(opened) if state.reconstruct else None
+
+
+def _solid(
+    part: State,
+    rung: Rung,
+    source: Source,
+    cloud: Cloud,
+    solids: dict[State, Completed],
+    ticket: Ticket,
+) -> Item:
+    """The solid of a cloud; its latent is made once for all rungs, and kept in `solids`."""
+    if part.undrawn not in solids:
+        solids[part.undrawn] = complete_cloud(source, part, cloud, ticket)
+    return _finite(solids[part.undrawn].item(part, rung, ticket))
 
 
 def _finite(made: Item) -> Item:
