@@ -14,6 +14,7 @@ import numpy as np
 
 MOST_BYTES = 2**33
 """Of the arrays of one .npz file, unpacked."""
+_LONGEST_REASON = 200
 
 
 def load_npy(file: io.BufferedIOBase, size: int) -> np.ndarray:
@@ -60,4 +61,5 @@ def load_npz(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
                 arrays[info.filename.removesuffix(".npy")] = load_npy(content, info.file_size)
             return arrays
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise ValueError(f"it is no whole .npz file: {error}") from error
+        # It may quote whatever stands where a name should.
+        raise ValueError(f"it is no whole .npz file: {str(error)[:_LONGEST_REASON]}") from error

@@ -1,15 +1,20 @@
 """What the package promises of its rigger: size, card, joints of unseen figures in five steps."""
 
+import json
 from importlib import resources
 from pathlib import Path
 
+import igl
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from geoflow.models.base import WEIGHTS
 from geoflow.models.joints import Rigger, surface_noise
 from geoflow.testing import random_rotations, relative_error, rotate_points
+from geoflow_cli import main
+from geoflow_cli.rig import shipped_figure
 from geoflow_datasets import load
 from geoflow_tools.validation.joints import predict_clouds, score_clouds
 
@@ -55,6 +60,23 @@ def test_five_steps_find_the_joints_of_unseen_figures(rigger, bank):
 
     clouds = predict_clouds(other, sampler, num_points=rigger.config.num_points)
     assert score_clouds(rigger, bank, clouds)["iou"] < 0.5 * few["iou"]
+
+
+def test_the_shipped_figure_is_one_and_others_are_warned_of(tmp_path, capsys):
+    sphere = tmp_path / "sphere.ply"
+    trimesh.creation.icosphere(3).export(sphere)
+    assert main(["rig", "--out", str(tmp_path / "rigged.glb")]) == 0
+    assert "warning" not in capsys.readouterr().err
+    report = json.loads((tmp_path / "rigged.json").read_text())
+    assert report["mesh"] == "figure.ply"
+    figure = trimesh.load_mesh(shipped_figure())
+    rigged = trimesh.load(tmp_path / "rigged.glb", force="mesh")
+    assert len(rigged.faces) == len(figure.faces)
+    inside = igl.winding_number(figure.vertices, figure.faces, np.array(report["joints"])) > 0.5
+    assert inside.mean() > 0.8
+    assert main(["rig", "--mesh", str(sphere), "--out", str(tmp_path / "none.json")]) == 0
+    assert "sphere.ply may be no figure" in capsys.readouterr().err
+    assert not (tmp_path / "none.glb").exists()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

@@ -129,8 +129,9 @@ class Bank(ABC):
                     f"{folder} has bank format {card['format']}, expected {FORMAT}: delete it"
                 )
             hints = get_type_hints(cls)
+            sizes: dict[str, int] = {}
             for name, array in arrays.items():
-                _check_array(name, array, hints[name])
+                _check_array(name, array, hints[name], sizes)
             return cls(
                 names=_words(card, "names"),
                 category_names=_words(card, "category_names"),
@@ -216,11 +217,18 @@ def renumbered(
     return index[categories]
 
 
-def _check_array(name: str, array: np.ndarray, hint: Any) -> None:
-    """Raise ValueError for an array of another form than its field's."""
+def _check_array(name: str, array: np.ndarray, hint: Any, sizes: dict[str, int]) -> None:
+    """Raise ValueError for an array of another form than its field's.
+
+    Args:
+        name: of the field.
+        array: its value.
+        hint: its type, with axes by number or by letter.
+        sizes: of axes by letter, the same for all arrays; those of this one are added.
+    """
     axes = hint.dim_str.split()
     fits = array.ndim == len(axes) and all(
-        has > 0 and (not axis.isdigit() or has == int(axis))
+        has > 0 and has == (int(axis) if axis.isdigit() else sizes.setdefault(axis, has))
         for has, axis in zip(array.shape, axes, strict=True)
     )
     if not fits or str(array.dtype) not in hint.dtypes:

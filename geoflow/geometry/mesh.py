@@ -192,19 +192,24 @@ def mesh_bytes(mesh: trimesh.Trimesh, suffix: str) -> bytes:
     if suffix == ".obj" and plain:
         return _obj_bytes(mesh)
     if suffix == ".glb":
-        if plain:
-            mesh = trimesh.Trimesh(
-                mesh.vertices,
-                mesh.faces,
-                visual=TextureVisuals(material=_MATERIAL),
-                metadata=mesh.metadata,
-                process=False,
-            )
-        content = mesh.export(file_type="glb", include_normals=True)
+        content = with_material(mesh).export(file_type="glb", include_normals=True)
     else:
         content = mesh.export(file_type=suffix[1:])
     assert isinstance(content, str | bytes)
     return content.encode() if isinstance(content, str) else content
+
+
+def with_material(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
+    """The mesh as a .glb shows it: in its own colours, or in a plain material."""
+    if not isinstance(mesh.visual, ColorVisuals) or mesh.visual.defined:
+        return mesh
+    return trimesh.Trimesh(
+        mesh.vertices,
+        mesh.faces,
+        visual=TextureVisuals(material=_MATERIAL),
+        metadata=mesh.metadata,
+        process=False,
+    )
 
 
 def _obj_bytes(mesh: trimesh.Trimesh) -> bytes:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
+from geoflow.geometry.ply_header import check_ply_counts
 from geoflow.geometry.polygons import corners_of, triangulate_polygons
 
 _STL_HEADER, _STL_TRIANGLE = 84, 50
@@ -181,6 +182,7 @@ def _polygon(words: list[str]) -> list[int]:
 def _ply(content: bytes) -> Prepared:
     import plyfile
 
+    check_ply_counts(content, len(content))
     if b"format ascii" in content[:1024]:
         return _of_ply(plyfile.PlyData.read(BytesIO(content)), content)
     # From a file, plyfile maps lists of one length, and says where one has another.

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from geoflow.arrays import load_npy, load_npz
+from geoflow.geometry.ply_header import check_ply_counts
 
 # A header's end is sought in so many bytes.
 _PLY_HEADER = 65_536
@@ -116,6 +117,9 @@ _Read = tuple[np.ndarray, np.ndarray | None]
 def _read_ply(file: io.BufferedIOBase) -> _Read:
     from plyfile import PlyData
 
+    head, size = file.read(_PLY_HEADER), file.seek(0, io.SEEK_END)
+    file.seek(0)
+    check_ply_counts(head, size)
     vertex = PlyData.read(file)["vertex"].data
     points = np.column_stack([vertex[name] for name in "xyz"])
     names = ("nx", "ny", "nz")

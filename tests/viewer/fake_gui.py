@@ -31,7 +31,9 @@ class Page:
 
     def __init__(self):
         self.gui, self.controls, self.keys = self, {}, {}
-        self.told, self.files = [], []
+        self.told, self.files, self.folders = [], [], {}
+        self.theme, self.kept = {}, {}
+        self.local_storage = SimpleNamespace(set_item=self.kept.__setitem__)
 
     def __getitem__(self, label):
         return self.controls[label]
@@ -41,7 +43,8 @@ class Page:
         return self.controls[label]
 
     @contextmanager
-    def add_folder(self, label):
+    def add_folder(self, label, expand_by_default=True):
+        self.folders[label] = expand_by_default
         yield self
 
     @contextmanager
@@ -79,7 +82,11 @@ class Page:
 
     def add_command(self, label, hotkey):
         self.keys[hotkey] = Control(label)
+        self.keys[hotkey].remove = lambda: self.keys.pop(hotkey)
         return self.keys[hotkey]
+
+    def configure_theme(self, **options):
+        self.theme = options
 
     def add_notification(self, title, body, color):
         self.told.append(body)

@@ -11,7 +11,7 @@ from fake_gui import Gui, Page
 from geoflow_viewer import clipboard
 from geoflow_viewer.desktop_panel import DesktopPanel
 from geoflow_viewer.items import Rung
-from geoflow_viewer.panel import Panel
+from geoflow_viewer.panel import DARK, Panel
 from geoflow_viewer.session import Session
 from geoflow_viewer.shortcuts import HELP_KEY, SHORTCUTS, help_lines
 from geoflow_viewer.state import SHOWS, State
@@ -151,6 +151,36 @@ def test_every_key_acts_in_the_browser_and_is_in_the_help(page, session):
     text = "\n".join(help_lines())
     for key, shortcut in SHORTCUTS.items():
         assert key.isdigit() or f"{key}  {shortcut.label}" in text
+
+
+def test_keys_do_nothing_behind_the_help_and_escape_closes_it(page, session):
+    for closed_by in ("escape", HELP_KEY):
+        before = session.state
+        page.keys[HELP_KEY].move()
+        page.keys["4"].move()
+        page.keys["C"].move()
+        assert session.state == before
+        page.keys[closed_by].move()
+        assert "escape" not in page.keys
+    page.keys["4"].move()
+    assert session.state.steps == 4
+
+
+def test_the_page_is_dark_where_a_person_wants_it_and_the_browser_keeps_it(page):
+    page["Dark"].move(True)
+    assert page.theme["dark_mode"]
+    assert page.kept == {DARK: "1"}
+    page["Dark"].move(False)
+    assert not page.theme["dark_mode"]
+    assert page.kept == {DARK: ""}
+
+
+def test_folders_begin_closed_where_the_panel_lies_over_the_shape(page, session):
+    assert all(page.folders.values())
+    narrow = Page()
+    Panel(narrow, session, is_narrow=True)
+    assert narrow.folders.keys() == page.folders.keys()
+    assert not any(narrow.folders.values())
 
 
 def test_the_window_s_widgets_set_their_fields(desk, session):

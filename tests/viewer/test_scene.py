@@ -36,7 +36,7 @@ def result_of(count=1):
 
 @pytest.fixture
 def short_turn(monkeypatch):
-    monkeypatch.setattr("geoflow_viewer.export._TURN_FRAMES", 4)
+    monkeypatch.setattr("geoflow_viewer.export._TURNS", {".gif": (4, 18), ".mp4": (4, 30)})
     return 4
 
 

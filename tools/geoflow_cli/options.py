@@ -99,12 +99,13 @@ class SampleOptions:
 
 @dataclass(frozen=True)
 class Rig:
-    """Find the joints of a figure from its mesh, in any pose, and write them as JSON."""
+    """Find the joints of a figure from its mesh, in any pose; write them, or a mesh that moves."""
 
-    mesh: Path
-    """Mesh file of the figure."""
     out: Path
-    """JSON file to write: joints in the mesh's coordinates, and a tree of parents."""
+    """File to write: .json, joints in the mesh's coordinates and a tree of parents; or .glb, the
+    mesh with a skin over those joints, and the .json beside it."""
+    mesh: Path | None = None
+    """Mesh file of the figure. Default: a figure that is shipped."""
     steps: int = 5
     """Network evaluations."""
     model: str = "rig"
@@ -164,8 +165,16 @@ class View:
     """Write what would be shown, by suffix, and open no window: .png, .gif or .mp4 (turntable),
     .html (a page to orbit, without a network), or the shapes as .obj, .ply, .stl, .glb, .off
     or .3mf, and clouds as .ply, .xyz, .npy or .npz."""
+    size_px: int | None = None
+    """Pixels along an edge of each shape's square in a picture or film, 64 to 2,048. Default: 320;
+    in a .gif 240, and in an .mp4 what fits 1920 x 1080."""
+    color: str | None = None
+    """Of surfaces and points in a picture, film or page: a name, or #rrggbb."""
+    background: str | None = None
+    """Of a picture or film: a name, or #rrggbb. Default: white."""
     renderer: Literal["auto", "open3d", "software"] = "auto"
-    """Who draws pictures and films: Open3D where its drivers are there, else our software."""
+    """Who draws pictures and films: Open3D where its drivers are there, else our software, which
+    draws large ones too."""
     web: bool = False
     """Serve a page for browsers; every visitor has a session."""
     host: str = "127.0.0.1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from geoflow_cli.errors import Failure, UsageError, failing
 from geoflow_cli.options import View
 
 if TYPE_CHECKING:
+    from geoflow_viewer.export import Look
     from geoflow_viewer.models import Models
     from geoflow_viewer.session import Session
     from geoflow_viewer.state import State
@@ -23,6 +25,7 @@ _FALLBACK = Path("geoflow-view.png")
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _MAX_PORT = 65535
 _MAX_POINTS = 65_536
+_LEAST_SIZE, _MOST_SIZE = 64, 2048
 
 
 def view(options: View) -> None:
@@ -32,6 +35,7 @@ def view(options: View) -> None:
     if not 1 <= options.points <= _MAX_POINTS:
         raise UsageError(f"--points must be between 1 and {_MAX_POINTS}, got {options.points}")
     out = _output(options)
+    _look(options, out)
     from geoflow_viewer.privacy import shown_name
     from geoflow_viewer.state import State
 
@@ -89,12 +93,55 @@ def _output(options: View) -> Path | None:
     return out
 
 
+def _look(options: View, out: Path | None) -> Look:
+    """Size and colours of the picture.
+
+    Raises:
+        UsageError: for what is no size or colour, or is not of such a file.
+    """
+    from geoflow_viewer.command import PICTURE_SUFFIXES
+    from geoflow_viewer.export import Look
+
+    suffix = None if out is None else out.suffix.lower()
+    fitting = {"size-px": (".png", ".gif", ".mp4"), "background": (".png", ".gif", ".mp4"),
+               "color": PICTURE_SUFFIXES}  # fmt: skip
+    for name, suffixes in fitting.items():
+        if getattr(options, name.replace("-", "_")) is not None and suffix not in suffixes:
+            raise UsageError(
+                f"--{name} is of files that end in {', '.join(suffixes)}: give one by --out"
+            )
+    size = options.size_px
+    if size is not None and not _LEAST_SIZE <= size <= _MOST_SIZE:
+        raise UsageError(f"--size-px must be between {_LEAST_SIZE} and {_MOST_SIZE}, got {size}")
+    background = _colour("background", options.background)
+    look = Look(size, _colour("color", options.color))
+    return look if background is None else replace(look, background=background)
+
+
+def _colour(name: str, text: str | None) -> tuple[int, int, int] | None:
+    from PIL import ImageColor
+
+    if text is None:
+        return None
+    try:
+        red, green, blue = ImageColor.getrgb(text)[:3]
+    except ValueError as error:
+        raise UsageError(f"--{name} must be a name as teal, or #rrggbb, got {text!r}") from error
+    return red, green, blue
+
+
 def _read(path: Path, up: str) -> trimesh.Trimesh:
     from geoflow.geometry.mesh import normalise_mesh
     from geoflow.geometry.read_mesh import read_mesh
+    from geoflow.geometry.read_points import is_cloud
 
     if not path.is_file():
         raise UsageError(f"there is no mesh file {path}")
+    if is_cloud(path):
+        raise UsageError(
+            f"{path} holds points, and meshes are shown: make a solid of it with geoflow complete "
+            f"{path} --out solid.ply, then geoflow view solid.ply"
+        )
     try:
         return normalise_mesh(read_mesh(path, up=up))
     except ValueError as error:
@@ -134,7 +181,7 @@ def _write(
         renderer = renderer_of(
             options.renderer, lambda said: print(f"geoflow: {said}", file=sys.stderr)
         )
-        export(result, state, out, renderer=renderer)
+        export(result, state, out, renderer=renderer, look=_look(options, out))
     except RuntimeError as error:
         raise Failure(str(error)) from error
     print(f"{out}: {'picture' if out.suffix.lower() == '.png' else 'file'} written")

@@ -16,7 +16,7 @@ import trimesh
 from geoflow_viewer.arrangement import FIELD_OF_VIEW, LABEL_DROP, columns_of, eye, fit_distance
 from geoflow_viewer.door import Door
 from geoflow_viewer.models import Models
-from geoflow_viewer.panel import Panel
+from geoflow_viewer.panel import DARK, Panel, theme
 from geoflow_viewer.scene import Layer, MeshLayer, PointsLayer, Tile, tiles
 from geoflow_viewer.session import Session
 from geoflow_viewer.state import COMPARED_STEPS, State, from_json, to_json
@@ -26,6 +26,8 @@ _STORED = "geoflow-state"
 _STORE_TIMEOUT = 5.0
 _TICK = 1 / 15
 _FIRST_DISTANCE = 6.9
+# Pixels; viser lays its panel over narrower pages.
+_NARROW = 576
 
 
 class BrowserUnavailableError(RuntimeError):
@@ -80,7 +82,7 @@ class Browser:
         self._server.initial_camera.position = tuple(eye(_FIRST_DISTANCE))
         self._server.initial_camera.fov = np.radians(FIELD_OF_VIEW)
         self._server.initial_camera.look_at = (0.0, 0.0, 0.0)
-        self._server.gui.configure_theme(show_share_button=False, show_logo=False)
+        theme(self._server.gui, is_dark=False)
         # The panel stands beside the picture, not before it.
         self._server.gui.main_panel.dock_right()
         self._server.on_client_connect(self._welcome)
@@ -121,7 +123,7 @@ class Browser:
         )
         state = self._stored(client)
         session = Session(self._models, state, meshes=self._meshes, **self._session_options)
-        visitor = Visitor(client, session)
+        visitor = Visitor(client, session, is_dark=self._kept(client, DARK) == "1")
         with self._lock:
             self._visitors[client.client_id] = visitor
         session.start()
@@ -135,11 +137,11 @@ class Browser:
 
     def _stored(self, client: Any) -> State:
         """What this browser saw last, so that a reload keeps it; else the first state."""
+        text = self._kept(client, _STORED)
         try:
-            text = client.local_storage.get_item(_STORED, timeout=_STORE_TIMEOUT)
             state = self._state if text is None else from_json(text)
-        except (RuntimeError, TimeoutError, ValueError):
-            # A browser that stores nothing, or something of another version, starts afresh.
+        except ValueError:
+            # Something of another version.
             return self._state
         is_gone = state.cloud is not None or (
             state.mesh is not None and state.mesh not in self._meshes
@@ -148,6 +150,14 @@ class Browser:
         if state.model not in self._models.names or is_gone or is_long:
             return self._state
         return state
+
+    def _kept(self, client: Any, name: str) -> str | None:
+        """What a browser keeps by a name; None where it keeps nothing, or does not say."""
+        try:
+            text: str | None = client.local_storage.get_item(name, timeout=_STORE_TIMEOUT)
+        except (RuntimeError, TimeoutError, ValueError):
+            return None
+        return text
 
     def _tick(self) -> None:
         last = time.monotonic()
@@ -165,10 +175,13 @@ class Browser:
 class Visitor:
     """One browser: draws its session, and tells it of events."""
 
-    def __init__(self, client: Any, session: Session) -> None:
+    def __init__(self, client: Any, session: Session, *, is_dark: bool = False) -> None:
         self.session = session
         self._client = client
-        self._panel = Panel(client, session)
+        is_narrow = client.camera.image_width < _NARROW
+        self._panel = Panel(client, session, is_narrow=is_narrow, is_dark=is_dark)
+        if is_dark:
+            theme(client.gui, is_dark=True)
         self._drawn: list[Tile] = []
         # Every drawing has names of its own: the page keeps the pose of a name that comes again.
         self._num_drawings = 0

@@ -8,17 +8,14 @@ from geoflow_viewer.state import FEWEST_POINTS, MOST_POINTS, NUM_ANSWERS, State
 
 
 def cloud_controls(gui: Any, state: State) -> dict[str, Any]:
-    """Controls by field of the state, in a folder of their own.
+    """Controls by field of the state.
 
     Args:
         gui: of viser's client.
         state: what they show first.
     """
-    with gui.add_folder("Opened cloud"):
-        return {
-            "given": gui.add_slider("Points given", FEWEST_POINTS, MOST_POINTS, 16, state.given),
-            "answer": gui.add_slider(
-                "Answer, 0 the likeliest", 0, NUM_ANSWERS - 1, 1, state.answer
-            ),
-            "mirrored": gui.add_checkbox("Mirrored", state.mirrored),
-        }
+    return {
+        "given": gui.add_slider("Points given", FEWEST_POINTS, MOST_POINTS, 16, state.given),
+        "answer": gui.add_slider("Answer, 0 the likeliest", 0, NUM_ANSWERS - 1, 1, state.answer),
+        "mirrored": gui.add_checkbox("Mirrored", state.mirrored),
+    }

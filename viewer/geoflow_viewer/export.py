@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,21 +17,42 @@ from geoflow_viewer.film import SUFFIXES as FILM_SUFFIXES
 from geoflow_viewer.film import film_bytes
 from geoflow_viewer.items import Result
 from geoflow_viewer.page import page
-from geoflow_viewer.picture import Shape, labelled_grid, png_bytes
+from geoflow_viewer.picture import Shape, label_height, labelled_grid, png_bytes
 from geoflow_viewer.renderers import Renderer, SoftwareRenderer
 from geoflow_viewer.scene import PointsLayer, Tile, solid, tiles
 from geoflow_viewer.shape_files import SHAPE_SUFFIXES, shape_bytes, shape_suffixes
 from geoflow_viewer.state import State
+from geoflow_viewer.studio import WHITE, Colour, Stage
 
 _VIEWS = (35.0, 0.0, 125.0)
-_TURN_FRAMES, _FRAMES_PER_SECOND = 36, 18
 _TILE, _TURN_TILE = 320, 240
+# Frames of a turn, and frames per second.
+_TURNS = {".gif": (36, 18), ".mp4": (150, 30)}
+_FILM_WIDTH, _FILM_HEIGHT = 1920, 1080
 
-Write: TypeAlias = Callable[[Result, State, Renderer], bytes]
+
+@dataclass(frozen=True)
+class Look:
+    """How pictures look."""
+
+    size: int | None = None
+    """Pixels along an edge of each shape's square; None: 320 in a picture, 240 in a .gif, and in an
+    .mp4 what fits 1920 x 1080."""
+    colour: Colour | None = None
+    """Of surfaces and points; None: blue, and points by height or in their own colours."""
+    background: Colour = WHITE
+
+
+Write: TypeAlias = Callable[[Result, State, Renderer, Look], bytes]
 
 
 def export_bytes(
-    result: Result, state: State, suffix: str, *, renderer: Renderer | None = None
+    result: Result,
+    state: State,
+    suffix: str,
+    *,
+    renderer: Renderer | None = None,
+    look: Look | None = None,
 ) -> bytes:
     """The content of a file.
 
@@ -42,6 +64,7 @@ def export_bytes(
         state: what is shown of them.
         suffix: with its dot, in lower case.
         renderer: who draws pictures and films; default: the software.
+        look: size and colours of pictures.
 
     Raises:
         ValueError: for a suffix that these shapes cannot have, or a scene with nothing in it.
@@ -49,12 +72,20 @@ def export_bytes(
     """
     if suffix not in suffixes(result):
         raise ValueError(f"suffix must be one of {', '.join(suffixes(result))}, got {suffix!r}")
-    return EXPORTS[suffix](result, state, renderer or SoftwareRenderer())
+    return EXPORTS[suffix](result, state, renderer or SoftwareRenderer(), look or Look())
 
 
-def export(result: Result, state: State, path: Path, *, renderer: Renderer | None = None) -> None:
+def export(
+    result: Result,
+    state: State,
+    path: Path,
+    *,
+    renderer: Renderer | None = None,
+    look: Look | None = None,
+) -> None:
     """Write `export_bytes` to a file; it appears whole or keeps its old content."""
-    write_bytes(path, export_bytes(result, state, path.suffix.lower(), renderer=renderer))
+    suffix = path.suffix.lower()
+    write_bytes(path, export_bytes(result, state, suffix, renderer=renderer, look=look))
 
 
 def suffixes(result: Result) -> tuple[str, ...]:
@@ -64,34 +95,51 @@ def suffixes(result: Result) -> tuple[str, ...]:
 
 
 def turntable(
-    shown: Sequence[Tile], *, frames: int, renderer: Renderer | None = None
+    shown: Sequence[Tile],
+    *,
+    frames: int,
+    renderer: Renderer | None = None,
+    look: Look | None = None,
 ) -> list[UInt8[np.ndarray, "h w 3"]]:
     """Pictures from all sides, the first from 35 degrees; the last is followed by the first."""
     azimuths = [_VIEWS[0] + 360.0 * i / frames for i in range(frames)]
-    return _sheets(shown, azimuths, _TURN_TILE, renderer or SoftwareRenderer())
+    look = look or Look()
+    size = look.size or _TURN_TILE
+    return _sheets(shown, azimuths, size, renderer or SoftwareRenderer(), look.background)
 
 
 def _shape(suffix: str) -> Write:
-    return lambda result, state, renderer: shape_bytes(result, suffix)
+    return lambda result, state, renderer, look: shape_bytes(result, suffix)
 
 
-def _png(result: Result, state: State, renderer: Renderer) -> bytes:
-    shown = tiles(result, state)
-    # One shape alone is seen from three sides.
+def _png(result: Result, state: State, renderer: Renderer, look: Look) -> bytes:
+    shown = tiles(result, state, colour=look.colour)
+    # One shape alone is seen from three sides, and labelled once.
     azimuths = _VIEWS if len(shown) == 1 else _VIEWS[:1]
-    return png_bytes(np.concatenate(_sheets(shown, azimuths, _TILE, renderer), axis=1))
+    size = look.size or _TILE
+    first, *others = _sheets(shown, azimuths, size, renderer, look.background)
+    others = [_without_label(other, look.background) for other in others]
+    return png_bytes(np.concatenate([first, *others], axis=1))
 
 
 def _film(suffix: str) -> Write:
-    def write(result: Result, state: State, renderer: Renderer) -> bytes:
-        frames = turntable(tiles(result, state), frames=_TURN_FRAMES, renderer=renderer)
-        return film_bytes(frames, suffix, frames_per_second=_FRAMES_PER_SECOND)
+    def write(result: Result, state: State, renderer: Renderer, look: Look) -> bytes:
+        frames, rate = _TURNS[suffix]
+        shown = tiles(result, state, colour=look.colour)
+        is_wide = suffix == ".mp4" and look.size is None
+        if is_wide:
+            look = replace(look, size=_fitting(shown))
+        turned = turntable(shown, frames=frames, renderer=renderer, look=look)
+        if is_wide:
+            turned = [_on_screen(frame, look.background) for frame in turned]
+        return film_bytes(turned, suffix, frames_per_second=rate)
 
     return write
 
 
-def _page(result: Result, state: State, renderer: Renderer) -> bytes:
-    return page(tiles(result, state), title=title_of(result, state))
+def _page(result: Result, state: State, renderer: Renderer, look: Look) -> bytes:
+    shown = tiles(result, state, colour=look.colour)
+    return page(shown, title=title_of(result, state))
 
 
 def title_of(result: Result, state: State) -> str:
@@ -106,12 +154,45 @@ def title_of(result: Result, state: State) -> str:
 
 
 def _sheets(
-    shown: Sequence[Tile], azimuths: Sequence[float], size: int, renderer: Renderer
+    shown: Sequence[Tile],
+    azimuths: Sequence[float],
+    size: int,
+    renderer: Renderer,
+    background: Colour,
 ) -> list[UInt8[np.ndarray, "h w 3"]]:
     """A labelled picture of all tiles from each side."""
     labels, columns = [tile.label for tile in shown], _columns(shown)
-    rows = renderer.views([_drawn(tile) for tile in shown], azimuths, size=size)
-    return [labelled_grid(labels, row, columns=columns) for row in rows]
+    drawn = [_drawn(tile) for tile in shown]
+    rows = renderer.views(drawn, azimuths, size=size, stage=Stage(background))
+    return [labelled_grid(labels, row, columns=columns, background=background) for row in rows]
+
+
+def _without_label(
+    sheet: UInt8[np.ndarray, "h w 3"], background: Colour
+) -> UInt8[np.ndarray, "h w 3"]:
+    plain = sheet.copy()
+    plain[: len(sheet) - sheet.shape[1]] = background
+    return plain
+
+
+def _fitting(shown: Sequence[Tile]) -> int:
+    """The largest square of a shape with which all of them, and their labels, are on a screen."""
+    columns = _columns(shown)
+    rows = -(-len(shown) // columns)
+    size = _FILM_WIDTH // columns
+    while rows * (size + label_height(size)) > _FILM_HEIGHT:
+        size -= 1
+    return size
+
+
+def _on_screen(
+    sheet: UInt8[np.ndarray, "h w 3"], background: Colour
+) -> UInt8[np.ndarray, "1080 1920 3"]:
+    """A sheet in the middle of a screen."""
+    screen = np.full((_FILM_HEIGHT, _FILM_WIDTH, 3), background, np.uint8)
+    top, left = (_FILM_HEIGHT - sheet.shape[0]) // 2, (_FILM_WIDTH - sheet.shape[1]) // 2
+    screen[top : top + sheet.shape[0], left : left + sheet.shape[1]] = sheet
+    return screen
 
 
 def _drawn(tile: Tile) -> Shape | None:

@@ -1,7 +1,7 @@
 """The process in which Open3D draws: `python -m geoflow_viewer.offscreen_program SCENE PICTURES`.
 
 SCENE is an .npz file with `count` shapes (vertices, colours, faces where it is a mesh), rotations
-of the views and the size of a picture; PICTURES the .npy file to write.
+of the views, the size of a picture and whether shapes are cut out; PICTURES the .npy file to write.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from geoflow_viewer.open3d_meshes import mesh
 from geoflow_viewer.projection import EXTENT, MARGIN
 
 _DISTANCE = 5.0
-_SUN = -np.array([0.35, 0.85, 0.55], np.float32)
+# Where the sun stands, in the axes of the picture: right, up, towards us.
+_SUN = np.array([-0.45, 0.65, 0.62], np.float32)
 _SKY, _SUNLIGHT = 20_000, 45_000
+_WHITE, _BLACK = [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0]
 _POINT_SIZE = 0.024
 # Pixels; smaller points fade in the smoothing of edges.
 _LEAST_POINT = 2.5
@@ -27,35 +29,45 @@ _LEAST_POINT = 2.5
 _GRAIN = 3.0
 
 
-def draw(scene: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "v s h w 3"]:
-    """Pictures of every shape from every side."""
+def draw(scene: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "v s h w c"]:
+    """Pictures of every shape from every side: on white, or cut out where `is_cut_out` is set."""
     import open3d
     from open3d.visualization import rendering
 
     open3d.utility.set_verbosity_level(open3d.utility.VerbosityLevel.Error)
-    size, views = int(scene["size"]), scene["views"]
+    size, views, is_cut_out = int(scene["size"]), scene["views"], bool(scene["is_cut_out"])
     half = EXTENT / MARGIN
     renderer = rendering.OffscreenRenderer(size, size)
     stage = renderer.scene
-    stage.set_background([1.0, 1.0, 1.0, 1.0])
-    stage.set_lighting(rendering.Open3DScene.LightingProfile.SOFT_SHADOWS, _SUN)
+    stage.set_background(_WHITE)
+    stage.set_lighting(rendering.Open3DScene.LightingProfile.SOFT_SHADOWS, -_SUN)
     stage.scene.set_indirect_light_intensity(_SKY)
-    stage.scene.set_sun_light(_SUN, [1.0, 1.0, 1.0], _SUNLIGHT)
-    empty = np.asarray(renderer.render_to_image()).astype(np.float64)
-    pictures = np.full((len(views), int(scene["count"]), size, size, 3), 255, np.uint8)
+
+    def taken() -> Float[np.ndarray, "h w 3"]:
+        return np.asarray(renderer.render_to_image()).astype(np.float64)
+
+    empty = taken()
+    shape = (len(views), int(scene["count"]), size, size, 4 if is_cut_out else 3)
+    pictures = np.full(shape, 0 if is_cut_out else 255, np.uint8)
     for i in range(pictures.shape[1]):
         if f"vertices{i}" not in scene:
             continue
         stage.clear_geometry()
-        shape, material = _geometry(open3d, rendering, scene, i, size / (2 * half))
-        stage.add_geometry("shape", shape, material)
+        stage.add_geometry("shape", *_geometry(open3d, rendering, scene, i, size / (2 * half)))
         for view, picture in zip(views, pictures[:, i], strict=True):
+            # The sun stands beside the camera, as the lights of the software do.
+            stage.scene.set_sun_light(-_SUN @ view, [1.0, 1.0, 1.0], _SUNLIGHT)
             stage.camera.look_at(np.zeros(3), _DISTANCE * view[2], view[1])
             stage.camera.set_projection(
                 rendering.Camera.Projection.Ortho, -half, half, -half, half, 0.1, 2 * _DISTANCE
             )
-            image = np.asarray(renderer.render_to_image()).astype(np.float64)
-            picture[:] = on_white(image, empty)
+            before_white = taken()
+            if not is_cut_out:
+                picture[:] = on_white(before_white, empty)
+                continue
+            stage.set_background(_BLACK)
+            picture[:] = cut_out(before_white, taken(), empty)
+            stage.set_background(_WHITE)
     return pictures
 
 
@@ -85,6 +97,21 @@ def on_white(
     # The engine's grain is not part of the background.
     toned[(np.abs(image - white) <= _GRAIN).all(-1)] = 255
     return toned
+
+
+def cut_out(
+    before_white: Float[np.ndarray, "h w 3"],
+    before_black: Float[np.ndarray, "h w 3"],
+    empty: Float[np.ndarray, "h w 3"],
+) -> UInt8[np.ndarray, "h w 4"]:
+    """A picture without its background: colours times what they cover, and how much that is."""
+    white = np.median(empty, axis=(0, 1))
+    covered = 1 - (before_white - before_black).mean(-1) / white.mean()
+    # The engine's grain is not part of the shape.
+    covered[covered <= _GRAIN / 255] = 0
+    colours = np.minimum(before_black / white, covered[..., None])
+    both = np.concatenate([colours, covered[..., None]], axis=-1)
+    return (both * 255).clip(0, 255).round().astype(np.uint8)
 
 
 def main(given: str, made: str) -> None:

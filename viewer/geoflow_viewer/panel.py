@@ -14,7 +14,7 @@ from geoflow_viewer.items import RUNGS
 from geoflow_viewer.line import in_words
 from geoflow_viewer.privacy import without_folders
 from geoflow_viewer.session import Session
-from geoflow_viewer.shortcuts import HELP_KEY, SHORTCUTS, help_lines
+from geoflow_viewer.shortcuts import HELP_KEY, SHORTCUTS, Shortcut, help_lines
 from geoflow_viewer.state import LAYOUTS, MAX_SEED, MAX_STEPS, SHOWS, parts
 from geoflow_viewer.upload import read_upload
 
@@ -30,14 +30,35 @@ _SHOW_LABELS = {
 _BOXES = {f"show {show}": show for show in SHOWS}
 
 
+DARK = "geoflow-dark"
+"""Where a browser keeps that its page is dark."""
+
+
+def theme(gui: Any, *, is_dark: bool) -> None:
+    """Dress a page, or all pages, in light or dark."""
+    gui.configure_theme(show_share_button=False, show_logo=False, dark_mode=is_dark)
+
+
 class Panel:
     """Controls and texts of one visitor.
 
     A control tells the session its value; `sync` tells controls what changed otherwise.
+
+    Args:
+        client: of viser.
+        session: what is controlled.
+        is_narrow: whether the page is so narrow that the panel lies over the picture: its folders
+            then begin closed, so that the shape is seen first.
+        is_dark: whether the page begins dark.
     """
 
-    def __init__(self, client: Any, session: Session) -> None:
+    def __init__(
+        self, client: Any, session: Session, *, is_narrow: bool = False, is_dark: bool = False
+    ) -> None:
         self._client, self._session, self._gui = client, session, client.gui
+        self._is_narrow, self._is_dark = is_narrow, is_dark
+        self._modal: Any = None
+        self._leave: Any = None
         self._controls: dict[str, Any] = {}
         self._synced: dict[str, Any] = {}
         self._told: dict[int, str] = {}
@@ -46,7 +67,8 @@ class Panel:
         self._add_sample()
         self._add_way()
         self._add_look()
-        self._of_clouds = cloud_controls(self._gui, session.state)
+        with self._folder("Opened cloud"):
+            self._of_clouds = cloud_controls(self._gui, session.state)
         for name, handle in self._of_clouds.items():
             self._control(name, handle)
         self._add_file()
@@ -91,7 +113,7 @@ class Panel:
 
     def _add_sample(self) -> None:
         gui, state = self._gui, self._session.state
-        with gui.add_folder("Sample"):
+        with self._folder("Sample"):
             self._control("model", gui.add_dropdown(
                 "Model", self._session.model_names, initial_value=state.model))  # fmt: skip
             self._control("category", gui.add_dropdown(
@@ -111,7 +133,7 @@ class Panel:
 
     def _add_way(self) -> None:
         gui, state = self._gui, self._session.state
-        with gui.add_folder("On the way"):
+        with self._folder("On the way"):
             self._control("time", gui.add_slider("Noise to shape", 0.0, 1.0, 0.01, state.time))
             self._control("to_seed", gui.add_text(
                 "To seed", self._shown("to_seed"), hint="empty: none"))  # fmt: skip
@@ -121,7 +143,7 @@ class Panel:
 
     def _add_look(self) -> None:
         gui, state = self._gui, self._session.state
-        with gui.add_folder("Look"):
+        with self._folder("Look"):
             for show in SHOWS:
                 self._control(
                     f"show {show}",
@@ -130,13 +152,15 @@ class Panel:
             self._control("slice", gui.add_slider("Slice at x", -1.0, 1.0, 0.02, state.slice))
             self._turn = gui.add_checkbox("Turntable", False)
             self._turn.on_update(lambda _: self._guard(self._set_turning))
+            dark = gui.add_checkbox("Dark", self._is_dark)
+            dark.on_update(lambda _: self._guard(lambda: self.darken(bool(dark.value))))
             back = gui.add_button_group("Go", ["Undo", "Redo"])
             back.on_click(lambda _: self._guard(
                 self._session.undo if back.value == "Undo" else self._session.redo))  # fmt: skip
 
     def _add_file(self) -> None:
         gui = self._gui
-        with gui.add_folder("File"):
+        with self._folder("File"):
             upload = gui.add_upload_button("Open a mesh or a cloud of points", mime_type="*/*")
             upload.on_upload(lambda _: self._guard(
                 lambda: self._open(upload.value.name, upload.value.content)))  # fmt: skip
@@ -144,7 +168,7 @@ class Panel:
             self._suffix = gui.add_dropdown("Format", tuple(EXPORTS), initial_value=".obj")
             self._suffix.on_update(lambda _: self._guard(self._sync_all))
             self._button("Download", self._download)
-        with gui.add_folder("Numbers"):
+        with self._folder("Numbers"):
             self._status = gui.add_markdown("")
             self._measures = gui.add_html("")
             self._command = gui.add_html("")
@@ -153,9 +177,19 @@ class Panel:
     def _add_keys(self) -> None:
         for key, shortcut in SHORTCUTS.items():
             handle = self._gui.add_command(shortcut.label, hotkey=key)
-            handle.on_trigger(lambda _, s=shortcut: self._guard(lambda: s.act(self._session)))
+            handle.on_trigger(lambda _, s=shortcut: self._press(s))
         helper = self._gui.add_command("keys", hotkey=HELP_KEY)
         helper.on_trigger(lambda _: self._help())
+
+    def _press(self, shortcut: Shortcut) -> None:
+        """Act, unless the help lies over what would change."""
+        if self._modal is None:
+            self._guard(lambda: shortcut.act(self._session))
+
+    def darken(self, on: bool) -> None:
+        """Show the page dark or light, and let the browser keep that."""
+        theme(self._gui, is_dark=on)
+        self._client.local_storage.set_item(DARK, "1" if on else "")
 
     def _control(self, name: str, handle: Any) -> None:
         self._controls[name] = handle
@@ -199,6 +233,9 @@ class Panel:
         if self._turn.value != self._session.is_turning:
             self._session.turn(self._turn.value)
 
+    def _folder(self, label: str) -> Any:
+        return self._gui.add_folder(label, expand_by_default=not self._is_narrow)
+
     def _button(self, label: str, act: Callable[[], object]) -> None:
         self._gui.add_button(label).on_click(lambda _: self._guard(act))
 
@@ -238,9 +275,22 @@ class Panel:
             self.sync()
 
     def _help(self) -> None:
-        with self._gui.add_modal("Keys") as modal:
+        """Show the keys; the same key closes them."""
+        if self._modal is not None:
+            self._close_help()
+            return
+        with self._gui.add_modal("Keys") as self._modal:
             self._gui.add_markdown("```\n" + "\n".join(help_lines()) + "\n```")
-            self._gui.add_button("Close").on_click(lambda _: modal.close())
+            self._gui.add_button("Close").on_click(lambda _: self._close_help())
+        # A dialog of viser is closed by its server alone.
+        self._leave = self._gui.add_command("close the keys", hotkey="escape")
+        self._leave.on_trigger(lambda _: self._close_help())
+
+    def _close_help(self) -> None:
+        modal, self._modal = self._modal, None
+        if modal is not None:
+            modal.close()
+            self._leave.remove()
 
     def _say(self, handle: Any, text: str) -> None:
         if self._told.get(id(handle)) == text:

@@ -1,8 +1,4 @@
-"""Pictures of meshes without a display, a driver or a GPU.
-
-One ray per pixel of a picture that is supersampled twice; what it meets first is shaded with its
-interpolated normal.
-"""
+"""Pictures of shapes by software, and sheets of them with labels."""
 
 from __future__ import annotations
 
@@ -13,23 +9,17 @@ from typing import TypeAlias
 
 import numpy as np
 import trimesh
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from geoflow.atomic import write_bytes
-from geoflow.geometry.mesh import vertex_colours
-from geoflow_viewer.point_picture import render_points
-from geoflow_viewer.projection import (
-    COLOUR,
-    EXTENT,
-    MARGIN,
-    SUPERSAMPLING,
-    shrink,
-    view_rotation,
-)
+from geoflow_viewer.mesh_picture import cutout_mesh
+from geoflow_viewer.point_picture import cutout_points
+from geoflow_viewer.projection import EXTENT, over
 
-_SUN = np.array([0.35, 0.85, 0.55]) / np.linalg.norm([0.35, 0.85, 0.55])
 _LABEL_HEIGHT = 22
+# Of a label's line, in a picture of that size; larger ones have larger labels.
+_LABELLED_SIZE = 320
 ELEVATION = 22.0
 """Degrees above the horizon, of pictures that say nothing else."""
 
@@ -58,36 +48,32 @@ def render_mesh(
     """
     if size < 8:
         raise ValueError(f"size must be at least 8 pixels, got {size}")
-    pixels = size * SUPERSAMPLING
-    image = np.ones((pixels * pixels, 3))
-    if mesh is not None and len(mesh.faces):
-        view = view_rotation(azimuth, elevation)
-        face, corners = _seen(mesh.vertices @ view.T, mesh.faces, pixels, extent)
-        covered = face >= 0
-        met, weights = mesh.faces[face[covered]], corners[covered]
-        normals = mesh.vertex_normals @ view.T
-        # A face that is seen from behind is lit as from the front: the inside of a cut shape.
-        facing = np.where(mesh.face_normals[face[covered]] @ view[2] < 0, -1.0, 1.0)
-        normal = np.einsum("sk,skd->sd", weights, normals[met]) * facing[:, None]
-        colour = np.broadcast_to(COLOUR, normal.shape)
-        own = vertex_colours(mesh)
-        if own is not None:
-            colour = np.einsum("sk,skd->sd", weights, own[met])
-        image[covered] = _light(normal, view)[:, None] * colour
-    return shrink(image, size)
+    if mesh is None:
+        return np.full((size, size, 3), 255, np.uint8)
+    drawn = cutout_mesh(mesh, size=size, azimuth=azimuth, elevation=elevation, extent=extent)
+    return over(drawn, 1.0)
 
 
 def render(
     shape: Shape | None, *, size: int = 200, azimuth: float = 35.0, elevation: float = ELEVATION
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture of a mesh or a cloud; an empty tile for None."""
+    """The picture of a mesh or a cloud on white; an empty tile for None."""
+    if shape is None:
+        return render_mesh(None, size=size)
+    return over(cutout(shape, size=size, azimuth=azimuth, elevation=elevation), 1.0)
+
+
+def cutout(
+    shape: Shape, *, size: int, azimuth: float, elevation: float = ELEVATION
+) -> Float[np.ndarray, "h w 4"]:
+    """A mesh or a cloud on nothing: its colours, times what they cover, and how much that is."""
     if isinstance(shape, trimesh.PointCloud):
         points, own = np.asarray(shape.vertices), shape.colors
         colours = np.asarray(own)[:, :3] / 255.0 if len(own) else None
-        return render_points(
+        return cutout_points(
             points, size=size, azimuth=azimuth, elevation=elevation, colours=colours
         )
-    return render_mesh(shape, size=size, azimuth=azimuth, elevation=elevation)
+    return cutout_mesh(shape, size=size, azimuth=azimuth, elevation=elevation)
 
 
 def contact_sheet(
@@ -125,18 +111,31 @@ def write_picture(mesh: Mesh, path: Path, *, size: int = 480) -> None:
 
 
 def labelled_grid(
-    labels: Sequence[str], pictures: Sequence[UInt8[np.ndarray, "t t 3"]], *, columns: int
+    labels: Sequence[str],
+    pictures: Sequence[UInt8[np.ndarray, "t t 3"]],
+    *,
+    columns: int,
+    background: tuple[int, int, int] = (255, 255, 255),
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Square pictures in rows of `columns`, each below its label."""
+    """Square pictures in rows of `columns`, each below its label, on one background."""
     size = len(pictures[0])
-    rows, height = -(-len(pictures) // columns), size + _LABEL_HEIGHT
-    sheet = Image.new("RGB", (columns * size, rows * height), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
-    for i, (label, picture) in enumerate(zip(labels, pictures, strict=True)):
+    label = label_height(size)
+    rows, height = -(-len(pictures) // columns), size + label
+    sheet = Image.new("RGB", (columns * size, rows * height), background)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(round(14 * label / _LABEL_HEIGHT))
+    # Dark on light, and light on dark.
+    is_dark = np.dot(background, [0.299, 0.587, 0.114]) < 128
+    ink = (225, 228, 235) if is_dark else (60, 60, 60)
+    for i, (text, picture) in enumerate(zip(labels, pictures, strict=True)):
         left, top = i % columns * size, i // columns * height
-        sheet.paste(Image.fromarray(picture), (left, top + _LABEL_HEIGHT))
-        draw.text((left + 6, top + 4), label, fill=(60, 60, 60), font=font)
+        sheet.paste(Image.fromarray(picture), (left, top + label))
+        draw.text((left + 0.3 * label, top + 0.2 * label), text, fill=ink, font=font)
     return np.asarray(sheet)
+
+
+def label_height(size: int) -> int:
+    """Pixels of the line above a picture of that size."""
+    return max(_LABEL_HEIGHT, round(_LABEL_HEIGHT * size / _LABELLED_SIZE))
 
 
 def png_bytes(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
@@ -144,36 +143,3 @@ def png_bytes(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
     content = io.BytesIO()
     Image.fromarray(picture).save(content, format="PNG", optimize=True)
     return content.getvalue()
-
-
-def _seen(
-    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], pixels: int, extent: float
-) -> tuple[Int[np.ndarray, " p"], Float[np.ndarray, "p 3"]]:
-    """The first face behind each pixel, or -1, and where on it, in barycentric coordinates.
-
-    Vertices are in the axes of the view: right, up and towards us.
-    """
-    import point_cloud_utils as pcu
-
-    middle = (np.arange(pixels) + 0.5) / pixels * 2 - 1
-    x, y = np.meshgrid(middle, -middle)
-    nearest = np.full(pixels * pixels, vertices[:, 2].max() + 1)
-    origins = np.column_stack([x.ravel() * extent / MARGIN, y.ravel() * extent / MARGIN, nearest])
-    away = np.broadcast_to([0.0, 0.0, -1.0], origins.shape)
-    face, corners, distance = pcu.ray_mesh_intersection(
-        np.ascontiguousarray(vertices, dtype=np.float64),
-        np.ascontiguousarray(faces, dtype=np.int64),
-        origins,
-        np.ascontiguousarray(away),
-    )
-    return np.where(np.isfinite(distance), face, -1), np.asarray(corners)
-
-
-def _light(
-    normals: Float[np.ndarray, "s 3"], view: Float[np.ndarray, "3 3"]
-) -> Float[np.ndarray, " s"]:
-    unit = normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
-    sky = 0.5 + 0.5 * unit @ view[:, 1]
-    sun = np.maximum(unit @ (view @ _SUN), 0.0)
-    rim = np.maximum(unit[:, 2], 0.0)
-    return 0.30 + 0.28 * sky + 0.42 * sun + 0.12 * rim

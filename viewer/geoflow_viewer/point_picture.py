@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from geoflow_viewer.projection import COLOUR, EXTENT, SUPERSAMPLING, project, shrink, view_rotation
 
@@ -11,17 +11,17 @@ from geoflow_viewer.projection import COLOUR, EXTENT, SUPERSAMPLING, project, sh
 _FAR = 0.45
 
 
-def render_points(
-    points: Float[np.ndarray, "n 3"] | None,
+def cutout_points(
+    points: Float[np.ndarray, "n 3"],
     *,
-    size: int = 200,
-    azimuth: float = 35.0,
-    elevation: float = 22.0,
+    size: int,
+    azimuth: float,
+    elevation: float,
     extent: float = EXTENT,
     radius: float = 0.012,
     colours: Float[np.ndarray, "n 3"] | None = None,
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Orthographic view of points, +Y up, on white; an empty tile for None.
+) -> Float[np.ndarray, "h w 4"]:
+    """Points on nothing: colours, in [0, 1] and times what they cover, and how much that is.
 
     Args:
         points: in normalised units.
@@ -33,8 +33,8 @@ def render_points(
         colours: of the points, in [0, 1]; default: blue.
     """
     pixels = size * SUPERSAMPLING
-    image = np.ones((pixels * pixels, 3))
-    if points is not None and len(points):
+    image = np.zeros((pixels * pixels, 4))
+    if len(points):
         flat, depth = project(points, view_rotation(azimuth, elevation), pixels, extent)
         reach = max(radius / extent * pixels / 2, 1.0)
         steps = np.arange(-int(reach), int(reach) + 1)
@@ -51,5 +51,6 @@ def render_points(
         depths = np.repeat(depth, len(offsets))[inside]
         # Sorted from far to near, the last write to a pixel is the nearest disc's.
         order = np.argsort(depths, kind="stable")
-        image[index[order]] = np.repeat(shade, len(offsets), axis=0)[inside][order]
+        image[index[order], :3] = np.repeat(shade, len(offsets), axis=0)[inside][order]
+        image[index, 3] = 1.0
     return shrink(image, size)

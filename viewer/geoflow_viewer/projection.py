@@ -29,7 +29,14 @@ def project(
     return (turned[:, :2] * [1, -1] * MARGIN / extent + 1) * 0.5 * pixels, turned[:, 2]
 
 
-def shrink(image: Float[np.ndarray, "p 3"], size: int) -> UInt8[np.ndarray, "h w 3"]:
+def shrink(image: Float[np.ndarray, "p c"], size: int) -> Float[np.ndarray, "h w c"]:
     """A supersampled picture at its size."""
-    square = image.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING, 3).mean((1, 3))
-    return (np.clip(square, 0, 1) * 255).round().astype(np.uint8)
+    return image.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING, -1).mean((1, 3))
+
+
+def over(
+    cutout: Float[np.ndarray, "h w 4"], behind: Float[np.ndarray, "h w 3"] | float
+) -> UInt8[np.ndarray, "h w 3"]:
+    """A cut-out picture, whose colours are multiplied by what they cover, before something."""
+    image = cutout[..., :3] + (1 - cutout[..., 3:]) * behind
+    return (np.clip(image, 0, 1) * 255).round().astype(np.uint8)

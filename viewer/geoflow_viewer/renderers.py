@@ -9,8 +9,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from geoflow_viewer.offscreen import OffscreenUnavailableError, Open3DRenderer
-from geoflow_viewer.picture import ELEVATION, Shape, render
+from geoflow_viewer.picture import ELEVATION, Shape, cutout, render
+from geoflow_viewer.studio import Set, Stage
 
+# Of all pictures together, that Open3D is asked for unless it is named.
+_MOST_PIXELS = 4_000_000
 RENDERERS = ("auto", "open3d", "software")
 
 
@@ -25,8 +28,12 @@ class Renderer(Protocol):
         *,
         size: int,
         elevation: float = ELEVATION,
+        stage: Stage | None = None,
     ) -> list[list[UInt8[np.ndarray, "h w 3"]]]:
-        """A row of square pictures, one for each shape, for each azimuth."""
+        """A row of square pictures, one for each shape, for each azimuth.
+
+        On white; or lit in a studio, with a shadow on the ground.
+        """
 
 
 class SoftwareRenderer:
@@ -39,16 +46,28 @@ class SoftwareRenderer:
         *,
         size: int,
         elevation: float = ELEVATION,
+        stage: Stage | None = None,
     ) -> list[list[UInt8[np.ndarray, "h w 3"]]]:
-        """A row of square pictures, one for each shape, for each azimuth."""
+        """A row of square pictures, one for each shape, for each azimuth.
+
+        On white; or lit in a studio, with a shadow on the ground.
+        """
+        if stage is None:
+            return [
+                [render(shape, size=size, azimuth=azimuth, elevation=elevation) for shape in shapes]
+                for azimuth in azimuths
+            ]
+        sets = [Set(shape, stage) for shape in shapes]
         return [
-            [render(shape, size=size, azimuth=azimuth, elevation=elevation) for shape in shapes]
+            [_taken(each, size=size, azimuth=azimuth, elevation=elevation) for each in sets]
             for azimuth in azimuths
         ]
 
 
 class AutoRenderer:
     """Pictures by Open3D where it draws, else by software, after saying so.
+
+    Films and large pictures are the software's: without a GPU Open3D takes several times as long.
 
     Args:
         say: is told why Open3D does not draw, and what to install.
@@ -64,13 +83,22 @@ class AutoRenderer:
         *,
         size: int,
         elevation: float = ELEVATION,
+        stage: Stage | None = None,
     ) -> list[list[UInt8[np.ndarray, "h w 3"]]]:
-        """A row of square pictures, one for each shape, for each azimuth."""
+        """A row of square pictures, one for each shape, for each azimuth.
+
+        On white; or lit in a studio, with a shadow on the ground.
+        """
+        software = SoftwareRenderer()
+        if len(shapes) * len(azimuths) * size**2 > _MOST_PIXELS:
+            return software.views(shapes, azimuths, size=size, elevation=elevation, stage=stage)
         try:
-            return Open3DRenderer().views(shapes, azimuths, size=size, elevation=elevation)
+            return Open3DRenderer().views(
+                shapes, azimuths, size=size, elevation=elevation, stage=stage
+            )
         except OffscreenUnavailableError as error:
             self._say(f"drawn by software: {error}")
-        return SoftwareRenderer().views(shapes, azimuths, size=size, elevation=elevation)
+        return software.views(shapes, azimuths, size=size, elevation=elevation, stage=stage)
 
 
 def renderer_of(name: str, say: Callable[[str], None]) -> Renderer:
@@ -78,3 +106,10 @@ def renderer_of(name: str, say: Callable[[str], None]) -> Renderer:
     if name == "software":
         return SoftwareRenderer()
     return Open3DRenderer() if name == "open3d" else AutoRenderer(say)
+
+
+def _taken(each: Set, *, size: int, azimuth: float, elevation: float) -> UInt8[np.ndarray, "h w 3"]:
+    drawn = None
+    if each.shape is not None:
+        drawn = cutout(each.shape, size=size, azimuth=azimuth, elevation=elevation)
+    return each.picture(drawn, size=size, azimuth=azimuth, elevation=elevation)

@@ -82,13 +82,21 @@ class Tile:
         return SPACING * self.column * right + ROW_SPACING * self.row * up
 
 
-def tiles(result: Result, state: State, *, columns: int | None = None) -> list[Tile]:
+def tiles(
+    result: Result,
+    state: State,
+    *,
+    columns: int | None = None,
+    colour: Sequence[int] | None = None,
+) -> list[Tile]:
     """Everything to draw, in a grid about the origin.
 
     Args:
         result: shapes.
         state: what is shown of them.
         columns: of the grid; default: one row of up to four shapes, else three columns.
+        colour: of surfaces and points, red, green and blue of 255; default: blue surfaces, and
+            points in their own colours or by height.
     """
     count = len(result.items)
     if columns is None:
@@ -97,7 +105,7 @@ def tiles(result: Result, state: State, *, columns: int | None = None) -> list[T
     return [
         Tile(
             item.label,
-            tuple(layers(item, state)),
+            tuple(layers(item, state, colour)),
             i % columns - (columns - 1) / 2,
             (rows - 1) / 2 - i // columns,
         )
@@ -105,7 +113,7 @@ def tiles(result: Result, state: State, *, columns: int | None = None) -> list[T
     ]
 
 
-def layers(item: Item, state: State) -> list[Layer]:
+def layers(item: Item, state: State, colour: Sequence[int] | None = None) -> list[Layer]:
     """The layers of one shape that a state shows, or of its own form; none where it is empty."""
     found: list[Layer] = []
     show = visible(state.show, item.shows)
@@ -118,11 +126,13 @@ def layers(item: Item, state: State) -> list[Layer]:
             shown.update_faces(mesh.triangles_center[:, 0] <= state.slice)
             shown.remove_unreferenced_vertices()
         if len(shown.faces):
-            found.append(mesh_layer("mesh", shown))
+            found.append(mesh_layer("mesh", shown, colour or BLUE))
     if mesh is not None and "wireframe" in show:
         found.append(_wireframe(mesh))
     if "points" in show:
         points, colours = _points(item)
+        if colour is not None:
+            colours = _one(colour, len(points))
         found.append(PointsLayer("points", points, colours, _POINT_RADIUS))
     if item.latent is not None and "latent" in show:
         place = _LATENT_SCALE * item.latent
