@@ -241,7 +241,10 @@ def test_figures_to_a_model_to_joints_of_a_mesh(tmp_path, mesh, geoflow):
     ("words", "message"),
     [
         (("rig", "--mesh", "no.obj", "--out", "a.json"), "there is no mesh file no.obj"),
-        (("rig", "--mesh", __file__, "--out", "a.txt"), "--out must end in .json or .glb, got 'a.txt'"),
+        (
+            ("rig", "--mesh", __file__, "--out", "a.txt"),
+            "--out must end in .json or .glb, got 'a.txt'",
+        ),
         (("rig", "--mesh", __file__, "--out", "a.json"), "cannot be read"),
         (("rig", "--mesh", __file__, "--out", "a.json", "--steps", 0), "--steps must be at least"),
         (
