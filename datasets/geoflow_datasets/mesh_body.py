@@ -15,12 +15,12 @@ import numpy as np
 import trimesh
 
 from geoflow.geometry.read_mesh import MeshError
-from geoflow_datasets.mesh_parts import mesh_areas
+from geoflow_datasets.mesh_light import mesh_areas, mesh_normals, pieces
 
 Inside = Callable[[np.ndarray], np.ndarray]
 
-# Which sides of a piece are inside is asked this far off; pieces are at most this long.
-_STEP, _PIECE, _MOST_PIECES = 1e-3, 0.1, 200_000
+# Which sides of a piece are inside is asked this far off.
+_STEP = 1e-3
 _PROBES = 10_000
 # A point of the surface has the outside so far ahead and the inside so far behind.
 _CLEAR = 0.004
@@ -45,8 +45,8 @@ class Body:
         Raises:
             MeshError: if none is left.
         """
-        corners = _pieces(corners)
-        normals = _normals(corners)
+        corners = pieces(corners)
+        normals = mesh_normals(corners)
         centres = corners.mean(1)
         front, back = (inside(centres + side * _STEP * normals) for side in (1, -1))
         turned = np.where((front & ~back)[:, None, None], corners[:, ::-1], corners)
@@ -102,7 +102,7 @@ class Body:
         face = rng.choice(len(weight), num, p=weight / weight.sum())
         mix = rng.dirichlet([1.0, 1.0, 1.0], num)[:, :, None]
         points = (mix * self.corners[face]).sum(1)
-        normals = _normals(self.corners[face])
+        normals = mesh_normals(self.corners[face])
         normals[self.sheet[face] & (rng.random(num) < 0.5)] *= -1
         missing = self.missing(face, points)[:, None]
         moved = missing[:, 0] > 0.05 * self.half
@@ -112,7 +112,7 @@ class Body:
         strayed = points[moved] + _STRAY * missing[moved] * rng.normal(size=(moved.sum(), 3))
         distance, face, nearest = self.closest(strayed)
         away = (strayed - nearest) / np.maximum(distance, 1e-12)[:, None]
-        rim = np.abs((away * _normals(self.corners[face])).sum(-1)) < _RIM
+        rim = np.abs((away * mesh_normals(self.corners[face])).sum(-1)) < _RIM
         around = nearest[rim] + self.missing(face, nearest)[rim, None] * away[rim]
         return np.concatenate([over, around]), np.concatenate([normals, away[rim]])
 
@@ -144,7 +144,7 @@ class Body:
 
         A ray straight inward leaves the body after its thickness there.
         """
-        inward = -_normals(self.corners[face])
+        inward = -mesh_normals(self.corners[face])
         asked = [points + 1e-4 * inward, inward]
         if len(points) == 1:
             asked = [np.repeat(x, 2, 0) for x in asked]
@@ -152,31 +152,3 @@ class Body:
         depth = np.asarray(found[2])[: len(points)] + 1e-4
         missing = np.clip(self.half - 0.5 * depth, 0.0, self.half)
         return np.asarray(np.where(self.sheet[face], self.half, missing))
-
-
-def _normals(corners: np.ndarray) -> np.ndarray:
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return np.asarray(normals / np.linalg.norm(normals, axis=-1, keepdims=True))
-
-
-def _pieces(corners: np.ndarray) -> np.ndarray:
-    """Triangles split at their longest edge until none is long, without those of no area."""
-    corners = corners[mesh_areas(corners) > 1e-14]
-    most, size = max(_MOST_PIECES, 2 * len(corners)), _PIECE
-    done: list[np.ndarray] = []
-    while len(corners):
-        lengths = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=-1)
-        long = lengths.max(1) > size
-        done.append(corners[~long])
-        if sum(map(len, done)) + 2 * np.count_nonzero(long) > most:
-            done.append(corners[long])
-            break
-        first = lengths.argmax(1)[long][:, None]
-        a, b, c = (
-            np.take_along_axis(corners[long], (first[:, :, None] + k) % 3, 1)[:, 0]
-            for k in range(3)
-        )
-        middle = (a + b) / 2
-        corners = np.concatenate([np.stack([a, middle, c], 1), np.stack([middle, b, c], 1)])
-    found = np.concatenate(done)
-    return found[mesh_areas(found) > 1e-14]

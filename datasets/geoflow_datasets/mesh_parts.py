@@ -1,11 +1,8 @@
 """Which side of each part of a mesh is its outside, and which parts bound a solid at all.
 
 A part is what hangs together over edges of two faces. A closed part is a solid, however it is
-wound. An open one faces the side that sees more of the outside; one that sees it about equally
-from both sides is a sheet, and bounds nothing.
-
-Reference: Takayama et al., "A simple method for correcting facet orientations in polygon meshes
-based on ray casting", JCGT 2014.
+wound. An open one faces the light; one that is as light on both sides is a sheet, and bounds
+nothing but where one side is quite dark (see mesh_light).
 """
 
 from __future__ import annotations
@@ -15,10 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import trimesh
 
-# An open part is a sheet where the side that sees less sees more than this share of the other.
-_SHEET_RATIO = 0.25
-_RAYS, _MOST_ORIGINS = 24, 12_000
-_STEP = 1e-3
+from geoflow_datasets.mesh_light import Light, mesh_areas, pieces
 
 
 @dataclass(frozen=True)
@@ -27,7 +21,7 @@ class Parts:
 
     Attributes:
         vertices: (v, 3).
-        faces: (f, 3), all of them, without those that come twice.
+        faces: (f, 3), all of them, without those that come twice; those of sheets are split.
         bounding: (f,), the faces that bound a solid, by whose winding number it is told.
         num_parts: parts.
         num_closed: closed ones.
@@ -85,17 +79,11 @@ def orient(mesh: trimesh.Trimesh, *, keep_cavities: bool = False) -> Parts:
     cavities = _cavities(vertices, faces, part, closed, inward, np.abs(volume))
     if keep_cavities:
         faces = _flipped(faces, cavities[part])
-    faces, sheets = _face_the_light(vertices, faces, part, ~closed)
+    vertices, faces, sheets = _face_the_light(vertices, faces, part, ~closed)
     return Parts(
-        vertices, np.ascontiguousarray(faces), ~sheets[part], num, int(closed.sum()),
+        vertices, np.ascontiguousarray(faces), ~sheets, num, int(closed.sum()),
         int(inward.sum()), int(cavities.sum()),
     )  # fmt: skip
-
-
-def mesh_areas(corners: np.ndarray) -> np.ndarray:
-    """Areas (f,) of triangles (f, 3, 3)."""
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return np.asarray(0.5 * np.linalg.norm(normals, axis=-1))
 
 
 def _once(faces: np.ndarray) -> np.ndarray:
@@ -159,44 +147,23 @@ def _cavities(
 
 def _face_the_light(
     vertices: np.ndarray, faces: np.ndarray, part: np.ndarray, is_open: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The faces with open parts turned to the side that sees more, and which parts are sheets."""
-    import point_cloud_utils as pcu
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices and faces with open ones turned to the lighter side, and which bound nothing.
 
-    num = len(is_open)
-    sheets = np.zeros(num, dtype=bool)
-    chosen = np.flatnonzero(is_open[part])
-    areas = mesh_areas(vertices[faces])
-    chosen = chosen[areas[chosen] > 0]
-    if len(chosen) == 0:
-        return faces, is_open.copy()
-    rng = np.random.default_rng(0)
-    # Each part by its area, and by three points at least.
-    wanted = np.repeat(np.arange(num)[is_open], 3)
-    starts = np.searchsorted(np.sort(part[chosen]), wanted)
-    by_part = chosen[np.argsort(part[chosen], kind="stable")]
-    few = by_part[np.minimum(starts + np.tile([0, 1, 2], is_open.sum()), len(by_part) - 1)]
-    share = areas[chosen] / areas[chosen].sum()
-    many = rng.choice(chosen, min(_MOST_ORIGINS, 40 * len(chosen)), p=share)
-    origin_face = np.concatenate([few, many])
-    mix = rng.dirichlet([1, 1, 1], len(origin_face))
-    corners = vertices[faces[origin_face]]
-    origins = (mix[:, :, None] * corners).sum(1)
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
-    rays = np.repeat(origins, _RAYS, 0)
-    around = rng.normal(size=rays.shape)
-    around /= np.linalg.norm(around, axis=-1, keepdims=True)
-    front = (around * np.repeat(normals, _RAYS, 0)).sum(-1) > 0
-    intersector = pcu.RayMeshIntersector(vertices, np.ascontiguousarray(faces))
-    _, _, distance = intersector.intersect_rays(rays + _STEP * around, around)
-    escapes = ~np.isfinite(distance)
-    owner = np.repeat(part[origin_face], _RAYS)
-    seen = [
-        np.bincount(owner[side], escapes[side], num)
-        / np.maximum(np.bincount(owner[side], minlength=num), 1)
-        for side in (front, ~front)
-    ]
-    most, least = np.maximum(*seen), np.minimum(*seen)
-    sheets = is_open & ((least > _SHEET_RATIO * most) | (most == 0))
-    return _flipped(faces, (is_open & (seen[1] > seen[0]))[part]), sheets
+    Sheets are split into pieces.
+    """
+    light = Light(vertices, faces)
+    side, sheet = light.of_parts(part, is_open)
+    faces = _flipped(faces, (side < 0)[part])
+    if not sheet.any():
+        return vertices, faces, np.zeros(len(faces), dtype=bool)
+    split = pieces(vertices[faces[sheet[part]]])
+    turned = light.of_pieces(split)
+    split[turned < 0] = split[turned < 0, ::-1]
+    whole = faces[~sheet[part]]
+    added = len(vertices) + np.arange(3 * len(split)).reshape(-1, 3)
+    return (
+        np.concatenate([vertices, split.reshape(-1, 3)]),
+        np.concatenate([whole, added]),
+        np.concatenate([np.zeros(len(whole), dtype=bool), turned == 0]),
+    )

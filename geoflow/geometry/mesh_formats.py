@@ -74,11 +74,15 @@ def _text(content: bytes) -> str:
 # Faces that trimesh reads right: at a line's start, three corners, counted from the file's start.
 _PLAIN_FACE = re.compile(r"^f(?:[ \t]+[\d/]+){3}[ \t]*$", re.MULTILINE)
 _ANY_FACE = re.compile(r"^\s*fo?\s", re.MULTILINE)
+# trimesh takes vertex 0 for the last one.
+_ZERO = re.compile(r"^[ \t]*fo?[ \t](?:[^\n#]*[ \t])?0+(?:/|\s|\Z)", re.MULTILINE)
 _VERTEX = re.compile(r"^\s*v[ \t]+(\S+)[ \t]+(\S+)[ \t]+(\S+)", re.MULTILINE)
 
 
 def _obj(content: bytes) -> Prepared:
     text = _text(content).replace("\r\n", "\n").replace("\r", "\n").replace("\\\n", " ")
+    if _ZERO.search(text):
+        raise ValueError("a face names vertex 0, and vertices of an OBJ are counted from 1")
     plain = len(_PLAIN_FACE.findall(text))
     if plain == len(_ANY_FACE.findall(text)):
         points = np.array(_VERTEX.findall(text), dtype=np.float64).reshape(-1, 3)

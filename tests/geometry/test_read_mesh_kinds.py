@@ -114,6 +114,17 @@ def test_polygons_that_name_no_vertex_are_refused():
     assert triangulate_polygons(np.zeros((4, 3)), [[0, 0, 1], [0, 0, 1, 1]])[1] == [0]
 
 
+@pytest.mark.parametrize("corners", ["0 1 2", "1 2 0", "3 0/1/1 2", "1 2 3 0"])
+def test_an_obj_that_counts_from_zero_is_refused(corners):
+    """Zeros of coordinates, of names and in numbers are none of that."""
+    text = "# f 0 1 2\ng f 0\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nvt 0 0\nvn 0 0 1\n"
+    good = "f 1/0/1 2 3 # 0\nf 1 2 4\n"
+    assert len(read_mesh_bytes((text + good).encode(), ".obj").faces) == 2
+    for end in ("", "\n"):
+        with pytest.raises(MeshError, match="a face names vertex 0"):
+            read_mesh_bytes(f"{text}{good}f {corners}{end}".encode(), ".obj")
+
+
 def test_relative_indices_count_back_from_their_own_line():
     box = trimesh.creation.box()
     lines, first = [], None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from geoflow_datasets.made import Samples
-from geoflow_datasets.mesh_parts import mesh_areas, winding
+from geoflow_datasets.mesh_light import mesh_areas
+from geoflow_datasets.mesh_parts import winding
 from geoflow_datasets.queries import sample_queries
 from geoflow_datasets.universe.forms import Array, Solid
 

@@ -1,0 +1,124 @@
+"""Open surfaces in light and in darkness: earth in a pot, a knob on a plate, leaves, linings."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from geoflow_datasets.mesh_light import Light, pieces
+from geoflow_datasets.mesh_parts import orient
+from geoflow_datasets.mesh_sdf import sign_mesh
+
+
+def without(mesh, direction):
+    """A mesh without the faces that look one way."""
+    away = mesh.face_normals @ direction < 0.9
+    return trimesh.Trimesh(mesh.vertices, mesh.faces[away], process=False)
+
+
+def board(size, height):
+    """Two triangles that hang together with nothing else."""
+    x, z = np.array(size) / 2
+    corners = [[-x, height, -z], [x, height, -z], [x, height, z], [-x, height, z]]
+    return trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]], process=False)
+
+
+def joined(*meshes):
+    return trimesh.util.concatenate(meshes)
+
+
+def random_leaves(num, seed=0):
+    """Square leaves in a ball, dense enough that those behind are in the shade."""
+    rng = np.random.default_rng(seed)
+    leaves = []
+    for _ in range(num):
+        leaf = board([0.2, 0.2], 0.0)
+        leaf.apply_transform(trimesh.transformations.random_rotation_matrix(rng.random(3)))
+        place = rng.normal(size=3)
+        leaves.append(
+            leaf.apply_translation(place / np.linalg.norm(place) * rng.random() ** (1 / 3))
+        )
+    return joined(*leaves)
+
+
+def pot_with_a_brim():
+    """One open part: a square bottom, four walls, and a flat brim around the mouth."""
+    square = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+    rings = [(0.5, -0.4), (0.5, 0.4), (1.0, 0.4)]
+    vertices = [[half * x, height, half * z] for half, height in rings for x, z in square]
+    faces = [[0, 1, 2], [0, 2, 3]]
+    for low in (0, 4):
+        for a, b in ((0, 1), (1, 2), (2, 3), (3, 0)):
+            faces += [[low + a, low + 4 + a, low + b], [low + b, low + 4 + a, low + 4 + b]]
+    return trimesh.Trimesh(vertices, faces, process=False)
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.004])
+def test_earth_fills_a_pot_up_to_its_level(gap):
+    """Above, the walls are light on both sides; below, they are dark on one."""
+    pot, earth = pot_with_a_brim(), board([1.0 - 2 * gap] * 2, 0.0)
+    signed = sign_mesh(joined(pot, earth))
+    rng = np.random.default_rng(0)
+    below = rng.uniform([-0.45, -0.39, -0.45], [0.45, -0.02, 0.45], (500, 3))
+    above = below + np.array([0, 0.5, 0])
+    assert signed.inside(below).all()
+    assert not signed.inside(above[above[:, 1] > 0.2]).any()
+    # What bounds nothing is thickened, and so still there.
+    assert (signed.distance(np.array([[0.5, 0.3, 0.0], [0.8, 0.4, 0.0]])) < 0).all()
+    # Twin: the pot alone holds nothing.
+    assert not sign_mesh(pot).inside(np.concatenate([below, above])).any()
+
+
+def test_a_plate_closes_the_knob_that_stands_on_it():
+    """Else the knob's winding number bulges through the plate."""
+    knob = trimesh.creation.icosphere(subdivisions=3, radius=0.3)
+    knob = trimesh.Trimesh(
+        knob.vertices, knob.faces[knob.triangles_center[:, 1] > 0.0], process=False
+    )
+    knob.apply_scale([1, 0.3, 1])
+    low = knob.vertices[np.unique(knob.faces), 1].min()
+    mesh = joined(knob, board([2.0, 2.0], low))
+    assert orient(mesh).bounding.any()
+    assert not orient(mesh).bounding.all()
+    signed = sign_mesh(mesh)
+    places = np.random.default_rng(0).uniform(-0.2, 0.2, (500, 3)) * [1, 0, 1]
+    assert signed.inside(places + np.array([0, low + 0.005, 0])).all()
+    assert not signed.inside(places + np.array([0, low - 0.005, 0])).any()
+
+
+def test_leaves_bound_nothing_however_dense():
+    leaves = random_leaves(700)
+    parts = orient(leaves)
+    assert parts.bounding.mean() < 0.03
+    points = np.random.default_rng(1).uniform(-1, 1, (5000, 3))
+    assert sign_mesh(leaves).inside(points).mean() < 0.02
+
+
+def test_linings_that_no_light_reaches_bound_nothing():
+    """Also where a chance ray gets out through a seam."""
+    wall = trimesh.creation.annulus(r_min=0.7, r_max=0.9, height=2.0)
+    lining = trimesh.creation.cylinder(radius=0.8, height=1.8, sections=64)
+    for direction in ([0, 0, 1], [0, 0, -1]):
+        lining = without(lining, direction)
+    lining.invert()
+    signed = sign_mesh(joined(wall, lining))
+    angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    for radius, expected in ((0.75, True), (0.85, True), (0.6, False)):
+        ring = np.column_stack([radius * np.cos(angle), radius * np.sin(angle), 0 * angle])
+        assert (signed.inside(ring) == expected).all()
+
+
+def test_darkness_of_pieces_has_a_side_and_asks_for_light_on_the_other():
+    """A sheet under a lid: dark above, light below; and inside a closed box, dark on both."""
+    lid = without(trimesh.creation.box(extents=[1, 1, 1]), [0, -1, 0])
+    sheet = board([1.0, 1.0], -0.5)
+    # As wound, the front of the sheet is below.
+    scene = joined(lid, sheet)
+    assert sheet.face_normals[0, 1] < 0
+    light = Light(scene.vertices, scene.faces)
+    split = pieces(sheet.triangles)
+    assert (light.of_pieces(split) == 1).all()
+    assert (light.of_pieces(split[:, ::-1]) == -1).all()
+    alone = Light(np.asarray(sheet.vertices), np.asarray(sheet.faces))
+    assert (alone.of_pieces(split) == 0).all()
+    hidden = pieces(board([0.5, 0.5], 0.0).triangles)
+    assert (light.of_pieces(hidden) == 0).all()
