@@ -69,4 +69,4 @@ class FieldCodec(nn.Module, ABC):
 
     @staticmethod
     def _centre(centre: Tensor | None, like: Tensor) -> Tensor:
-        return like.new_zeros(len(like), 3) if centre is None else centre
+        return like.new_zeros(like.shape[0], 3) if centre is None else centre

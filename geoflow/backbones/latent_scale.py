@@ -62,7 +62,7 @@ class LatentScale(nn.Module):
         self, x: Float[Tensor, "b k c"], frame: Float[Tensor, "b m 3"] | None
     ) -> Float[Tensor, "b k c"]:
         """States of the flow at t = 1 to latents of the autoencoder."""
-        return x * self.scale + self._mean(frame, len(x))
+        return x * self.scale + self._mean(frame, x.shape[0])
 
     def _mean(self, frame: Tensor | None, num: int) -> Float[Tensor, "b k c"]:
         scalars = self.scalar_mean.expand(num, -1, -1)

@@ -17,7 +17,7 @@ from geoflow_cli.checks import check_most
 from geoflow_cli.data_options import About, Get, List, Prepare
 from geoflow_cli.edit_options import Complete, Interpolate, Vary
 from geoflow_cli.errors import UsageError, failing, one_line
-from geoflow_cli.options import Evaluate, Info, Inspect, Rig, View
+from geoflow_cli.options import Evaluate, Export, Info, Inspect, Rig, View
 
 O = TypeVar("O")
 
@@ -165,6 +165,13 @@ def _inspect(words: Sequence[str]) -> None:
     inspect(options)
 
 
+def _export(words: Sequence[str]) -> None:
+    options = parse(Export, "export", words)
+    from geoflow_cli.export import export
+
+    export(options)
+
+
 def _info(words: Sequence[str]) -> None:
     parse(Info, "info", words)
     from geoflow_cli.info import info
@@ -230,6 +237,7 @@ COMMANDS: dict[str, Command] = {
     "view": Command(_view, "Show a mesh file, or samples, in a window, a browser or a file."),
     "inspect": Command(_inspect, "Say what mesh files hold, how they are signed, what is refused."),
     "data": Command(_data, "Prepare folders and archives of shapes once; list known sets."),
+    "export": Command(_export, "Write a model of meshes as ONNX, for programs without torch."),
     "info": Command(_info, "Print versions, devices, shipped models and optional packages."),
 }
 

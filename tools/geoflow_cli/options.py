@@ -240,5 +240,15 @@ class Inspect:
 
 
 @dataclass(frozen=True)
+class Export:
+    """Write a model of meshes (kind sdf) as ONNX: flow.onnx, decoder.onnx, and how to use them."""
+
+    model: Annotated[str, tyro.conf.Positional]
+    """Shipped model, a folder of a model or a run, or ORG/NAME of the Hub."""
+    out: Path
+    """Folder to write."""
+
+
+@dataclass(frozen=True)
 class Info:
     """Print versions, the device, and which optional packages are found."""
