@@ -56,10 +56,7 @@ class ShardedBank(Generic[B]):
     def loaded(self) -> B:
         """All shapes, in memory."""
         names = [name for name in self.bank.array_names() if name != "categories"]
-        arrays = {
-            name: np.stack([self.shards.read(int(place), name) for place in self.places])
-            for name in names
-        }
+        arrays = {name: self.shards.rows(self.places.tolist(), name) for name in names}
         return self.bank(
             categories=self.categories,
             names=self.names,

@@ -10,9 +10,10 @@ shapes for one. A row is written at its place at once: a file begins sparse and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -87,19 +88,33 @@ class Shards:
         return found
 
     def read(self, place: int, name: str) -> np.ndarray:
-        """One array of one shape, read by itself: nothing stays in memory.
+        """One array of one shape; errors as of `rows`."""
+        return self.rows([place], name)[0]
+
+    def rows(self, places: Sequence[int], name: str) -> np.ndarray:
+        """An array of some shapes, each row read by itself: nothing else comes into memory.
 
         Raises:
-            DamagedError: if the shard is cut short.
+            DamagedError: if a shard is cut short.
         """
-        layout, path = self.layouts[name], self._path(place, name)
-        row = np.fromfile(path, dtype=layout.dtype, count=layout.count, offset=layout.start(place))
-        if len(row) < layout.count:
-            raise DamagedError(f"{path} is damaged: it ends before shape {place % ROWS}")
-        return row.reshape(layout.shape)
+        layout = self.layouts[name]
+        found = np.empty((len(places), *layout.shape), dtype=layout.dtype)
+        for row, place in zip(found, places, strict=True):
+            path = self._path(place, name)
+            file = _kept_open(str(path))
+            file.seek(layout.start(place))
+            if file.readinto(memoryview(row.reshape(-1)).cast("B")) < row.nbytes:
+                raise DamagedError(f"{path} is damaged: it ends before shape {place % ROWS}")
+        return found
 
     def _path(self, place: int, name: str) -> Path:
         return self.folder / f"{place // ROWS:06d}" / f"{name}.npy"
+
+
+@lru_cache(maxsize=256)
+def _kept_open(path: str) -> FileIO:
+    """A shard's file, left open: opening takes longer than reading. The oldest are closed."""
+    return FileIO(path)
 
 
 def _opened(path: Path, row: np.ndarray) -> np.memmap:
