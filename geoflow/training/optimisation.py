@@ -17,6 +17,7 @@ from geoflow.training.muon import Muon
 _LARGEST_MATRIX = 300_000
 _SMALLEST_SIDE = 16
 _OF_MUON, _OF_ADAM = {"momentum"}, {"step", "exp_avg", "exp_avg_sq"}
+_NEVER_NEGATIVE = {"step", "exp_avg_sq"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class Optimiser:
 
         Raises:
             ValueError: if a tensor belongs to no parameter of this optimiser, is not finite, or
-                the moments of a parameter are not those that its optimiser keeps.
+                below 0 where none can be, or the moments of a parameter are not those that its
+                optimiser keeps.
         """
         moments: dict[str, set[str]] = {}
         by_name = dict(zip(self.names, self.parameters, strict=True))
@@ -97,6 +99,8 @@ class Optimiser:
             parameter = by_name[name]
             if value.shape not in (parameter.shape, torch.Size([])) or not value.isfinite().all():
                 raise ValueError(f"optimiser state {key!r} is not finite, or of another shape")
+            if moment in _NEVER_NEGATIVE and bool((value < 0).any()):
+                raise ValueError(f"optimiser state {key!r} is below 0")
             moments.setdefault(name, set()).add(moment)
             device = "cpu" if moment == "step" else parameter.device
             owner[id(parameter)].state[parameter][moment] = value.clone().to(device)

@@ -76,7 +76,7 @@ def generate(
             latents[index] = latent_of(part, models, meshes, ticket)
         ticket.check()
         if made is None:
-            made = _finite(source.item(label, part, latents[index], rung, ticket))
+            made = _lean(_finite(source.item(label, part, latents[index], rung, ticket)))
             models.shelf.put(part, rung, made)
         cut = source.slice(latents[index], part.slice, ticket) if is_cut else None
         return replace(made, label=label, state=part, slice=cut)
@@ -124,7 +124,14 @@ def _solid(
     """The solid of a cloud; its latent is made once for all rungs, and kept in `solids`."""
     if part.undrawn not in solids:
         solids[part.undrawn] = complete_cloud(source, part, cloud, ticket)
-    return _finite(solids[part.undrawn].item(part, rung, ticket))
+    return _lean(_finite(solids[part.undrawn].item(part, rung, ticket)))
+
+
+def _lean(made: Item) -> Item:
+    """The shape alone: what was worked out of a mesh on the way is ten times as large."""
+    if made.mesh is None:
+        return made
+    return replace(made, mesh=made.mesh.copy(include_cache=False))
 
 
 def _finite(made: Item) -> Item:
