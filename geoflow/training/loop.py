@@ -64,7 +64,8 @@ def fit(stage: Stage[Any, Any], *, checkpoint_every: int = 0) -> Iterator[Progre
     optimiser = Optimiser(module, options.schedule, bf16=bf16)
     stage.average = Ema(module, options.ema) if stage.keeps_average else None
     start = 0 if path is None else load_stage(path, module, optimiser, stage.average)
-    stage.prepare()
+    processes = context.processes
+    processes.in_turn(stage.prepare)
     module.train()
     smoothed: float | None = None
     for step in range(start, options.steps):
@@ -72,30 +73,51 @@ def fit(stage: Stage[Any, Any], *, checkpoint_every: int = 0) -> Iterator[Progre
         past = progress.loss if smoothed is None else smoothed
         smoothed = _SMOOTHING * past + (1 - _SMOOTHING) * progress.loss
         progress = replace(progress, smoothed=smoothed)
-        if path is not None and progress.is_due(checkpoint_every):
+        if path is not None and processes.is_first and progress.is_due(checkpoint_every):
             save_stage(path, module, optimiser, progress.step, stage.average)
         yield progress
     stage.finish()
 
 
 def take_step(stage: Stage[Any, Any], step: int, optimiser: Optimiser) -> Progress:
-    """One step down the mean loss of one batch; the moving average follows.
+    """One step down the mean loss of its parts' batches; the moving average follows.
 
     Raises:
         FloatingPointError: if the loss is not finite; nothing is applied.
+        ValueError: if the processes cannot share the parts evenly.
     """
-    context, options = stage.context, stage.options
-    generator = step_generator(context.seed, stage.name, step)
-    batch = stage.batch(generator)
-    with autocast(options.bf16, context.device):
-        losses = stage.loss(batch, step, generator)
-    mean = losses.total.float().mean()
-    if not torch.isfinite(mean):
-        raise FloatingPointError(
-            f"{stage.name} loss is {mean.item()} at step {step}: {stage.advice}"
-        )
-    mean.backward()
+    context, options, processes = stage.context, stage.options, stage.context.processes
+    found: list[tuple[float, dict[str, float]]] = []
+    for part in processes.parts(options.parts):
+        # The first part's randomness is that of a step of one part.
+        purpose = f"{stage.name}/{part}" if part else stage.name
+        generator = step_generator(context.seed, purpose, step)
+        batch = stage.batch(generator)
+        with autocast(options.bf16, context.device):
+            losses = stage.loss(batch, step, generator)
+        mean = losses.total.float().mean()
+        found.append((mean.item(), means(losses.terms)))
+        if math.isfinite(found[-1][0]):
+            mean.backward()
+    loss, terms = _over_all(found, stage)
+    if not math.isfinite(loss):
+        optimiser.clear()
+        raise FloatingPointError(f"{stage.name} loss is {loss} at step {step}: {stage.advice}")
+    processes.share_gradients(optimiser.parameters, options.parts)
     optimiser.step(step, options.steps)
     if stage.average is not None:
         stage.average.update(stage.module, step)
-    return Progress(stage.name, step + 1, options.steps, mean.item(), means(losses.terms))
+    return Progress(stage.name, step + 1, options.steps, loss, terms)
+
+
+def _over_all(
+    found: list[tuple[float, dict[str, float]]], stage: Stage[Any, Any]
+) -> tuple[float, dict[str, float]]:
+    """Means over the parts of all processes, the same in each."""
+    processes, names = stage.context.processes, list(found[0][1])
+    rows = [[loss, *(terms[name] for name in names)] for loss, terms in found]
+    mine = torch.tensor(rows, dtype=torch.float64).sum(0)
+    # Accelerators carry no double precision to each other; the host's numbers go by float32.
+    mine = mine if processes.num == 1 else mine.float().to(stage.context.device)
+    loss, *terms = (processes.total(mine) / stage.options.parts).tolist()
+    return loss, dict(zip(names, terms, strict=True))

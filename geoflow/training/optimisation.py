@@ -70,6 +70,11 @@ class Optimiser:
             for group in part.param_groups:
                 group["lr"] = self.schedule.at(step, steps)
             part.step()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the gradients."""
+        for part in self.parts:
             part.zero_grad(set_to_none=True)
 
     def state_tensors(self) -> dict[str, Tensor]:

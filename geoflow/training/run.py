@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from geoflow.training.folder import RUN, read_run, write_run
 from geoflow.training.lock import locked
 from geoflow.training.loop import Progress, fit
 from geoflow.training.precision import settled
+from geoflow.training.processes import ALONE, Processes
 from geoflow.training.stage import Context, Stage, StageOptions
 from geoflow.typing import Count, Extra
 
@@ -111,8 +113,16 @@ class Run:
         said: what stages that have ended tell the user.
     """
 
-    def __init__(self, folder: Path, config: RunConfig, *, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: RunConfig,
+        *,
+        device: str = "cpu",
+        processes: Processes = ALONE,
+    ) -> None:
         self.folder, self.config, self.device = folder, config, device
+        self.processes = processes
         torch.default_generator.set_state(seeded_generator(config.seed).get_state())
         start = config.init_from or config.teacher
         if start is None:
@@ -135,7 +145,9 @@ class Run:
         self.said: list[str] = []
 
     @staticmethod
-    def create(folder: Path, config: RunConfig, *, device: str = "cpu") -> Run:
+    def create(
+        folder: Path, config: RunConfig, *, device: str = "cpu", processes: Processes = ALONE
+    ) -> Run:
         """Start a run in an empty or new folder, its precision settled by what is faster here.
 
         Raises:
@@ -143,7 +155,7 @@ class Run:
             CheckpointError: if the model to start from is missing, damaged or of another kind.
         """
         stages = {name: settled(stage, device) for name, stage in config.stages.items()}
-        run = Run(folder, replace(config, stages=stages), device=device)
+        run = Run(folder, replace(config, stages=stages), device=device, processes=processes)
         write_run(folder, run.config.to_json())
         return run
 
@@ -179,15 +191,16 @@ class Run:
         start = self.config.init_from or self.config.teacher
         context = Context(
             self.model, data, self.folder, self.config.seed, self.device, self.frozen,
-            is_fresh=start is None, held_out=held_out,
+            is_fresh=start is None, held_out=held_out, processes=self.processes,
         )  # fmt: skip
-        with locked(self.folder):
+        with locked(self.folder) if self.processes.is_first else nullcontext():
             for stage_class in self.kind.stage_classes():
                 self._stage = stage_class(self.config.stages[stage_class.name], context)
                 yield from fit(self._stage, checkpoint_every=self.config.checkpoint_every)
                 if self._stage.said:
                     self.said.append(self._stage.said)
-            self._keep(dict(about or {}))
+            if self.processes.is_first:
+                self._keep(dict(about or {}))
 
     def averaged(self) -> Model:
         """The model as it would be kept now: the stage in training gives its moving average."""

@@ -20,6 +20,8 @@ from geoflow.flow_map import FlowMap
 from geoflow.objectives import Losses
 from geoflow.training.ema import Ema
 from geoflow.training.optimisation import Schedule
+from geoflow.training.processes import ALONE, Processes
+from geoflow.typing import Count
 
 if TYPE_CHECKING:
     from geoflow.models.base import Model
@@ -42,6 +44,8 @@ class StageOptions:
     """Orthogonalise in bfloat16; None: where the machine does so faster."""
     schedule: Schedule = field(default_factory=Schedule)
     """Learning rate."""
+    parts: Count = 1
+    """Batches of a step, whose gradients are averaged; processes share them."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class Context:
     device: str = "cpu"
     frozen: FlowMap | None = None
     """A teacher's flow map, held fixed, to distil."""
+    processes: Processes = ALONE
+    """Who shares the parts of a step."""
     is_fresh: bool = True
     """Whether the model's weights are fresh: scales are then fitted to the data."""
     held_out: Any = None

@@ -74,6 +74,13 @@ class TrainOptions:
     """Seed of everything random."""
     device: Device = "auto"
     """Where to train."""
+    devices: int = 1
+    """Processes of this machine, one a device; they share the parts of a step. Under torchrun, as
+    many as it starts."""
+    num_nodes: int = 1
+    """Machines; start the same command on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set."""
+    accumulate: int = 1
+    """Parts of a step that each process does, one after the other: a batch each."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """Of the networks' products in training: what a timed product says is faster here, or one of
     both. A run keeps what it began with."""

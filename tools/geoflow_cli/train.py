@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geoflow.models.kinds import Kind
 from geoflow_cli.checks import check_at_least, resolve_device
@@ -13,8 +13,22 @@ from geoflow_cli.errors import Failure, UsageError, failing
 from geoflow_cli.options import TrainOptions
 from geoflow_cli.progress import training_bar
 
+if TYPE_CHECKING:
+    from geoflow.training.processes import Processes
+
 # Options that change nothing of a run's result, and may differ when it is resumed.
-_FREE = ("kind", "representation", "out", "resume", "sheet_every", "log", "device", "progress")
+_FREE = (
+    "kind",
+    "representation",
+    "out",
+    "resume",
+    "sheet_every",
+    "log",
+    "device",
+    "progress",
+    "devices",
+    "num_nodes",
+)
 
 
 def train(options: TrainOptions, kind: Kind, given: Collection[str]) -> None:
@@ -24,23 +38,39 @@ def train(options: TrainOptions, kind: Kind, given: Collection[str]) -> None:
     if not options.resume:
         with failing():
             room.check(options)
-    device = resolve_device(options.device)
     from geoflow.training.folder import check_free
     from geoflow.training.run import Run, read_config
 
     with failing():
         folder = options.out or Path("runs") / room.default_folder(options)
+        if not options.resume:
+            # Before any process waits for another one.
+            check_free(folder)
+    processes, device = _started(options)
+    with failing():
         if options.resume:
             config = read_config(folder)
             _refuse_contradictions(options, given, config.options)
-            loaded = room.load(config.data, show_progress=options.progress)
-            run = Run(folder, config, device=device)
+            loaded = _loaded(room, config.data, options, processes)
+            run = Run(folder, config, device=device, processes=processes)
         else:
-            check_free(folder)
             data = room.data_of(options)
-            loaded = room.load(data, show_progress=options.progress)
-            config = _with_options(room.config(options, data, loaded), options)
-            run = Run.create(folder, config, device=device)
+            loaded = _loaded(room, data, options, processes)
+            config = _with_options(room.config(options, data, loaded), options, processes.num)
+            # The first settles the precision; the others read what it settled.
+            run = processes.in_turn(
+                lambda: (
+                    Run.create(folder, config, device=device, processes=processes)
+                    if processes.is_first
+                    else Run(folder, read_config(folder), device=device, processes=processes)
+                )
+            )
+            config = run.config
+        if not processes.is_first:
+            fitted = room.fit_to(loaded, config)
+            for _ in run.train(fitted.train, held_out=fitted.validation):
+                pass
+            return
         if loaded.said:
             print(loaded.said)
         _follow(run, room.fit_to(loaded, config), options)
@@ -55,6 +85,8 @@ def _check(options: TrainOptions) -> None:
         check_at_least("steps", options.steps, 1)
     check_at_least("checkpoint-every", options.checkpoint_every, 1)
     check_at_least("sheet-every", options.sheet_every, 0)
+    for name in ("devices", "num_nodes", "accumulate"):
+        check_at_least(name.replace("_", "-"), getattr(options, name), 1)
     from geoflow.training.reports import check_packages
 
     try:
@@ -63,13 +95,35 @@ def _check(options: TrainOptions) -> None:
         raise Failure(str(error)) from error
 
 
-def _with_options(config: Any, options: TrainOptions) -> Any:
+def _started(options: TrainOptions) -> tuple[Processes, str]:
+    """The processes of the training, and the device of this one."""
+    device = resolve_device(options.device)
+    from geoflow.training.processes import start
+
+    try:
+        with failing():
+            return start(options.devices, options.num_nodes, device)
+    except ImportError as error:
+        raise Failure(str(error)) from error
+
+
+def _loaded(room: Any, data: Any, options: TrainOptions, processes: Processes) -> Any:
+    """The data; what is made once is made by the first process."""
+    show = options.progress and processes.is_first
+    return processes.in_turn(lambda: room.load(data, show_progress=show))
+
+
+def _with_options(config: Any, options: TrainOptions, processes: int) -> Any:
     """The run with what is asked of every kind alike: precision, and the options to compare."""
     if options.precision != "auto":
         bf16 = options.precision == "bf16"
         stages = {
             name: replace(stage, bf16=bf16, muon_bf16=bf16) for name, stage in config.stages.items()
         }
+        config = replace(config, stages=stages)
+    parts = options.accumulate * processes
+    if parts > 1:
+        stages = {name: replace(stage, parts=parts) for name, stage in config.stages.items()}
         config = replace(config, stages=stages)
     return replace(config, options=_determining(options))
 
