@@ -141,7 +141,7 @@ def pieces(corners: np.ndarray) -> np.ndarray:
     """Triangles split at their longest edge until none is long, without those of no area."""
     corners = corners[mesh_areas(corners) > 1e-14]
     most, size = max(_MOST_PIECES, 2 * len(corners)), _PIECE
-    done: list[np.ndarray] = []
+    done = [corners[:0]]
     while len(corners):
         lengths = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=-1)
         long = lengths.max(1) > size

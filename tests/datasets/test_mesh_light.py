@@ -122,3 +122,16 @@ def test_darkness_of_pieces_has_a_side_and_asks_for_light_on_the_other():
     assert (alone.of_pieces(split) == 0).all()
     hidden = pieces(board([0.5, 0.5], 0.0).triangles)
     assert (light.of_pieces(hidden) == 0).all()
+
+
+def test_slivers_without_area_bound_nothing_and_break_nothing():
+    """Alone among the open parts, and among others."""
+    box = trimesh.creation.box(extents=[1.6, 1.2, 2.0])
+    line = trimesh.Trimesh(
+        [[0.0, 0.0, 0.0], [0.1, 0.1, 0.1], [0.3, 0.3, 0.3]], [[0, 1, 2]], process=False
+    )
+    line.apply_translation([1.0, 0.0, 0.0])
+    probes = np.array([[0.0, 0.0, 0.0], [0.9, 0.0, 0.0]])
+    for mesh in (joined(box, line), joined(box, line, board([0.5, 0.5], 0.9))):
+        np.testing.assert_array_equal(sign_mesh(mesh).inside(probes), [True, False])
+    assert len(pieces(np.zeros((0, 3, 3)))) == 0
