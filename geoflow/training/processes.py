@@ -118,6 +118,10 @@ def start(devices: int, num_nodes: int, device: str) -> tuple[Processes, str]:
         raise ImportError(
             "several devices need lightning-fabric: pip install geoflow[devices]"
         ) from error
+    if _UNDER_TORCHRUN in os.environ:
+        # It has started them; Fabric takes no number but theirs.
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        num_nodes = int(os.environ["WORLD_SIZE"]) // devices
     fabric = Fabric(accelerator=device, devices=devices, num_nodes=num_nodes, strategy="ddp")
     fabric.launch()
     own = f"cuda:{fabric.local_rank}" if device == "cuda" else device

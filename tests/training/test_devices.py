@@ -83,9 +83,14 @@ def test_the_command_trains_on_two_devices_and_goes_on_with_one(tmp_path):
     common = ["train", "--kind", "distribution", "--device", "cpu", "--sheet-every", "0"]
     common += ["--precision", "float32", "--no-progress"]
     found = {}
-    for name, words in (("one", ["--accumulate", "2"]), ("two", ["--devices", "2"])):
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for name, starter, words in (
+        ("one", [], ["--accumulate", "2"]),
+        ("two", [], ["--devices", "2"]),
+        ("torchrun", torchrun, []),
+    ):
         out = ["--data", str(mesh), "--steps", "2", "--out", str(tmp_path / name)]
-        words = [sys.executable, "-m", "geoflow_cli", *common, *out, *words]
+        words = [sys.executable, *starter, "-m", "geoflow_cli", *common, *out, *words]
         result = subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
         assert result.returncode == 0, result.stderr[-3000:]
         # The first process alone speaks.
@@ -93,6 +98,7 @@ def test_the_command_trains_on_two_devices_and_goes_on_with_one(tmp_path):
         found[name] = load_file(tmp_path / name / "distribution.safetensors")
     for key, value in found["one"].items():
         torch.testing.assert_close(found["two"][key], value, rtol=1e-5, atol=1e-5)
+        assert torch.equal(found["two"][key], found["torchrun"][key])
     assert main(["train", "--resume", "--out", str(tmp_path / "two"), "--no-progress"]) == 0
 
 
