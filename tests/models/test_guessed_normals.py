@@ -7,7 +7,7 @@ import torch
 import geoflow
 from geoflow.geometry.metrics import is_watertight
 from geoflow.models.completion import load_solids, points_of_mesh, prepare, with_guessed_normals
-from geoflow.models.normals import guess_normals
+from geoflow.models.guessed_normals import guess_normals
 
 
 @pytest.fixture(scope="module")
