@@ -27,8 +27,8 @@ from geoflow.geometry.placing import MIN_POINTS, Place, check_solid, has_company
 from geoflow.geometry.read_points import Cloud
 from geoflow.models.editing import redraw
 from geoflow.models.fields import FieldGenerator
-from geoflow.models.kinds import COMPLETING, describe_solids
 from geoflow.models.guessed_normals import guess_normals
+from geoflow.models.kinds import COMPLETING, describe_solids
 from geoflow.models.pose import find_turn
 from geoflow.models.refinement import refine_tokens
 from geoflow.symmetry import FRAME_SIZES
