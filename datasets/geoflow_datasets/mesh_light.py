@@ -19,7 +19,7 @@ import numpy as np
 
 # A part is a sheet where its darker side is lighter than this share of the other, and where the
 # lighter one lets less than this share of the rays out.
-_SHEET_RATIO, _DARK, _DOUBT = 0.3, 0.01, 3
+_SHEET_RATIO, _DARK, _DOUBT = 0.3, 0.002, 3
 # Places looked at for each part at least, for all at most, and rays from each.
 _FEW, _MOST_PLACES, _RAYS = 8, 12_000, 12
 # Places beside a piece, in rounds, as long as one of its sides is quite dark; rays from each; and

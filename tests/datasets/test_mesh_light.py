@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from geoflow_datasets import mesh_light
 from geoflow_datasets.mesh_light import Light, pieces
 from geoflow_datasets.mesh_parts import orient
 from geoflow_datasets.mesh_sdf import sign_mesh
@@ -135,3 +136,20 @@ def test_slivers_without_area_bound_nothing_and_break_nothing():
     for mesh in (joined(box, line), joined(box, line, board([0.5, 0.5], 0.9))):
         np.testing.assert_array_equal(sign_mesh(mesh).inside(probes), [True, False])
     assert len(pieces(np.zeros((0, 3, 3)))) == 0
+
+
+def test_pages_of_a_stack_are_solid_each(monkeypatch):
+    """Though a fortieth of the light falls between them; each lacks a triangle, and so is open."""
+    pages = []
+    for height in (-0.03, -0.01, 0.01, 0.03):
+        page = trimesh.creation.box(extents=[2.0, 0.014, 2.0]).subdivide().subdivide()
+        page.update_faces(np.arange(len(page.faces)) != 7)
+        pages.append(page.apply_translation([0, height, 0]))
+    stack = joined(*pages)
+    places = np.random.default_rng(0).uniform(-0.9, 0.9, (200, 3)) * [1, 0, 1]
+    inner = np.concatenate([places + np.array([0, height, 0]) for height in (-0.01, 0.01)])
+    assert orient(stack).num_closed == 0
+    assert sign_mesh(stack).inside(inner).all()
+    # Twin: where that counts as darkness, they are sheets.
+    monkeypatch.setattr(mesh_light, "_DARK", 0.05)
+    assert not sign_mesh(stack).inside(inner).any()
