@@ -7,6 +7,8 @@ the points, as all that they are made of does.
 
 from __future__ import annotations
 
+from typing import cast
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -40,9 +42,7 @@ def guess_normals(
     if rounds < 0:
         raise ValueError(f"rounds must be at least 0, got {rounds}")
     if reader is None:
-        found = load(COMPLETING, device=str(points.device))
-        assert isinstance(found, FieldGenerator)
-        reader = found
+        reader = cast("FieldGenerator", load(COMPLETING, device=str(points.device)))
     normals = _of_field(reader, reader.encode(points), points)
     for _ in range(rounds):
         normals = _of_field(model, model.encode(points, normals), points)

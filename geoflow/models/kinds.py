@@ -42,6 +42,9 @@ class Kind:
     has_solids: bool = False
     """Whether it makes solids of points and of meshes: `geoflow complete | vary | interpolate`."""
 
+    has_graphs: bool = False
+    """Whether it is written as ONNX: `geoflow export`."""
+
     def model_class(self) -> type[Model]:
         """The class of the model."""
         found: type[Model] = getattr(self.on("geoflow.models"), self.model)
@@ -72,6 +75,7 @@ KINDS: dict[str, Kind] = {
             ".obj",
             "resolution",
             has_solids=True,
+            has_graphs=True,
         ),
         Kind(
             "shapes",

@@ -26,6 +26,7 @@ from geoflow.atomic import draft_of, sync, write_json
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.models.fields import Generator
+from geoflow.models.kinds import KINDS
 from geoflow.symmetry import upright_frame
 
 FLOW, DECODER, PAGE = "flow.onnx", "decoder.onnx", "model.json"
@@ -77,10 +78,11 @@ def export_onnx(model: Any, folder: Path) -> list[Path]:
         ValueError: for a model of another kind, or one that makes no samples.
         ImportError: without the packages of the extra `onnx`.
     """
-    if not isinstance(model, Generator):
+    if not KINDS[model.kind].has_graphs:
         # Of the kind shapes, too: latents without vectors are arrays without numbers on the way,
         # which ONNX cannot reshape for a batch of any size.
-        raise ValueError(f"models of kind 'sdf' have ONNX graphs, got one of kind {model.kind!r}")
+        known = ", ".join(repr(name) for name, kind in KINDS.items() if kind.has_graphs)
+        raise ValueError(f"models of kind {known} have ONNX graphs, got one of kind {model.kind!r}")
     model.check_generates()
     check_packages()
     folder.mkdir(parents=True, exist_ok=True)

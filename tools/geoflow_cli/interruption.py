@@ -75,7 +75,9 @@ class Interruption:
             sys.unraisablehook = lambda _: None
             self._patience.start()
         if _importing(frame):
-            self._waiting = threading.Timer(_PAUSE, signal.raise_signal, [number])
+            # To the main thread: a call that blocks there ends at a signal of its own alone.
+            main = threading.main_thread().ident
+            self._waiting = threading.Timer(_PAUSE, signal.pthread_kill, [main, number])
             self._waiting.daemon = True
             self._waiting.start()
             return

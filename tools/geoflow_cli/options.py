@@ -109,8 +109,8 @@ class Rig:
     """Find the joints of a figure from its mesh, in any pose; write them, or a mesh that moves."""
 
     out: Path
-    """File to write: .json, joints in the mesh's coordinates and a tree of parents; or .glb, the
-    mesh with a skin over those joints, and the .json beside it."""
+    """File to write: .json, joints and a tree of parents; .glb, the skinned mesh, and the .json
+    beside it."""
     mesh: Path | None = None
     """Mesh file of the figure. Default: a figure that is shipped."""
     steps: int = 5
