@@ -90,5 +90,6 @@ def test_commands_run_in_their_order(tmp_path):
     assert len(trimesh.load(tmp_path / "points.ply").vertices) == 100_000
     assert '"one_nna"' in (tmp_path / "report.json").read_text()
     assert (tmp_path / "geoflow-view.png").is_file()
-    assert json.loads((tmp_path / "joints.json").read_text())["network_evaluations"] == 5
+    assert json.loads((tmp_path / "rigged.json").read_text())["network_evaluations"] == 5
+    assert (tmp_path / "rigged.glb").is_file()
     assert (tmp_path / "rig.png").is_file()

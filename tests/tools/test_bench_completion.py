@@ -74,7 +74,7 @@ def test_no_point_that_is_measured_against_was_given(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_benchmark_has_a_row_for_all():
     bench = CompletionBenchmark(
-        category="mug", num=1, points=(64,), normals=True, resolution=24, steps=(1,)
+        model="chair", category="mug", num=1, points=(64,), normals=True, resolution=24, steps=(1,)
     )
     found = bench.measure()
     (table,) = found["medians"].values()

@@ -25,6 +25,7 @@ def test_a_sheet_is_drawn(tmp_path, monkeypatch):
     monkeypatch.setenv("GEOFLOW_CACHE", str(tmp_path))
     out = tmp_path / "sheet.png"
     main(Options(out, category="mug", rows=(0,), points=(64,), side=200, resolution=24, size=40))
-    width, height = Image.open(out).size
+    with Image.open(out) as picture:
+        width, height = picture.size
     assert width == 3 * 40
     assert height > 2 * 40
