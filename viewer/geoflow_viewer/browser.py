@@ -26,8 +26,9 @@ _STORED = "geoflow-state"
 _STORE_TIMEOUT = 5.0
 _TICK = 1 / 15
 _FIRST_DISTANCE = 6.9
-# Pixels; viser lays its panel over narrower pages.
-_NARROW = 576
+# Pixels; viser lays its panel over narrower pages. A panel at the side narrows the picture of a
+# wider page as well, which is told from a phone by its form.
+_NARROW, _UPRIGHT = 576, 1.6
 
 
 class BrowserUnavailableError(RuntimeError):
@@ -178,7 +179,8 @@ class Visitor:
     def __init__(self, client: Any, session: Session, *, is_dark: bool = False) -> None:
         self.session = session
         self._client = client
-        is_narrow = client.camera.image_width < _NARROW
+        wide, tall = client.camera.image_width, client.camera.image_height
+        is_narrow = wide < _NARROW and tall > _UPRIGHT * wide
         self._panel = Panel(client, session, is_narrow=is_narrow, is_dark=is_dark)
         if is_dark:
             theme(client.gui, is_dark=True)
