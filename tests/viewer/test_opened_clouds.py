@@ -233,6 +233,8 @@ def test_the_page_shows_controls_of_clouds_while_one_is_open(session, ball):
     page[labels[0]].move(-5)
     assert "given must be" in page.told[-1]
     assert session.state.given == 64
+    page[labels[0]].move("many")
+    assert session.state.given == 64
     page["Back to samples"].move()
     assert session.state.cloud is None
     assert page["Model"].options[0] == "tiny"
