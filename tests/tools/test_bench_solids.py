@@ -1,18 +1,30 @@
 """The benchmark of solids: a shipped model's are solids in every file, and it sees what is none."""
 
+from dataclasses import replace
+
+import pytest
 import trimesh
 
 from geoflow.geometry.mesh import OUT_SUFFIXES
 from geoflow_tools.bench.solids import SolidsBenchmark, faults, faults_in_files
 
 
-def test_samples_are_solids_in_every_file_and_by_number():
-    report = SolidsBenchmark(num=2, resolution=32, faces=(16, 500)).measure()
+def test_samples_are_solids_in_every_file_and_by_number(tmp_path, monkeypatch):
+    records = tmp_path / "records.jsonl"
+    few = SolidsBenchmark(num=1, resolution=32, faces=(16,), records=records).measure()
+    assert few["checked"] == {"full": 1, "default": 1}
+    bench = SolidsBenchmark(num=2, resolution=32, faces=(16, 500), records=records)
+    report = bench.measure()
     assert report["no_solids"] == {}
     assert report["checked"] == {"full": 2, "default": 2, "500": 2, "16": 1}
     faces = report["median_faces"]
     assert faces["500"] <= 500 < faces["default"] < faces["full"]
     assert list(report["refused"]["16"]) == [0]
+    # All of it is in the records: nothing is made again. Other samples are.
+    monkeypatch.setattr(SolidsBenchmark, "_extracted", None)
+    assert bench.measure() == report
+    with pytest.raises(TypeError):
+        replace(bench, seed=1).measure()
 
 
 def test_faults_are_named():
