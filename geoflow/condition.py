@@ -13,6 +13,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+ANY = -1
+"""Category of an example that is told none."""
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -21,11 +24,14 @@ class Condition:
     frame: Float[Tensor, "b m 3"] | None = None
     """Frame that the sample turns with."""
     category: Int[Tensor, " b"] | None = None
-    """Index of its category."""
+    """Index of its category; -1: of any, where a network was trained for that."""
     tokens: Float[Tensor, "b k c"] | None = None
-    """Latent of the shape whose points the sample consists of."""
+    """Latent of the shape whose points the sample consists of, or of points that it goes through;
+    all zeros: of none."""
     points: Float[Tensor, "b n 3"] | None = None
     """Points of a surface that the sample belongs to."""
+    guidance: Float[Tensor, " b"] | None = None
+    """Weight of the category against any, at least 1."""
 
     def __getitem__(self, index: Tensor | slice) -> Condition:
         """The condition of some examples of the batch."""

@@ -48,6 +48,10 @@ class TransformerConfig:
     """Hidden channels of the feed-forward parts, in units of the width."""
     condition_width: int = 128
     """Channels of the time and category embedding."""
+    guided: bool = False
+    """Whether guidance is read, and a sample may be of any category."""
+    points: bool = False
+    """Whether the latent of points that the sample goes through is read, `cond.tokens`."""
 
 
 class TokenTransformer(nn.Module):
@@ -65,7 +69,10 @@ class TokenTransformer(nn.Module):
             config.condition_width,
             num_categories=config.num_categories,
             frame_size=frame_size,
+            guided=config.guided,
         )
+        # Without an offset: a latent of zeros, where no points are given, adds nothing.
+        self.embed_points = nn.Linear(config.scalars, width, bias=False) if config.points else None
         self.blocks = nn.ModuleList(
             ScalarVectorBlock(
                 width,
@@ -102,6 +109,8 @@ class TokenTransformer(nn.Module):
         vectors = x[..., config.scalars :].unflatten(-1, (config.vectors, 3))
         s = self.embed_scalars(torch.cat([scalars, self.read(vectors, frame)], dim=-1))
         s, v = s + self.position, self.embed_vectors(vectors)
+        if self.embed_points is not None and cond is not None and cond.tokens is not None:
+            s = s + self.embed_points(cond.tokens[..., : config.scalars])
         modulation = self.modulate(self.condition(t, r, cond))
         for block in self.blocks:
             s, v = block(s, v, frame, modulation)

@@ -3,8 +3,8 @@
 The points are normalised, encoded and decoded: that is the first answer, of no evaluation of the
 flow. Where the points leave room there are others. They are drawn from the model's own latents near
 the first: its latent is mixed with noise and brought back by the flow map (see `editing.redraw`),
-then fitted to the points again. A model whose flow is not conditioned on points has no better
-posterior.
+then fitted to the points again. A flow that was trained on latents of points draws them from noise,
+by the law of shapes given the first answer.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Pose = Literal["upright", "any"]
 MAX_POINTS = 8192
 """Points that are encoded at most; of more, as many are drawn."""
 SPREAD = 0.4
-"""Strength with which further answers are drawn."""
+"""Strength with which further answers are drawn by a flow that knows nothing of the points."""
 FITTING, FITTED_POINTS = 20, 512
 """Steps of gradient with which further answers are fitted to the points, at least, and points."""
 HYPOTHESES = 4
@@ -79,7 +79,7 @@ def complete(
     num: int = 1,
     steps: int = 2,
     refine: int = 0,
-    spread: float = SPREAD,
+    spread: float | None = None,
     uncertainty: bool = False,
     mirror: bool = False,
     pose: Pose = "upright",
@@ -106,7 +106,8 @@ def complete(
         num: answers; the first is the likeliest, the others show what else it may be.
         steps: network evaluations of each further answer.
         refine: steps of gradient that fit the answers to the points.
-        spread: strength with which further answers are drawn, from 0, the first, to 1, any shape.
+        spread: strength with which further answers are drawn, from 0, the first, to 1, any shape
+            that the flow draws; default: 1 where it is given the points, else SPREAD.
         uncertainty: colour the vertices by the disagreement of the answers, dark where they agree.
         mirror: make the answers exactly symmetric left and right.
         pose: whether the shape stands upright, facing +Z, or has to be found in any pose.
@@ -245,7 +246,7 @@ def answer(
     num: int = 1,
     steps: int = 2,
     refine: int = 0,
-    spread: float = SPREAD,
+    spread: float | None = None,
     uncertainty: bool = False,
     mirror: bool = False,
     resolution: int = 128,
@@ -290,7 +291,7 @@ def hypotheses(
     *,
     steps: int,
     refine: int,
-    spread: float,
+    spread: float | None,
     category: str | None,
     seed: int,
 ) -> Answers:
@@ -298,11 +299,14 @@ def hypotheses(
     first = model.encode(given.points, given.normals, oriented=given.oriented, refine=refine)
     if num == 1:
         return Answers(first, (0,))
-    cond = model.condition(num - 1, category=category)
+    model.check_generates()
+    given_first = first.expand(num - 1, -1, -1)
+    reads_points = model.config.transformer.points
+    if spread is None:
+        spread = 1.0 if reads_points else SPREAD
+    cond = model.condition(num - 1, category=category, points=given_first if reads_points else None)
     noise = model.noise(num - 1, seed=seed)
-    others = redraw(
-        model, first.expand(num - 1, -1, -1), noise, strength=spread, steps=steps, cond=cond
-    )
+    others = redraw(model, given_first, noise, strength=spread, steps=steps, cond=cond)
     # A stride through points in no order, as those of prepare are.
     stride = -(-given.points.shape[1] // FITTED_POINTS)
     near = given.points[:, ::stride].expand(num - 1, -1, -1)

@@ -207,6 +207,7 @@ class FieldGenerator(LatentGenerator[Any]):
         faces: int | None = None,
         within: float | None = None,
         category: str | None = None,
+        guidance: float | None = None,
         frame: Float[Tensor, "m 3"] | None = None,
     ) -> list[trimesh.Trimesh]:
         """Meshes; each one's `metadata` has seed, index, nfe, field_queries, seconds and summary.
@@ -224,6 +225,7 @@ class FieldGenerator(LatentGenerator[Any]):
                 faces=faces,
                 within=within,
                 category=category,
+                guidance=guidance,
                 frame=frame,
             )
         )
@@ -238,6 +240,7 @@ class FieldGenerator(LatentGenerator[Any]):
         faces: int | None = None,
         within: float | None = None,
         category: str | None = None,
+        guidance: float | None = None,
         frame: Float[Tensor, "m 3"] | None = None,
     ) -> Iterator[trimesh.Trimesh]:
         """As `sample`, one mesh at a time; on a CPU of several cores the next are in flight.
@@ -248,7 +251,7 @@ class FieldGenerator(LatentGenerator[Any]):
         if num < 1:
             raise ValueError(f"num must be at least 1, got {num}")
         placed = None if frame is None else frame[None]
-        cond = self.condition(1, category=category, frame=placed)
+        cond = self.condition(1, category=category, guidance=guidance, frame=placed)
 
         def make(i: int, check: Check) -> trimesh.Trimesh:
             start = time.perf_counter()

@@ -81,7 +81,7 @@ KINDS: dict[str, Kind] = {
             "shapes",
             "volumes",
             "VolumeGenerator",
-            (("volume_autoencoder", "VolumeAutoencoderStage"), ("latent_flow", "LatentFlowStage")),
+            (("volume_autoencoder", "VolumeAutoencoderStage"), ("volume_flow", "VolumeFlowStage")),
             "meshes of many kinds",
             ".obj",
             "resolution",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from geoflow.backbones import ShapeConfig, TokenTransformer, TransformerConfig
 from geoflow.backbones.latent_scale import LatentScale
-from geoflow.condition import Condition
+from geoflow.condition import ANY, Condition
 from geoflow.flow_map import FlowMap
 from geoflow.geometry.mesh import normalise_mesh, placement
 from geoflow.models.base import Model
@@ -27,6 +27,8 @@ from geoflow.symmetry import FRAME_SIZES, Symmetry, turn_to, upright_frame
 A = TypeVar("A", bound=nn.Module)
 C = TypeVar("C", bound="LatentConfig")
 G = TypeVar("G", bound="LatentGenerator[Any]")
+MAX_GUIDANCE = 8.0
+"""Largest weight of a category."""
 # Of the categories, among the tensors of the flow map.
 _EMBEDDINGS = "backbone.condition.category.weight"
 Shape: TypeAlias = trimesh.Trimesh | trimesh.PointCloud
@@ -41,6 +43,18 @@ class Detail(NamedTuple):
     """Cells of the extraction grid of a mesh along an edge."""
     points: int = 2048
     """Points of a cloud."""
+
+
+def check_guidance(guidance: float, *, guided: bool) -> None:
+    """Refuse a weight of the category that a flow map cannot be given.
+
+    Raises:
+        ValueError: for one out of range, or a flow map that was trained without.
+    """
+    if not guided:
+        raise ValueError("this model was trained without guidance: leave it out")
+    if not 1.0 <= guidance <= MAX_GUIDANCE:
+        raise ValueError(f"guidance must be from 1 to {MAX_GUIDANCE:g}, got {guidance}")
 
 
 @dataclass(frozen=True)
@@ -220,24 +234,40 @@ class LatentGenerator(Model, Generic[A]):
         num: int,
         *,
         category: str | None = None,
+        guidance: float | None = None,
+        points: Float[Tensor, "b k c"] | None = None,
         frame: Float[Tensor, "b m 3"] | None = None,
     ) -> Condition:
         """What samples are given, from words: the one place that knows what a model can be asked.
 
         Args:
             num: samples.
-            category: a name of `categories`; default: the first.
+            category: a name of `categories`; default: the first, or any where the flow map was
+                trained with guidance.
+            guidance: weight of the category, at least 1, for a flow map trained with it.
+            points: latents of points that the samples go through, for a flow map that reads them.
             frame: where the samples stand; default: upright.
 
         Raises:
-            ValueError: for an unknown category.
+            ValueError: for an unknown category, or guidance or points that the flow map was not
+                trained with.
         """
-        names = self.categories
+        names, network = self.categories, self.config.transformer
         if category is not None and category not in names:
             raise ValueError(f"category must be one of {', '.join(names)}, got {category!r}")
-        index = 0 if category is None else names.index(category)
+        default = ANY if network.guided else 0
+        index = default if category is None else names.index(category)
+        weight = None
+        if guidance is not None:
+            check_guidance(guidance, guided=network.guided)
+            weight = torch.full((num,), float(guidance))
         chosen = upright_frame(self.config.symmetry, num) if frame is None else frame
-        return Condition(chosen, torch.full((num,), index)).to(self.device)
+        cond = Condition(chosen, torch.full((num,), index), guidance=weight).to(self.device)
+        if points is None:
+            return cond
+        if not network.points:
+            raise ValueError("this model's flow map was trained without points: leave them out")
+        return replace(cond, tokens=self.scale.normalise(points, cond.frame))
 
     def frame_for(
         self, num: int, frame: Float[Tensor, "b m 3"] | None = None

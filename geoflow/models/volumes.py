@@ -70,6 +70,8 @@ class VolumesConfig(LatentConfig):
             num_categories=len(categories),
             width=width,
             blocks=blocks,
+            guided=True,
+            points=True,
         )
         return cls(symmetry, categories, interpolant, prediction, autoencoder, transformer)
 
@@ -96,7 +98,10 @@ class VolumeGenerator(FieldGenerator):
 
     def completed(self: G) -> G:
         """Itself, with a fresh flow map where none was trained."""
-        self.config = replace(self.config, generates=True)
+        if not self.config.generates:
+            network = replace(self.config.transformer, guided=True, points=True)
+            self.config = replace(self.config, generates=True, transformer=network)
+            self.flow_map = type(self).build(self.config).flow_map.to(self.device)
         return self
 
     def check_generates(self) -> None:

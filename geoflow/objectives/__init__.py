@@ -10,6 +10,7 @@ from geoflow.objectives.data_free import DataFree
 from geoflow.objectives.eulerian import Eulerian
 from geoflow.objectives.flow_map_matching import FlowMapMatching
 from geoflow.objectives.flow_matching import FlowMatching
+from geoflow.objectives.guided import Guide
 from geoflow.objectives.improved_mean_flow import ImprovedMeanFlow
 from geoflow.objectives.lagrangian import Lagrangian
 from geoflow.objectives.neural_operator import NeuralOperator
@@ -28,6 +29,7 @@ __all__ = [
     "Eulerian",
     "FlowMapMatching",
     "FlowMatching",
+    "Guide",
     "ImprovedMeanFlow",
     "Lagrangian",
     "Losses",

@@ -18,6 +18,7 @@ from torch import Tensor
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.interpolant import INTERPOLANTS
+from geoflow.objectives.guided import Guide
 from geoflow.objectives.pooled import Pool, SetPool
 from geoflow.times import TimePairs, UniformPairs
 from geoflow.typing import Times
@@ -179,8 +180,9 @@ class Objective(ABC):
     """Distribution of the pairs of times."""
     weight: Weight = field(default_factory=Weight)
     """Weight of an example."""
-    pool: Pool | SetPool | None = None
-    """Data that targets are averaged over; None: the pair's own. Coupled noise has no pool."""
+    pool: Pool | SetPool | Guide | None = None
+    """What moves the targets: data that they are averaged over, or a guide; None: the pair's own.
+    Coupled noise has no pool."""
     cell: tuple[str, str] | None = None
     """Keys of the one path and prediction that the objective is defined for; None: all."""
 
@@ -247,7 +249,7 @@ class Objective(ABC):
         r: Times,
         cond: Condition | None,
     ) -> PathSample:
-        """The states of pairs at t; with a pool, their ends are the posterior means given them."""
+        """The states of pairs at t; with a pool, their ends are those that it gives."""
         x = flow_map.interpolant.interpolate(x0, x1, t)
         if self.pool is not None:
             x0, x1 = self.pool.ends(x0, x1, t, flow_map.interpolant, cond)

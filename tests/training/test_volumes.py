@@ -13,9 +13,9 @@ from geoflow.models.checkpoint import load_tensors
 from geoflow.models.kinds import load as load_model
 from geoflow.models.volumes import SIZES, VolumeGenerator, VolumesConfig
 from geoflow.training.run import Run, RunConfig
-from geoflow.training.stages.latent_flow import FlowTraining
 from geoflow.training.stages.scans import ScanOptions
 from geoflow.training.stages.volume_autoencoder import VolumeTraining
+from geoflow.training.stages.volume_flow import VolumeFlowTraining
 from geoflow_cli import main
 from geoflow_datasets import load
 
@@ -27,7 +27,7 @@ MODEL = VolumesConfig(
     ),
     transformer=TransformerConfig(
         num_tokens=8, scalars=6, vectors=0, width=32, vector_width=4, heads=4, blocks=1,
-        condition_width=16,
+        condition_width=16, guided=True, points=True,
     ),
 )  # fmt: skip
 CONFIG = RunConfig(
@@ -37,7 +37,9 @@ CONFIG = RunConfig(
         "autoencoder": VolumeTraining(
             steps=6, batch=2, num_queries=32, scans=ScanOptions(fewest=16, most=32)
         ),
-        "flow": FlowTraining(steps=2, batch=4, num_surface=32),
+        "flow": VolumeFlowTraining(
+            steps=2, batch=4, num_surface=32, draws=48, scans=ScanOptions(fewest=16, most=32)
+        ),
     },
     checkpoint_every=2,
 )

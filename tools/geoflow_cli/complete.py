@@ -84,7 +84,8 @@ def _check(options: Complete) -> bool:
     check_at_least("num", options.num, 1)
     check_at_least("refine", options.refine, 0)
     _check_points(options.points)
-    solids.check_share("spread", options.spread)
+    if options.spread is not None:
+        solids.check_share("spread", options.spread)
     check_output("out", options.out)
     suffix = options.out.suffix.lower()
     if options.uncertainty and suffix not in _COLOURED:

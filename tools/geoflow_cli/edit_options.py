@@ -58,8 +58,9 @@ class Complete(EditOptions):
     """Number of answers."""
     refine: int = 0
     """Steps of gradient that fit the answers to the points; 10 to 40 is sensible."""
-    spread: float = 0.4
-    """How far the other answers may be from the first: 0 the same, 1 any shape of the model."""
+    spread: float | None = None
+    """How far the other answers may be from the first: 0 the same, 1 any that the model draws.
+    Default: 1 for a model whose flow knows the points, as shapes', else 0.4."""
     uncertainty: bool = False
     """Colour the vertices by the answers' disagreement: dark where they agree, bright where the
     standard deviation is a tenth of the longest half extent or more."""

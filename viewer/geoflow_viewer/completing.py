@@ -10,7 +10,6 @@ from torch import Tensor
 
 from geoflow.geometry.extraction import EmptySurfaceError
 from geoflow.geometry.read_points import Cloud
-from geoflow.models.completion import SPREAD, Given, hypotheses, prepare
 from geoflow.models.fields import FieldGenerator
 from geoflow_viewer.items import Item, Rung
 from geoflow_viewer.kinds import fields
@@ -71,7 +70,7 @@ def complete_cloud(source: Source, part: State, cloud: Cloud, ticket: Ticket) ->
         part.answer + 1,
         steps=part.steps,
         refine=0,
-        spread=SPREAD,
+        spread=None,
         category=part.category,
         seed=part.seed,
     )

@@ -24,7 +24,7 @@ from geoflow.models.checkpoint import (
     without_prefix,
 )
 from geoflow.models.latent import LatentGenerator
-from geoflow.objectives import Cumulative, Losses, Objective, Pool, build_objective
+from geoflow.objectives import Cumulative, Guide, Losses, Objective, Pool, build_objective
 from geoflow.seeds import step_generator
 from geoflow.times import TIME_PAIRS
 from geoflow.training.optimisation import Schedule
@@ -211,11 +211,12 @@ class LatentFlowStage(FlowStage[LatentGenerator[Any], Pairs]):
         """Scaled latents of all shapes, encoded once per run."""
         context, model = self.context, self.model
         encoded = self._encoded()
+        tokens = encoded.tokens.float()
         scale = model.scale.to("cpu")
-        frame = frame_on(model.config.symmetry, len(encoded.tokens), "cpu")
+        frame = frame_on(model.config.symmetry, len(tokens), "cpu")
         if context.is_fresh or not scale.is_fitted:
-            scale.fit(encoded.tokens, frame)
-        scaled = scale.normalise(encoded.tokens, frame)
+            scale.fit(tokens, frame)
+        scaled = scale.normalise(tokens, frame)
         self._latents = Latents(scaled, replace(encoded.condition, frame=frame))
         if self.options.targets == "pooled":
             self._pool = Pool(scaled.to(context.device), encoded.condition.category)
@@ -229,27 +230,41 @@ class LatentFlowStage(FlowStage[LatentGenerator[Any], Pairs]):
             tensors, _ = load_checkpoint(path)
             with reading(path, CheckpointError):
                 return _latents(self.model, tensors)
-        encoded = encode_shapes(
-            self.model, context.data, self.options, seed=context.seed, device=context.device
-        )
+        encoded = self.encode()
         if path is not None:
             stored = with_prefix("condition", encoded.condition.parts())
             save_checkpoint(path, {"tokens": encoded.tokens, **stored}, {})
         return encoded
+
+    def encode(self) -> Latents:
+        """Latents of all shapes."""
+        context = self.context
+        return encode_shapes(
+            self.model, context.data, self.options, seed=context.seed, device=context.device
+        )
 
     def batch(self, generator: torch.Generator) -> Pairs:
         """Random latents, and noise that the coupling ordered."""
         assert self._latents is not None, "a stage is prepared before its first batch"
         tokens, condition = self._latents
         index = torch.randint(len(tokens), (self.options.batch,), generator=generator)
-        x1 = tokens[index].to(self.context.device)
+        x1 = tokens[index].float().to(self.context.device)
         x0 = torch.randn(x1.shape, generator=generator).to(x1.device)
-        cond = condition[index].to(x1.device)
+        cond = self.told(condition[index], generator).to(x1.device)
         return Pairs(self._coupling(x0, x1, cond), x1, cond)
+
+    def told(self, cond: Condition, generator: torch.Generator) -> Condition:
+        """What the examples of a step are told of what is known of them: all of it."""
+        return cond
+
+    def pool(self) -> Pool | Guide | None:
+        """What moves the targets of a step: the pool that was asked for."""
+        return self._pool
 
     def loss(self, batch: Pairs, step: int, generator: torch.Generator) -> Losses:
         """Losses of the pairs."""
         objective = current_objective(self._objective, self.options, step)
-        if self._pool is not None:
-            objective = replace(objective, pool=self._pool)
+        pool = self.pool()
+        if pool is not None:
+            objective = replace(objective, pool=pool)
         return objective(self.module, *batch, generator=generator, average=self.slow)

@@ -90,14 +90,15 @@ def check_sample(options: Sample, file: ModelFile) -> None:
     check_output("out", options.out)
 
 
-def sample(options: Sample, model: FieldGenerator) -> None:
+def sample(options: Sample, model: FieldGenerator, *, guidance: float | None = None) -> None:
     """Generate and write meshes; one line for each."""
     paths = shapes.numbered(options.out, options.num)
-    shapes.preview(options.out, paths, _written(options, model, paths), is_drawn=options.preview)
+    written = _written(options, model, paths, guidance)
+    shapes.preview(options.out, paths, written, is_drawn=options.preview)
 
 
 def _written(
-    options: Sample, model: FieldGenerator, paths: list[Path]
+    options: Sample, model: FieldGenerator, paths: list[Path], guidance: float | None
 ) -> Iterator[trimesh.Trimesh]:
     from geoflow.geometry.axes import turn_up
     from geoflow.geometry.mesh import parse_size, resize_mesh, summarise, write_mesh
@@ -108,6 +109,7 @@ def _written(
         seed=options.seed,
         resolution=options.resolution,
         category=options.category,
+        guidance=guidance,
         **triangles(options.faces),
     )
     for path, mesh in zip(paths, meshes, strict=True):

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from geoflow_cli.checks import check_at_least
 from geoflow_cli.errors import UsageError
 from geoflow_cli.kinds import Loaded, fields, shapes
-from geoflow_cli.kinds.fields import Sample, check_sample, hint, sample
+from geoflow_cli.kinds.fields import hint
 from geoflow_cli.kinds.shapes import ShapeTrain
 from geoflow_cli.options import KindName
 
 if TYPE_CHECKING:
+    from geoflow.models.base import ModelFile
+    from geoflow.models.volumes import VolumeGenerator
     from geoflow.training.run import DataConfig, RunConfig
     from geoflow_datasets.sources import Gives
 
-__all__ = ["Sample", "check_sample", "hint", "sample"]
+__all__ = ["hint"]
 
 GIVES: Gives = "fields"
 JOINT = "+"
@@ -44,6 +46,41 @@ class Train(ShapeTrain):
     """Sizes of the networks: small and base for a CPU, large for a GPU."""
     batch: int | None = None
     """Shapes of a step of the autoencoder. Default: 4, for a CPU."""
+
+
+@dataclass(frozen=True)
+class Sample(fields.Sample):
+    """Generate meshes of many kinds of things and write them by suffix.
+
+    That is .obj, .ply, .stl, .glb, .off or .3mf. For several, NAME-000.obj and on. Without
+    --category a sample may be anything that the model knows.
+    """
+
+    guidance: float | None = None
+    """Weight of --category, from 1, the default, to 8: more typical things, less different. It
+    costs no evaluation."""
+
+
+def check_sample(options: Sample, file: ModelFile) -> None:
+    """Refuse what is wrong for this model, before its weights are read."""
+    fields.check_sample(options, file)
+    if options.guidance is None:
+        return
+    if options.category is None:
+        raise UsageError("--guidance weighs a category: name it by --category")
+    from geoflow.models.latent import check_guidance
+    from geoflow.models.volumes import VolumesConfig
+
+    network = file.config(VolumesConfig).transformer
+    try:
+        check_guidance(options.guidance, guided=network.guided)
+    except ValueError as error:
+        raise UsageError(f"--model {options.model}: {error}") from error
+
+
+def sample(options: Sample, model: VolumeGenerator) -> None:
+    """Generate and write meshes; one line for each."""
+    fields.sample(options, model, guidance=options.guidance)
 
 
 def check(options: Train) -> None:
@@ -117,10 +154,12 @@ def config(options: Train, data: DataConfig, loaded: Loaded) -> RunConfig:
 
 def _with_fresh_flow(options: Train, run: RunConfig) -> RunConfig:
     """The run from a model without a flow: with the flow's whole training, on the data's names."""
-    from geoflow.training.stages.latent_flow import FlowTraining
+    from geoflow.training.stages.volume_flow import VolumeFlowTraining
 
-    flow, fresh = run.stages["flow"], FlowTraining()
-    whole: dict[str, Any] = {"diagonal_first": fresh.diagonal_first, "schedule": fresh.schedule}
+    flow, fresh = run.stages["flow"], VolumeFlowTraining()
+    whole: dict[str, Any] = {
+        name: getattr(fresh, name) for name in ("diagonal_first", "schedule", "draws")
+    }
     if options.steps is None:
         whole["steps"] = fresh.steps
     return replace(run, stages={**run.stages, "flow": replace(flow, **whole)})
