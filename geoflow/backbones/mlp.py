@@ -31,6 +31,8 @@ class MLPConfig:
     """Residual blocks."""
     num_categories: int = 1
     """Classes to condition on."""
+    guided: bool = False
+    """Whether guidance is read, and an example may be of any category."""
     octaves: int = 0
     """Sines and cosines of every number at frequencies 1, 2, 4, ... radians that are read too."""
 
@@ -58,7 +60,9 @@ class MLP(nn.Module):
         super().__init__()
         self.config = config
         self.read = nn.Linear(config.size * (1 + 2 * config.octaves), config.width)
-        self.condition = ConditionReader(config.width, num_categories=config.num_categories)
+        self.condition = ConditionReader(
+            config.width, num_categories=config.num_categories, guided=config.guided
+        )
         self.blocks = nn.ModuleList(_Block(config.width) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.width)
         self.write = nn.Linear(config.width, config.size)
