@@ -4,7 +4,7 @@ The points are normalised, encoded and decoded: that is the first answer, of no 
 flow. Where the points leave room there are others. They are drawn from the model's own latents near
 the first: its latent is mixed with noise and brought back by the flow map (see `editing.redraw`),
 then fitted to the points again. A flow that was trained on latents of points draws them from noise,
-by the law of shapes given the first answer.
+among the shapes that there are given the first answer.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Second stage of models of many things: one flow map for names, and for points.
 
 Each draw of the data is encoded once: whole, as a sample stands, or in the place of a scan of it
-(`scans.py`), which is encoded beside it. The latter teach the law of shapes given points that they
-go through, whose latent is as wrong as few, noisy or one-sided points make it; zeros say that there
-are none. Some examples are not told their category; of the others some are guided, with a weight
+(`scans.py`), which is encoded beside it. The latter teach what shapes there are through given
+points, whose latent is as wrong as few, noisy or one-sided points make it; zeros say that none are
+given. Some examples are not told their category; of the others some are guided, with a weight
 that the network reads (`objectives/guided.py`), so that guidance costs no evaluation.
 """
 
@@ -96,22 +96,18 @@ class VolumeFlowStage(LatentFlowStage):
         self.model.autoencoder.eval()
         generator = step_generator(context.seed, "latents", 0)
         chosen = torch.randint(len(context.data), (options.draws,), generator=generator)
-        tokens, scans, categories = [], [], []
+        tokens: list[Tensor] = []
+        parts: dict[str, list[Tensor]] = {}
         for indices in chosen.split(_CHUNK):
             whole, seen = self._draw(indices, generator)
-            encoded = self._encoded_points(whole.surface, whole.normals)
-            tokens.append(encoded.half())
-            scans.append(
-                torch.zeros_like(tokens[-1])
-                if seen is None
-                else self._encoded_points(seen.points, seen.normals, seen.oriented).half()
-            )
-            category = whole.condition.category
-            assert category is not None, "banks of shapes know their categories"
-            categories.append(category)
-        return Latents(
-            torch.cat(tokens), Condition(category=torch.cat(categories), tokens=torch.cat(scans))
-        )
+            tokens.append(self._encoded_points(whole.surface, whole.normals).half())
+            given = torch.zeros_like(tokens[-1])
+            if seen is not None:
+                given = self._encoded_points(seen.points, seen.normals, seen.oriented).half()
+            for name, part in replace(whole.condition, tokens=given).parts().items():
+                parts.setdefault(name, []).append(part)
+        condition = {name: torch.cat(chunks) for name, chunks in parts.items()}
+        return Latents(torch.cat(tokens), Condition(**condition))
 
     @property
     def _is_guided(self) -> bool:
