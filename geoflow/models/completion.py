@@ -247,6 +247,8 @@ def answer(
     steps: int = 2,
     refine: int = 0,
     spread: float | None = None,
+    ode: bool = False,
+    fitting: int = FITTING,
     uncertainty: bool = False,
     mirror: bool = False,
     resolution: int = 128,
@@ -255,14 +257,33 @@ def answer(
     category: str | None = None,
     seed: int = 0,
 ) -> Iterator[trimesh.Trimesh]:
-    """Meshes for prepared points, one at a time; arguments and errors as of `complete`."""
+    """Meshes for prepared points, one at a time; arguments and errors as of `complete`, and more.
+
+    Args:
+        model: the model.
+        given: the prepared points.
+        num: answers.
+        steps: network evaluations of each further answer.
+        refine: steps of gradient that fit all answers.
+        spread: how far further answers may be from the first.
+        ode: draw further answers by the ODE of the diagonal, as the many-step reference.
+        fitting: steps of gradient that fit further answers, at least.
+        uncertainty: colour by disagreement.
+        mirror: make them symmetric.
+        resolution: of the grid.
+        faces: most triangles.
+        within: how far the surface may move.
+        category: that further answers are drawn from.
+        seed: of everything random.
+    """
     if num < 1:
         raise ValueError(f"num must be at least 1, got {num}")
     start = time.perf_counter()
     count = max(num, HYPOTHESES) if uncertainty else num
     answers = hypotheses(
-        model, given, count, steps=steps, refine=refine, spread=spread, category=category, seed=seed
-    )
+        model, given, count, steps=steps, refine=refine, spread=spread, ode=ode, fitting=fitting,
+        category=category, seed=seed,
+    )  # fmt: skip
     for i in range(num):
         mesh = model.decode(
             answers.tokens[i], resolution=resolution, mirror=mirror, faces=faces, within=within
@@ -294,6 +315,8 @@ def hypotheses(
     spread: float | None,
     category: str | None,
     seed: int,
+    ode: bool = False,
+    fitting: int = FITTING,
 ) -> Answers:
     """The encoder's answer, and others near it, fitted to the points."""
     first = model.encode(given.points, given.normals, oriented=given.oriented, refine=refine)
@@ -306,13 +329,15 @@ def hypotheses(
         spread = 1.0 if reads_points else SPREAD
     cond = model.condition(num - 1, category=category, points=given_first if reads_points else None)
     noise = model.noise(num - 1, seed=seed)
-    others = redraw(model, given_first, noise, strength=spread, steps=steps, cond=cond)
+    others = redraw(model, given_first, noise, strength=spread, steps=steps, ode=ode, cond=cond)
+    if max(refine, fitting) == 0:
+        return Answers(torch.cat([first, others]), (0, *[steps] * (num - 1)))
     # A stride through points in no order, as those of prepare are.
     stride = -(-given.points.shape[1] // FITTED_POINTS)
     near = given.points[:, ::stride].expand(num - 1, -1, -1)
     # To the points alone: winding numbers would pull all answers to one.
     fitted = refine_tokens(
-        model.autoencoder, others, near, None, cond.frame, steps=max(refine, FITTING)
+        model.autoencoder, others, near, None, cond.frame, steps=max(refine, fitting)
     )
     return Answers(torch.cat([first, fitted]), (0, *[steps] * (num - 1)))
 

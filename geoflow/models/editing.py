@@ -42,6 +42,7 @@ def redraw(
     *,
     strength: float,
     steps: int = 2,
+    ode: bool = False,
     cond: Condition | None = None,
 ) -> Float[Tensor, "b k c"]:
     """Latents near others, in `steps` evaluations.
@@ -52,6 +53,7 @@ def redraw(
         noise: unit Gaussian.
         strength: share of the way to noise: 0 gives the latents back, 1 knows nothing of them.
         steps: applications of the flow map.
+        ode: follow the ODE of the diagonal, as the many-step reference.
         cond: as `FieldGenerator.condition` makes it; default: upright, of the first category.
 
     Raises:
@@ -70,7 +72,7 @@ def redraw(
     path = model.flow_map.interpolant
     # A sampler starts at alpha_t x0: this x0 makes it start at the mixed latent.
     start = path.interpolate(noise, x, t) / expand_time(path.alpha(t), like=x)
-    *_, last = model.trajectory(start, cond, times=grid)
+    *_, last = model.trajectory(start, cond, ode=ode, times=grid)
     return last
 
 

@@ -31,7 +31,7 @@ from jaxtyping import Float
 
 from geoflow import __version__
 from geoflow.geometry.metrics import METRICS
-from geoflow.models.completion import answer, load_solids, prepare, with_guessed_normals
+from geoflow.models.completion import FITTING, answer, load_solids, prepare, with_guessed_normals
 from geoflow.models.fields import FieldGenerator
 from geoflow.models.kinds import COMPLETING
 from geoflow_datasets import PROCEDURAL, load
@@ -107,6 +107,10 @@ class CompletionBenchmark:
     """Steps of gradient of the model's answers."""
     steps: Counts = ()
     """Numbers of evaluations for a second answer of the flow, a row each."""
+    ode: Counts = ()
+    """Likewise of steps of the ODE of the same network, the many-step reference."""
+    fitting: int = FITTING
+    """Steps of gradient that fit second answers to the points; 0: the flow's own."""
     resolution: int = 128
     """Cells of the model's grid along an edge."""
     peers: bool = True
@@ -197,12 +201,15 @@ class CompletionBenchmark:
             given = with_guessed_normals(model, given, reader=reader)
         (mesh,) = answer(model, given, refine=self.refine, resolution=self.resolution)
         yield "geoflow", mesh, _since(start)
-        for steps in self.steps:
+        ways = [(steps, False) for steps in self.steps] + [(steps, True) for steps in self.ode]
+        for steps, ode in ways:
             start = _clocks()
             *_, mesh = answer(
-                model, given, num=2, steps=steps, refine=self.refine, resolution=self.resolution
-            )
-            yield f"geoflow, another answer, {steps} steps", mesh, _since(start)
+                model, given, num=2, steps=steps, ode=ode, fitting=self.fitting,
+                refine=self.refine, resolution=self.resolution, seed=self.seed,
+            )  # fmt: skip
+            way = f"{steps} steps of the ODE" if ode else f"{steps} steps"
+            yield f"geoflow, another answer, {way}", mesh, _since(start)
         for name, reconstruct in RECONSTRUCTORS.items() if self.peers else ():
             if _is_there(name):
                 start = _clocks()
