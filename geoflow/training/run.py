@@ -24,7 +24,7 @@ from geoflow.training.lock import locked
 from geoflow.training.loop import Progress, fit
 from geoflow.training.precision import settled
 from geoflow.training.processes import ALONE, Processes
-from geoflow.training.stage import Context, Stage, StageOptions
+from geoflow.training.stage import Context, Stage, StageOptions, Watch, unwatched
 from geoflow.typing import Count, Extra
 
 
@@ -174,7 +174,12 @@ class Run:
         return KINDS[self.config.kind]
 
     def train(
-        self, data: Any, about: Mapping[str, Any] | None = None, *, held_out: Any = None
+        self,
+        data: Any,
+        about: Mapping[str, Any] | None = None,
+        *,
+        held_out: Any = None,
+        watch: Watch = unwatched,
     ) -> Iterator[Progress]:
         """Train what is left of all stages, then write model/.
 
@@ -183,6 +188,7 @@ class Run:
             about: what the model's card says of the data.
             held_out: data of the same form to choose by: where a model is tuned, an autoencoder
                 that it leaves worse on them than it was is not kept.
+            watch: told of what takes long before a stage's first step.
 
         Raises:
             FloatingPointError: if a loss is not finite; nothing of that step is applied.
@@ -191,7 +197,7 @@ class Run:
         start = self.config.init_from or self.config.teacher
         context = Context(
             self.model, data, self.folder, self.config.seed, self.device, self.frozen,
-            is_fresh=start is None, held_out=held_out, processes=self.processes,
+            is_fresh=start is None, held_out=held_out, watch=watch, processes=self.processes,
         )  # fmt: skip
         with locked(self.folder) if self.processes.is_first else nullcontext():
             for stage_class in self.kind.stage_classes():

@@ -7,10 +7,10 @@ precision, optimiser, moving average, checkpoint, reports and interruption.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -48,6 +48,14 @@ class StageOptions:
     """Batches of a step, whose gradients are averaged; processes share them."""
 
 
+Watch: TypeAlias = Callable[[str, int, int], None]
+"""Told what is being made before the first step, how much of it there is, and how much in all."""
+
+
+def unwatched(what: str, done: int, total: int) -> None:
+    """Nobody is told."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What a stage is given beside its options."""
@@ -68,6 +76,8 @@ class Context:
     """Whether the model's weights are fresh: scales are then fitted to the data."""
     held_out: Any = None
     """Data that are not trained on, to choose by; None: nothing is chosen."""
+    watch: Watch = unwatched
+    """Who is told of what takes long before the first step."""
 
 
 class Stage(ABC, Generic[M, B]):

@@ -15,21 +15,21 @@ from rich.text import Text
 
 
 class _RateColumn(ProgressColumn):
-    """Steps per second, blank before the first two are known."""
+    """Units per second, blank before the first two are known."""
 
     def render(self, task: Task) -> Text:
         """The rate of a task."""
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.2f} steps/s")
+        return Text("" if speed is None else f"{speed:.2f} {task.fields['unit']}/s")
 
 
 def training_bar(*, show: bool) -> Progress:
-    """A bar whose tasks have the field `loss`."""
+    """A bar whose tasks have the fields `said` and `unit`."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed}/{task.total}"),
-        TextColumn("loss {task.fields[loss]:.4f}"),
+        TextColumn("{task.fields[said]}"),
         _RateColumn(),
         TimeRemainingColumn(),
         disable=not show,

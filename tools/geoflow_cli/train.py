@@ -159,11 +159,17 @@ def _follow(run: Any, loaded: Any, options: TrainOptions) -> None:
         ) as reports,
         training_bar(show=options.progress) as bar,
     ):
-        tasks = {}
-        for progress in run.train(loaded.train, loaded.about, held_out=loaded.validation):
-            reports.step(progress)
-            if progress.stage not in tasks:
-                tasks[progress.stage] = bar.add_task(
-                    progress.stage, total=progress.steps, completed=progress.step - 1, loss=0.0
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int, said: str = "", unit: str = "shapes") -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(
+                    what, total=total, completed=done - 1, said=said, unit=unit
                 )
-            bar.update(tasks[progress.stage], completed=progress.step, loss=progress.smoothed)
+            bar.update(tasks[what], completed=done, said=said)
+
+        steps = run.train(loaded.train, loaded.about, held_out=loaded.validation, watch=show)
+        for progress in steps:
+            reports.step(progress)
+            said = f"loss {progress.smoothed:.4f}"
+            show(progress.stage, progress.step, progress.steps, said, "steps")

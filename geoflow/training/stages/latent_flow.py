@@ -29,7 +29,7 @@ from geoflow.seeds import step_generator
 from geoflow.times import TIME_PAIRS
 from geoflow.training.optimisation import Schedule
 from geoflow.training.precision import autocast
-from geoflow.training.stage import Context
+from geoflow.training.stage import Context, Watch, unwatched
 from geoflow.training.stages.flow import (
     FlowOptions,
     FlowStage,
@@ -40,6 +40,8 @@ from geoflow.training.stages.flow import (
 from geoflow.training.stages.shapes import frame_on, mirrored
 from geoflow.typing import Count, ShapeDataset, Share
 
+ENCODING = "encoding shapes"
+"""What is said to be made before the first step."""
 # Shapes that are encoded at once.
 _CHUNK = 32
 
@@ -133,6 +135,7 @@ def encode_shapes(
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    watch: Watch = unwatched,
 ) -> Latents:
     """Encode every shape once, and once mirrored, from random surface points.
 
@@ -145,7 +148,8 @@ def encode_shapes(
     tokens: list[Tensor] = []
     parts: dict[str, list[Tensor]] = {}
     generator = step_generator(seed, "latents", 0)
-    for flip in (1.0, -1.0) if options.mirror else (1.0,):
+    flips = (1.0, -1.0) if options.mirror else (1.0,)
+    for flip in flips:
         for indices in torch.arange(len(data)).split(_CHUNK):
             batch = data.batch(
                 indices.numpy(), num_surface=options.num_surface, num_queries=1, generator=generator
@@ -154,6 +158,7 @@ def encode_shapes(
             with autocast(options.bf16, device):
                 encoded = model.encode_points(batch.surface, batch.normals)
             tokens.append(encoded.float().cpu())
+            watch(ENCODING, sum(map(len, tokens)), len(flips) * len(data))
             for name, part in batch.condition.to("cpu").parts().items():
                 parts.setdefault(name, []).append(part)
     condition = Condition(**{name: torch.cat(chunks) for name, chunks in parts.items()})
@@ -240,8 +245,9 @@ class LatentFlowStage(FlowStage[LatentGenerator[Any], Pairs]):
         """Latents of all shapes."""
         context = self.context
         return encode_shapes(
-            self.model, context.data, self.options, seed=context.seed, device=context.device
-        )
+            self.model, context.data, self.options, seed=context.seed, device=context.device,
+            watch=context.watch,
+        )  # fmt: skip
 
     def batch(self, generator: torch.Generator) -> Pairs:
         """Random latents, and noise that the coupling ordered."""

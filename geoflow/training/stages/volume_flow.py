@@ -21,7 +21,12 @@ from geoflow.objectives import Guide, Pool
 from geoflow.seeds import step_generator
 from geoflow.training.precision import autocast
 from geoflow.training.stage import Context
-from geoflow.training.stages.latent_flow import FlowTraining, LatentFlowStage, Latents
+from geoflow.training.stages.latent_flow import (
+    ENCODING,
+    FlowTraining,
+    LatentFlowStage,
+    Latents,
+)
 from geoflow.training.stages.scans import (
     Scan,
     ScanOptions,
@@ -104,6 +109,7 @@ class VolumeFlowStage(LatentFlowStage):
             given = torch.zeros_like(tokens[-1])
             if seen is not None:
                 given = self._encoded_points(seen.points, seen.normals, seen.oriented).half()
+            context.watch(ENCODING, sum(map(len, tokens)), options.draws)
             for name, part in replace(whole.condition, tokens=given).parts().items():
                 parts.setdefault(name, []).append(part)
         condition = {name: torch.cat(chunks) for name, chunks in parts.items()}
