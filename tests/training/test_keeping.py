@@ -1,6 +1,7 @@
 """Tuning ends no worse on held-out shapes than it began, to the bit, resumed or not."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from geoflow.training.stages.field_autoencoder import AutoencoderTraining
 from geoflow.training.stages.latent_flow import FlowTraining
 from geoflow.training.stages.scans import ScanOptions
 from geoflow.training.stages.volume_autoencoder import VolumeTraining
+from geoflow.training.stages.volume_flow import VolumeFlowTraining
 from geoflow_datasets import load
 
 FLOW = {"width": 32, "vector_width": 4, "heads": 4, "blocks": 1, "condition_width": 16}
@@ -45,11 +47,13 @@ KINDS = {
     ),
 }  # fmt: skip
 
+FLOWS = {"sdf": FlowTraining, "shapes": partial(VolumeFlowTraining, draws=16)}
+
 
 def config(kind, *, rate=3e-3, start=None):
     model, first = KINDS[kind]
     first = replace(first, schedule=Schedule(learning_rate=rate, warmup=1))
-    flow = FlowTraining(steps=1, batch=2, num_surface=32)
+    flow = FLOWS[kind](steps=1, batch=2, num_surface=32)
     return RunConfig(
         kind=kind, model=model, stages={"autoencoder": first, "flow": flow},
         init_from=start, checkpoint_every=20,
