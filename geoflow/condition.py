@@ -15,6 +15,13 @@ from torch import Tensor
 
 ANY = -1
 """Category of an example that is told none."""
+ANYTHING = "any"
+"""Its name, where a network was trained for that."""
+
+
+def choices(categories: tuple[str, ...], *, guided: bool) -> tuple[str, ...]:
+    """What a sample of a model of these categories can be asked to be, the default first."""
+    return (ANYTHING, *categories) if guided else categories
 
 
 @dataclass(frozen=True)

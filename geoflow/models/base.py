@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from geoflow.atomic import reading, write_json, write_text
+from geoflow.condition import choices
 from geoflow.models import format1, hub
 from geoflow.models.blueprint import blueprint, check_fits
 from geoflow.models.checkpoint import (
@@ -178,6 +179,13 @@ class ModelFile:
     def categories(self) -> tuple[str, ...]:
         """Names that a sample can be asked for; empty where there is no such choice."""
         return tuple(self.model.get("categories", ()))
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What a sample can be asked to be, the default first: any thing, too, where it may be."""
+        network = self.model.get("transformer")
+        guided = isinstance(network, dict) and bool(network.get("guided"))
+        return choices(self.categories, guided=guided)
 
     @property
     def has_samples(self) -> bool:

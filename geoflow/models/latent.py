@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from geoflow.backbones import ShapeConfig, TokenTransformer, TransformerConfig
 from geoflow.backbones.latent_scale import LatentScale
-from geoflow.condition import ANY, Condition
+from geoflow.condition import ANY, Condition, choices
 from geoflow.flow_map import FlowMap
 from geoflow.geometry.mesh import normalise_mesh, placement
 from geoflow.models.base import Model
@@ -173,6 +173,11 @@ class LatentGenerator(Model, Generic[A]):
         names: tuple[str, ...] = self.config.categories
         return names
 
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What a sample can be asked to be, the default first: any thing, too, where it may be."""
+        return choices(self.categories, guided=self.config.transformer.guided)
+
     def modules(self) -> dict[str, nn.Module]:
         """All networks by the prefix of their tensors."""
         return {"autoencoder": self.autoencoder, "flow": self.flow_map, "scale": self.scale}
@@ -242,8 +247,7 @@ class LatentGenerator(Model, Generic[A]):
 
         Args:
             num: samples.
-            category: a name of `categories`; default: the first, or any where the flow map was
-                trained with guidance.
+            category: one of `choices`; default: the first.
             guidance: weight of the category, at least 1, for a flow map trained with it.
             points: latents of points that the samples go through, for a flow map that reads them.
             frame: where the samples stand; default: upright.
@@ -252,11 +256,12 @@ class LatentGenerator(Model, Generic[A]):
             ValueError: for an unknown category, or guidance or points that the flow map was not
                 trained with.
         """
-        names, network = self.categories, self.config.transformer
-        if category is not None and category not in names:
-            raise ValueError(f"category must be one of {', '.join(names)}, got {category!r}")
-        default = ANY if network.guided else 0
-        index = default if category is None else names.index(category)
+        network = self.config.transformer
+        if category is not None and category not in self.choices:
+            raise ValueError(f"category must be one of {', '.join(self.choices)}, got {category!r}")
+        index = self.categories.index(category) if category in self.categories else ANY
+        if category is None and not network.guided:
+            index = 0
         weight = None
         if guidance is not None:
             check_guidance(guidance, guided=network.guided)

@@ -132,6 +132,10 @@ def test_samples_are_asked_for_by_name_weight_and_points(stage):
         for other in different[:i]:
             assert not torch.allclose(one, other)
     assert torch.equal(named, drawn(category="mug", guidance=1.0))
+    assert torch.equal(anything, drawn(category="any"))
+    assert model.choices == ("any", *NAMES)
+    with pytest.raises(ValueError, match="category must be one of any, bottle, mug, got 'jug'"):
+        drawn(category="jug")
     with pytest.raises(ValueError, match=r"guidance must be from 1 to 8, got 0\.5"):
         drawn(category="mug", guidance=0.5)
 
@@ -159,6 +163,10 @@ def test_the_command_line_weighs_a_category(stage, tmp_path, capsys):
     ):
         assert main([*common, *asked, *out]) == 2
         assert message in capsys.readouterr().err
+    # None of whom are told what may be asked for.
+    assert main([*common, "--category", "jug", *out]) == 2
+    assert "--category must be one of any, bottle, mug, got 'jug'" in capsys.readouterr().err
+    assert main(["sample", "--model", "chair", "--category", "any", *out]) == 2
     assert main(["sample", "--model", "chair", "--guidance", "2", *out]) == 2
     assert "guidance" in capsys.readouterr().err
     assert CONFIG.stages["flow"].draws == 48

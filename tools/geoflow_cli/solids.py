@@ -53,7 +53,7 @@ def check_edit(options: EditOptions, *, draws: str | None) -> Kind:
             f"{options.model} encodes and decodes alone: {draws} needs the flow of a model that "
             "makes samples, as --model chair"
         )
-    names = file.categories
+    names = file.choices
     if options.category is not None and options.category not in names:
         raise UsageError(f"--category must be one of {', '.join(names)}, got {options.category!r}")
     return kind

@@ -44,7 +44,7 @@ class State:
     model: str = "chair"
     """Shipped model, or a folder."""
     category: str | None = None
-    """Category; None: the model's first."""
+    """Category; None: the model's default."""
     seed: int = 0
     """Seed of the noise."""
     locked: bool = False

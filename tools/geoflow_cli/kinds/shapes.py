@@ -219,9 +219,9 @@ def check_sample(options: ShapeSample, file: ModelFile) -> None:
             "makes no samples"
         )
     check_at_least("num", options.num, 1)
-    if options.category is not None and options.category not in file.categories:
+    if options.category is not None and options.category not in file.choices:
         raise UsageError(
-            f"--category must be one of {', '.join(file.categories)}, got {options.category!r}"
+            f"--category must be one of {', '.join(file.choices)}, got {options.category!r}"
         )
 
 

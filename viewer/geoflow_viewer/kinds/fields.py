@@ -33,8 +33,8 @@ class Source:
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """Names of what it can make."""
-        return self.model.categories
+        """Names of what it can make, the default first."""
+        return self.model.choices
 
     def latent(self, state: State, ticket: Ticket | None = None) -> Float[Tensor, "k c"]:
         """Tokens on the way from noise to shape."""
