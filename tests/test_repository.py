@@ -20,8 +20,10 @@ from geoflow.objectives.cumulative import Derivative
 from geoflow.prediction import PREDICTIONS
 from geoflow.symmetry import FRAME_SIZES
 from geoflow.times import TIME_PAIRS
+from geoflow_cli.data_options import Prepare
 from geoflow_cli.kinds.fields import Train
 from geoflow_cli.options import Evaluate
+from geoflow_datasets.prepared.engines import ENGINES
 from geoflow_datasets.procedural import CATEGORIES
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +66,10 @@ def test_couplings_of_the_command_line_are_of_the_table():
 def test_kinds_of_the_command_line_are_the_table():
     (names, *_) = get_args(get_type_hints(Train, include_extras=True)["kind"])
     assert set(get_args(names)) == set(KINDS)
+
+
+def test_engines_of_the_command_line_are_the_table():
+    assert set(get_args(get_type_hints(Prepare)["engine"])) == set(ENGINES)
 
 
 def test_normalisations_of_the_command_line_are_the_table():

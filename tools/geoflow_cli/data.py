@@ -10,6 +10,8 @@ from geoflow_cli.data_options import About, Get, Prepare
 from geoflow_cli.errors import Failure, UsageError, failing
 
 if TYPE_CHECKING:
+    from geoflow_datasets.prepared.engines import Engine
+    from geoflow_datasets.prepared.makers import Job, Made
     from geoflow_datasets.prepared.prepare import Options
 
 # A process takes so much before it has read anything, in GB.
@@ -100,6 +102,8 @@ def prepare(options: Prepare) -> None:
         raise UsageError(f"--memory must be at least {_LEAST_MEMORY}, got {options.memory:g}")
     if options.workers is not None:
         check_at_least("workers", options.workers, 1)
+    if options.address is not None and options.engine != "ray":
+        raise UsageError("--address is of a Ray cluster: add --engine ray, or leave it out")
     from geoflow_datasets.prepared.prepare import REPORT
     from geoflow_datasets.prepared.prepare import prepare as prepare_source
     from geoflow_datasets.prepared.source import describe
@@ -108,11 +112,12 @@ def prepare(options: Prepare) -> None:
 
     with failing():
         options = replace(options, kind=_kind(options))
+        chosen = _options(options)
         done = prepare_source(
             options.source,
             options.out,
-            _options(options),
-            workers=options.workers,
+            chosen,
+            engine=_engine(options, chosen),
             show_progress=options.progress,
         )
         print(describe(Request(str(options.out))))
@@ -122,8 +127,8 @@ def prepare(options: Prepare) -> None:
         print(f"{sheet}: picture of what was refused or is doubtful")
     if not done.taken:
         raise Failure(f"all {done.refused:,} files of {options.source} were refused")
-    chosen = "" if options.kind == "meshes" else "--kind points "
-    print(f"try: geoflow train {chosen}--data {options.out} --shape-category all")
+    kind = "" if options.kind == "meshes" else "--kind points "
+    print(f"try: geoflow train {kind}--data {options.out} --shape-category all")
 
 
 def _kind(options: Prepare) -> Literal["meshes", "clouds"]:
@@ -132,6 +137,16 @@ def _kind(options: Prepare) -> Literal["meshes", "clouds"]:
     if options.kind != "auto":
         return options.kind
     return "clouds" if kind_of(options.source) == "clouds" else "meshes"
+
+
+def _engine(options: Prepare, chosen: Options) -> Engine[Job, Made]:
+    from geoflow_datasets.prepared.engines import ENGINES, Crew
+    from geoflow_datasets.prepared.makers import make
+
+    try:
+        return ENGINES[options.engine](make, Crew(chosen.limits, options.workers, options.address))
+    except ImportError as error:
+        raise Failure(str(error)) from error
 
 
 def _options(options: Prepare) -> Options:

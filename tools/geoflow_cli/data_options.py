@@ -71,6 +71,11 @@ class Prepare:
     memory: float = 4.0
     """Most memory for one file, in GB; libraries take about 0.4 of it."""
     workers: int | None = None
-    """Processes. Default: one per core."""
+    """Files at once. Default: one per core."""
+    engine: Literal["processes", "ray"] = "processes"
+    """Who does the work: processes of this machine, or the machines of a Ray cluster (the extra
+    'ray'), to the same shapes."""
+    address: str | None = None
+    """Of the Ray cluster, as HOST:PORT. Default: $RAY_ADDRESS, or the one of this machine."""
     progress: bool = True
     """Show a progress bar."""

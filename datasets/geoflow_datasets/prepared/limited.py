@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -41,6 +43,8 @@ class Refusal:
     reason: str
     by_limit: bool
     """Whether other limits may give one; else its process died."""
+    is_lost: bool = False
+    """Whether that was no fault of the job's: the next run tries it again."""
 
 
 class _Worker:
@@ -52,7 +56,10 @@ class _Worker:
         self.connection: Connection = ours
         # One core each: threads of one would wait for those of the others.
         self.process = context.Process(
-            target=_serve, args=(theirs, work), env={"OMP_NUM_THREADS": "1"}, daemon=True
+            target=_serve,
+            args=(theirs, work, os.getpid()),
+            env={"OMP_NUM_THREADS": "1"},
+            daemon=True,
         )
         self.process.start()
         theirs.close()
@@ -106,6 +113,14 @@ class Pool(Generic[J, R]):
             for worker in (*self._idle, *self._busy):
                 worker.stop()
 
+    def do(self, job: J) -> R | Refusal:
+        """The result of one job; its process is kept for the next one."""
+        self._fill(iter([job]))
+        while not (done := self._collect()):
+            pass
+        ((_, result),) = done
+        return result
+
     def _fill(self, source: Iterator[J]) -> bool:
         """Give jobs to who is free; whether anything runs."""
         while len(self._busy) < self._num:
@@ -152,9 +167,10 @@ class Pool(Generic[J, R]):
         return None
 
 
-def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
+def _serve(connection: Connection, work: Callable[[Any], Any], giver: int) -> None:
     # Ctrl-C is for the process that gives the work, and ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(giver,), daemon=True).start()
     while True:
         try:
             job = connection.recv()
@@ -162,3 +178,10 @@ def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
             return
         connection.send(_BEGUN)
         connection.send((work(job),))
+
+
+def _end_with(giver: int) -> None:
+    """End this process when the one that gives it work was killed: a job may hang for ever."""
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(giver).wait()
+    os._exit(1)

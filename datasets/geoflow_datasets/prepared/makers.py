@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -109,8 +108,3 @@ MAKERS: dict[str, Maker] = {
     MESHES.kind: Maker(MESHES, MeshOptions, _make_mesh, _look_mesh),
     CLOUDS.kind: Maker(CLOUDS, CloudOptions, _make_cloud, _look_cloud),
 }
-
-
-def num_workers(asked: int | None) -> int:
-    """Processes: as asked, or one per core."""
-    return asked or os.cpu_count() or 1

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -25,9 +25,10 @@ from geoflow_datasets.cloud_folder import CLOUDS, CloudOptions
 from geoflow_datasets.layouts import category_of
 from geoflow_datasets.mesh_folder import MESHES, MeshOptions
 from geoflow_datasets.prepared.collection import Collection, Item
-from geoflow_datasets.prepared.index import REFUSED, TAKEN, UNREAD, Index, Outcome, Row
-from geoflow_datasets.prepared.limited import Limits, Pool, Refusal
-from geoflow_datasets.prepared.makers import MAKERS, SHARES, Job, Made, Maker, make, num_workers
+from geoflow_datasets.prepared.engines import ENGINES, Crew, Engine
+from geoflow_datasets.prepared.index import PENDING, REFUSED, TAKEN, UNREAD, Index, Outcome, Row
+from geoflow_datasets.prepared.limited import Limits, Refusal
+from geoflow_datasets.prepared.makers import MAKERS, SHARES, Job, Made, Maker, make
 from geoflow_datasets.prepared.shards import Shards
 from geoflow_datasets.splits import GROUPS_FILE, OFFICIAL_FILE, SPLITS_FILE, extend_splits
 
@@ -37,9 +38,6 @@ FORMAT = 1
 NO_CATEGORY = "thing"
 """The category of files in no category's folder, unless another is given."""
 _NOTES = (ATTRIBUTION_FILE, SPLITS_FILE, GROUPS_FILE, OFFICIAL_FILE)
-
-Engine: TypeAlias = Callable[[Iterable[Job]], Iterator[list[tuple[Job, Made | Refusal]]]]
-"""Whoever does jobs: results as they come, those that are ready together in a list."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def prepare(
     options: Options,
     *,
     workers: int | None = None,
-    engine: Engine | None = None,
+    engine: Engine[Job, Made] | None = None,
     show_progress: bool = False,
 ) -> Summary:
     """Make shapes of what is new in a source; forget what is gone from it.
@@ -108,7 +106,7 @@ def prepare(
         out: the prepared folder, new or of an earlier run.
         options: those of the earlier run, but for the limits.
         workers: processes; default: one per core.
-        engine: who does the work; default: processes of this machine.
+        engine: who does the work, of `ENGINES`; default: `workers` processes of this machine.
         show_progress: draw a progress bar.
 
     Raises:
@@ -136,8 +134,8 @@ def prepare(
         with Bar(disable=not show_progress) as bar:
             task = bar.add_task(kind, total=len(items))
             jobs = run.jobs(lambda: bar.advance(task))
-            pool = Pool(make, num_workers(workers), options.limits)
-            for done in (engine or pool.run)(jobs):
+            engine = engine or ENGINES["processes"](make, Crew(options.limits, workers))
+            for done in engine(jobs):
                 run.keep(done)
         collection.copy_notes(_NOTES, out)
         collection.close()
@@ -188,7 +186,8 @@ class _Run:
     def _outcome(self, job: Job, result: Made | Refusal) -> Outcome:
         if isinstance(result, Refusal):
             limits = str(self._options.limits) if result.by_limit else None
-            return Outcome(job.key, REFUSED, {"refused": result.reason}, limits)
+            state = PENDING if result.is_lost else REFUSED
+            return Outcome(job.key, state, {"refused": result.reason}, limits)
         state = REFUSED if result.arrays is None else TAKEN
         return Outcome(job.key, state, result.report, look=result.look)
 

@@ -14,6 +14,8 @@ from geoflow_tools.bench.neighbours import NeighboursBenchmark
 from geoflow_tools.bench.objectives import ObjectivesBenchmark
 from geoflow_tools.bench.points import PointsBenchmark
 from geoflow_tools.bench.pose import PoseBenchmark
+from geoflow_tools.bench.preparation import PreparationBenchmark
+from geoflow_tools.bench.queue import QueueBenchmark
 from geoflow_tools.bench.reconstruction import ReconstructionBenchmark
 from geoflow_tools.bench.rig import RigBenchmark
 from geoflow_tools.bench.sample import SampleBenchmark
@@ -35,6 +37,8 @@ def main() -> None:
             "neighbours": NeighboursBenchmark,
             "points": PointsBenchmark,
             "pose": PoseBenchmark,
+            "preparation": PreparationBenchmark,
+            "queue": QueueBenchmark,
             "reconstruction": ReconstructionBenchmark,
             "rig": RigBenchmark,
             "signs": SignsBenchmark,
