@@ -35,12 +35,7 @@ def triangulate_polygons(
     """
     lengths = np.array([len(polygon) for polygon in polygons], dtype=np.int64)
     used = np.concatenate([np.asarray(p, np.int64) for p in polygons] or [np.zeros(0, np.int64)])
-    if len(used) and not (used.min() >= 0 and used.max() < len(vertices)):
-        bad = int(used.min()) if used.min() < 0 else int(used.max())
-        raise ValueError(f"a face names vertex {bad}, there are {len(vertices)} (counted from 0)")
-    broken = int((~np.isfinite(vertices[np.unique(used)])).any(axis=1).sum())
-    if broken:
-        raise ValueError(f"{broken} of its vertices are not finite (NaN or infinite)")
+    check_corners(vertices, used)
     cut: dict[int, list[tuple[int, int, int]]] = {}
     for length in np.unique(lengths[lengths > 3]):
         chosen = [int(i) for i in np.flatnonzero(lengths == length)]
@@ -55,6 +50,16 @@ def triangulate_polygons(
         triangles += found
         sources += [i] * len(found)
     return triangles, sources
+
+
+def check_corners(vertices: Float[np.ndarray, "v 3"], used: Int[np.ndarray, " c"]) -> None:
+    """Raise ValueError for a corner outside the vertices, or at one that is not finite."""
+    if len(used) and not (used.min() >= 0 and used.max() < len(vertices)):
+        bad = int(used.min()) if used.min() < 0 else int(used.max())
+        raise ValueError(f"a face names vertex {bad}, there are {len(vertices)} (counted from 0)")
+    broken = int((~np.isfinite(vertices[np.unique(used)])).any(axis=1).sum())
+    if broken:
+        raise ValueError(f"{broken} of its vertices are not finite (NaN or infinite)")
 
 
 def _normals(corners: Float[np.ndarray, "m n 3"]) -> Float[np.ndarray, "m 3"]:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import trimesh
 from trimesh.resolvers import FilePathResolver
 
 from geoflow.geometry.axes import check_up, turn_from_up
-from geoflow.geometry.mesh_formats import Claim, prepare
+from geoflow.geometry.claims import Claim
+from geoflow.geometry.mesh_formats import prepare
 
 # What trimesh would say of a broken file on the standard error is said by our one line.
 logging.getLogger("trimesh").addHandler(logging.NullHandler())
@@ -80,11 +83,12 @@ class _Beside(FilePathResolver):
         self.missing: list[str] = []
 
     def get(self, name: str) -> bytes:
-        try:
-            return bytes(super().get(name))
-        except (OSError, ValueError):
-            self.missing.append(name.strip())
-            raise
+        # Addresses in a glTF have %20 for a space.
+        for known in dict.fromkeys((name, unquote(name))):
+            with suppress(OSError, ValueError):
+                return bytes(super().get(known))
+        self.missing.append(name.strip())
+        raise ValueError(f"it names {name.strip()}, which cannot be read")
 
 
 def _read(content: bytes, suffix: str, resolver: Any, up: str) -> trimesh.Trimesh:
@@ -101,8 +105,18 @@ def _read(content: bytes, suffix: str, resolver: Any, up: str) -> trimesh.Trimes
             raise MeshError("it holds no triangles")
         _merge(mesh)
     except Exception as error:  # Readers of many formats fail in as many ways.
-        raise MeshError(f"it cannot be read as a mesh: {error}") from error
+        raise MeshError(f"it cannot be read as a mesh: {_words(error)}") from error
     return turn_from_up(mesh, up) if up != "y" else mesh
+
+
+def _words(error: Exception) -> str:
+    """One line of an error that a reader may have raised without a thought of its message."""
+    said = " ".join(str(error).split())
+    if isinstance(error, KeyError):
+        return f"it lacks {said}"
+    if isinstance(error, IndexError):
+        return f"it names something that it does not have ({said})"
+    return said or f"it contradicts itself ({type(error).__name__})"
 
 
 def _check(parts: list[trimesh.Trimesh], claims: list[Claim]) -> None:

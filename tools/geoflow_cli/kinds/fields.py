@@ -14,8 +14,9 @@ from geoflow_cli.checks import (
     check_size,
     triangles,
 )
-from geoflow_cli.kinds import Loaded, shapes
-from geoflow_cli.kinds.shapes import ShapeSample, ShapeTrain
+from geoflow_cli.kinds import Loaded, mesh_options, shapes
+from geoflow_cli.kinds.mesh_options import MeshTrain
+from geoflow_cli.kinds.shapes import ShapeSample
 from geoflow_cli.options import Faces
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _GIVES: Gives = "fields"
 
 
 @dataclass(frozen=True)
-class Train(ShapeTrain):
+class Train(MeshTrain):
     """Train signed distance fields of shapes: an autoencoder, then a flow of its latents.
 
     --kind points, distribution or joints trains other models, with other options: see
@@ -63,10 +64,10 @@ class Sample(ShapeSample):
 
 def check(options: Train) -> None:
     """Refuse what is wrong before anything slow."""
-    shapes.check(options, gives=_GIVES)
+    mesh_options.check(options, gives=_GIVES)
 
 
-default_folder, data_of = shapes.default_folder, shapes.data_of
+default_folder, data_of = shapes.default_folder, mesh_options.data_of
 config, fit_to = shapes.config, shapes.fit_to
 
 

@@ -44,13 +44,6 @@ class ShapeTrain(FlowSettings, TrainOptions):
     given as --data. A model of several is sampled by --category."""
     data_up: Up = "y"
     """Axis that points up in the folder's files."""
-    thickness: float | None = None
-    """Least thickness of parts of a folder's meshes, where the longest half extent is 1; thinner
-    ones are thickened. Default: 0.018; for prints, 2 x wall / largest size."""
-    keep_cavities: bool = False
-    """Keep closed hollows of a folder's meshes, which are filled otherwise."""
-    augment: int = 0
-    """Deformed copies of each training mesh of a folder: stretched, bent, mirrored."""
     init_from: str | None = None
     """Start from a model, a shipped name or a folder, with its networks, path and prediction. Its
     categories become those of the data: new ones start from the mean of its own."""
@@ -91,9 +84,6 @@ def check(options: ShapeTrain, *, gives: Gives) -> None:
     if options.init_from is not None and options.teacher is not None:
         raise UsageError("--teacher and --init-from exclude each other: a student starts from it")
     check_at_least("num-shapes", options.num_shapes, 2)
-    check_at_least("augment", options.augment, 0)
-    if options.thickness is not None and not 0.0 <= options.thickness <= 0.5:
-        raise UsageError(f"--thickness must be in [0, 0.5], got {options.thickness}")
     from geoflow_datasets import MADE
     from geoflow_datasets import check as check_source
 
@@ -124,10 +114,7 @@ def data_of(options: ShapeTrain) -> DataConfig:
     from geoflow_datasets import MADE
 
     source = options.data if options.data in MADE else str(Path(options.data).resolve())
-    return DataConfig(
-        source, options.shape_category, options.data_up, options.num_shapes, options.thickness,
-        options.keep_cavities, options.augment,
-    )  # fmt: skip
+    return DataConfig(source, options.shape_category, options.data_up, options.num_shapes)
 
 
 def load(data: DataConfig, *, gives: Gives, show_progress: bool) -> Loaded:

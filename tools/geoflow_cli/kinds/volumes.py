@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from geoflow_cli.checks import check_at_least
 from geoflow_cli.errors import UsageError
-from geoflow_cli.kinds import Loaded, fields, shapes
+from geoflow_cli.kinds import Loaded, fields, mesh_options, shapes
 from geoflow_cli.kinds.fields import hint
-from geoflow_cli.kinds.shapes import ShapeTrain
+from geoflow_cli.kinds.mesh_options import MeshTrain
 from geoflow_cli.options import KindName
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _COMPARED = 256
 
 
 @dataclass(frozen=True)
-class Train(ShapeTrain):
+class Train(MeshTrain):
     """Train one autoencoder of many things, whose encoder takes any points, then a flow.
 
     --data is one source or several, joined as procedural+FOLDER: the words procedural and universe,
@@ -90,7 +90,7 @@ def check(options: Train) -> None:
     if options.batch is not None:
         check_at_least("batch", options.batch, 1)
     for source in sources(options.data):
-        shapes.check(replace(options, data=source), gives=GIVES)
+        mesh_options.check(replace(options, data=source), gives=GIVES)
 
 
 def default_folder(options: Train) -> str:
@@ -105,7 +105,7 @@ def sources(data: str) -> list[str]:
 
 def data_of(options: Train) -> DataConfig:
     """Where the shapes come from."""
-    made = [shapes.data_of(replace(options, data=source)) for source in sources(options.data)]
+    made = [mesh_options.data_of(replace(options, data=source)) for source in sources(options.data)]
     return replace(made[0], source=JOINT.join(one.source for one in made))
 
 

@@ -150,8 +150,10 @@ class SolidsBenchmark:
             if not missing:
                 continue
             full = self._extracted(model, index)
+            # Where there is nothing to take away the mesh is the same, and checked once.
+            faults_of = _Once(faults_in_files)
             for blank in missing:
-                checked = _check(blank, partial(ways[blank.way], full))
+                checked = _check(blank, partial(ways[blank.way], full), faults_of)
                 self._record(checked)
                 yield checked
 
@@ -187,7 +189,26 @@ def _key(checked: Checked) -> tuple[object, ...]:
     )
 
 
-def _check(blank: Checked, make: Callable[[], trimesh.Trimesh]) -> Checked:
+class _Once:
+    """A function of a mesh, called once for the same object."""
+
+    def __init__(self, call: Callable[[trimesh.Trimesh], dict[str, list[str]]]) -> None:
+        self._call = call
+        self._known: list[tuple[trimesh.Trimesh, dict[str, list[str]]]] = []
+
+    def __call__(self, mesh: trimesh.Trimesh) -> dict[str, list[str]]:
+        for known, found in self._known:
+            if known is mesh:
+                return found
+        self._known.append((mesh, self._call(mesh)))
+        return self._known[-1][1]
+
+
+def _check(
+    blank: Checked,
+    make: Callable[[], trimesh.Trimesh],
+    faults_of: Callable[[trimesh.Trimesh], dict[str, list[str]]],
+) -> Checked:
     """What becomes of one mesh."""
     start = process_time()
     try:
@@ -195,4 +216,4 @@ def _check(blank: Checked, make: Callable[[], trimesh.Trimesh]) -> Checked:
     except ValueError as error:
         return replace(blank, refused=str(error))
     seconds = process_time() - start
-    return replace(blank, faces=len(mesh.faces), seconds=seconds, faults=faults_in_files(mesh))
+    return replace(blank, faces=len(mesh.faces), seconds=seconds, faults=faults_of(mesh))
