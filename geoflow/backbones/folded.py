@@ -9,6 +9,7 @@ the activations between them, in place. The result is the network's, up to round
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,6 +23,26 @@ if TYPE_CHECKING:
 
 # Points of one call: their activations stay in a core's cache.
 BLOCK = 1024
+# Calls have a multiple of so many points. A processor's library prepares every product anew for
+# each number of rows that it meets, and keeps what it prepared: megabytes a shape.
+_ROWS = 128
+
+
+def in_blocks(
+    function: Callable[[Float[Tensor, "m 3"]], Tensor], points: Float[Tensor, "n 3"]
+) -> Tensor:
+    """A function of single points, called for few of them at a time, of few different numbers.
+
+    Args:
+        function: of up to BLOCK points, a multiple of 128; one row of its answer is one point's.
+        points: any number of them.
+    """
+    parts = []
+    for part in points.split(BLOCK):
+        num = len(part)
+        whole = nn.functional.pad(part, (0, 0, 0, -num % _ROWS))
+        parts.append(function(whole)[:num])
+    return torch.cat(parts)
 
 
 class Folded:

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from geoflow.backbones.condition import ConditionReader
-from geoflow.backbones.folded import BLOCK, Folded
+from geoflow.backbones.folded import Folded, in_blocks
 from geoflow.backbones.modulated import Context, Modulated
 from geoflow.backbones.shape_encoder import ShapeConfig
 from geoflow.condition import Condition
@@ -106,8 +106,9 @@ class FoldedPoints:
         # The vectors that the coefficients choose among are the shape's: one product for both.
         whole = torch.cat([answer.weight.T, bias[None]])
         whole = torch.cat([whole[:, :-1] @ context.answers[0], whole[:, -1:]], dim=1)
-        parts = []
-        for part in points.split(BLOCK):
+
+        def block(part: Tensor) -> Tensor:
             out = torch.addmm(whole[-1], features(part), whole[:-1])
-            parts.append(out[:, :3] + out[:, 3:] * part)
-        return torch.cat(parts)
+            return out[:, :3] + out[:, 3:] * part
+
+        return in_blocks(block, points)

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geoflow.backbones import FieldAutoencoder
-from geoflow.backbones.folded import BLOCK
+from geoflow.backbones.folded import in_blocks
 from geoflow.geometry.extraction import EmptySurfaceError, Field, extract_mesh
 from geoflow.geometry.mesh import remove_crumbs, simplify_mesh, summarise
 from geoflow.geometry.simplification import simplify_within
@@ -112,15 +112,15 @@ class FieldGenerator(LatentGenerator[Any]):
 
         device = self.device
 
+        def block(points: Tensor) -> Tensor:
+            if check is not None:
+                check()
+            return query(points.to(device))
+
         @torch.no_grad()
         def distance(points: Tensor) -> Tensor:
-            parts = []
             with _fast_matmul():
-                for part in points.split(BLOCK):
-                    if check is not None:
-                        check()
-                    parts.append(query(part.to(device)))
-            return torch.cat(parts)
+                return in_blocks(block, points)
 
         return distance
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from geoflow.backbones import FieldAutoencoder, PointDecoder, ShapeConfig
-from geoflow.backbones.folded import Folded
+from geoflow.backbones.folded import Folded, in_blocks
 from geoflow.condition import Condition
 
 SMALL = ShapeConfig(
@@ -60,3 +60,18 @@ def test_the_points_of_folded_shapes_are_the_points_of_the_shapes(frame_size):
         torch.testing.assert_close(folded(x, *times), expected, rtol=0, atol=1e-12)
         # Each shape has its own latent.
         assert not torch.allclose(folded(x.flip(0), *times).flip(0), expected, atol=1e-3)
+
+
+def test_numbers_of_points_are_few_in_calls_and_right_in_answers():
+    """Every other number of rows costs memory for ever: a library keeps what it prepared for it."""
+    rows = set()
+
+    def double(points):
+        rows.add(len(points))
+        return 2 * points
+
+    for num in (1, 50, 127, 128, 129, 700, 1023, 1024, 1025, 3000):
+        points = torch.randn(num, 3)
+        assert torch.equal(in_blocks(double, points), 2 * points)
+    assert rows <= {128 * i for i in range(1, 9)}
+    assert in_blocks(double, torch.zeros(0, 3)).shape == (0, 3)
