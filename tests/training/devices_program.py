@@ -1,12 +1,17 @@
-"""Trains every objective for some steps, by as many processes as are asked for; writes weights.
+"""Trains every objective for some steps, by as many processes as are asked for.
+
+Writes the weights, and the gradients of the first step as all processes have them.
 
 `python devices_program.py DEVICES PARTS STEPS OUT`: Fabric starts it again for the other processes.
 """
 
 import sys
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import save_file
 
@@ -48,8 +53,24 @@ def trained(
     return model.flow_map
 
 
+@contextmanager
+def watched() -> Iterator[list[torch.Tensor]]:
+    """Gradients of the first step, once they are shared."""
+    found: list[torch.Tensor] = []
+    share = Processes.share_gradients
+
+    def sharing(self: Processes, parameters: Sequence[torch.nn.Parameter], num: int) -> None:
+        share(self, parameters, num)
+        if not found:
+            found.extend(p.grad.clone() for p in parameters if p.grad is not None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Processes, "share_gradients", sharing)
+        yield found
+
+
 def main() -> None:
-    """Train by all objectives, and let the first process write what came of it."""
+    """Train by all objectives, and let every process write what came of it."""
     devices, parts, steps, out = *map(int, sys.argv[1:4]), Path(sys.argv[4])
     warnings.simplefilter("ignore")
     processes, _ = start(devices, 1, "cpu")
@@ -57,11 +78,13 @@ def main() -> None:
     weights = {}
     for name in (*OBJECTIVES, *SPECIAL_CASES):
         try:
-            flow_map = trained(name, processes, parts, steps)
+            with watched() as gradients:
+                flow_map = trained(name, processes, parts, steps)
         except ValueError:
             # Of objectives that need what this stage does not have, alone and together alike.
             continue
         weights |= {f"{name}/{key}": value for key, value in flow_map.state_dict().items()}
+        weights |= {f"{name}/gradient {i}": value for i, value in enumerate(gradients)}
     trained("cumulative", processes, parts, steps, folder=out, stop=1)
     save_file(weights, out / f"{processes.rank}.safetensors")
 

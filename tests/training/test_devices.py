@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import trimesh
-from devices_program import trained
+from devices_program import trained, watched
 from safetensors.torch import load_file
 
 from geoflow.objectives import OBJECTIVES, SPECIAL_CASES
@@ -39,6 +39,9 @@ def test_two_processes_do_what_one_does_for_every_objective(tmp_path):
     done = {key.split("/")[0] for key in alone}
     assert len(done) > 0.8 * len({*OBJECTIVES, *SPECIAL_CASES})
     assert alone.keys() == first.keys() == second.keys()
+    gradients = [value for key, value in alone.items() if "/gradient " in key]
+    assert {key.split("/")[0] for key in alone if "/gradient " in key} == done
+    assert max(float(value.abs().max()) for value in gradients) > 1e-2
     for key, value in alone.items():
         # The processes agree to the bit, and with one process but for the order of a sum.
         assert torch.equal(first[key], second[key]), key
@@ -50,6 +53,12 @@ def test_two_processes_do_what_one_does_for_every_objective(tmp_path):
     # The twin: one part is another step.
     other = trained("cumulative", ALONE, 1, 2).state_dict()
     assert any(not torch.equal(v, alone[f"cumulative/{k}"]) for k, v in other.items())
+    # So are its gradients.
+    with watched() as gradients:
+        trained("cumulative", ALONE, 1, 1)
+    assert any(
+        not torch.equal(v, alone[f"cumulative/gradient {i}"]) for i, v in enumerate(gradients)
+    )
 
 
 def test_parts_are_shared_out_evenly():

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,14 @@ class PreparationBenchmark:
     engines: tuple[str, ...] = ("processes",)
     """Of `geoflow data prepare --engine`."""
     address: str | None = None
-    """Of the Ray cluster."""
+    """Of the Ray cluster. Default: two nodes of one core, started here."""
     workers: tuple[int, ...] = (1, 2)
     """Meshes at once, by turns."""
     seconds: float = 120.0
     """Longest time for one mesh."""
+    wait: float | None = None
+    """Wait so many seconds in place of making a shape: what engines cost on a machine that has
+    other work."""
     seed: int = 0
     """Of what is drawn."""
     out: Path | None = None
@@ -56,13 +60,13 @@ class PreparationBenchmark:
             _draw(self.source, folder / "source", self.num, np.random.default_rng(self.seed))
             runs, watch = {}, _Watch()
             for engine in self.engines:
-                address = self.address if engine == "ray" else None
-                for workers in self.workers:
-                    crew = Crew(options.limits, workers, address)
-                    watch = _Watch(ENGINES[engine](timed_make, crew))
-                    out = folder / f"{engine}-{workers}"
-                    prepare(folder / "source", out, options, engine=watch)
-                    runs[f"{engine}, {workers}"] = watch.meshes_per_second()
+                with _address(engine, self.address) as address:
+                    for workers in self.workers:
+                        crew = Crew(options.limits, workers, address)
+                        watch = _Watch(ENGINES[engine](_Work(self.wait), crew))
+                        out = folder / f"{engine}-{workers}"
+                        prepare(folder / "source", out, options, engine=watch)
+                        runs[f"{engine}, {workers}"] = watch.meshes_per_second()
             replayed = _Replay(watch.made)
             start = time.process_time()
             summary = prepare(folder / "source", folder / "replay", options, engine=replayed)
@@ -81,10 +85,18 @@ class PreparationBenchmark:
         }
 
 
-def timed_make(job: Job) -> tuple[Made, float]:
-    """A shape, and the processor time that it took."""
-    start = time.process_time()
-    return make(job), time.process_time() - start
+@dataclass(frozen=True)
+class _Work:
+    """A shape, and the processor time that it took; or a wait."""
+
+    wait: float | None
+
+    def __call__(self, job: Job) -> tuple[Made, float]:
+        if self.wait is not None:
+            time.sleep(self.wait)
+            return Made({"refused": "it was waited for"}), self.wait
+        start = time.process_time()
+        return make(job), time.process_time() - start
 
 
 @dataclass
@@ -123,6 +135,22 @@ class _Replay:
         results = {job.key: result for job, result in self.made}
         for job in jobs:
             yield [(job, results[job.key])]
+
+
+@contextmanager
+def _address(engine: str, address: str | None) -> Iterator[str | None]:
+    """Where an engine's machines are; a cluster that none is given for is started."""
+    if engine != "ray" or address is not None:
+        yield address
+        return
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        cluster.add_node(num_cpus=1)
+        yield cluster.address
+    finally:
+        cluster.shutdown()
 
 
 def _draw(source: Path, folder: Path, num: int, rng: np.random.Generator) -> None:

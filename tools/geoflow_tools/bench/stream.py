@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from geoflow.atomic import write_json
 from geoflow.geometry.sdf import RoundBox, sample_surface
@@ -76,17 +77,22 @@ class StreamBenchmark:
         timed = _Timed(data)
         stage = _first_stage(kind, timed)
         optimiser = Optimiser(stage.module, stage.options.schedule)
-        most, start, ready = 0, 0.0, 0.0
-        for step in range(self.steps + 5):
+        most, start, ready, used = 0, 0.0, 0.0, 0.0
+        with FlopCounterMode(display=False) as counter:
+            take_step(stage, 0, optimiser)
+        for step in range(1, self.steps + 5):
             if step == 5:
                 start, ready = time.perf_counter(), timed.seconds
+                used = time.process_time()
             take_step(stage, step, optimiser)
             most = max(most, psutil.Process().memory_info().rss)
         seconds = time.perf_counter() - start
         waited = timed.seconds - ready
         return {
             "resident": most,
+            "gigaflop_per_step": counter.get_total_flops() / 1e9,
             "seconds_per_step": seconds / self.steps,
+            "processor_seconds_per_step": (time.process_time() - used) / self.steps,
             "waiting_share": waited / seconds,
         }
 
