@@ -106,7 +106,10 @@ class TokenTransformer(nn.Module):
         config = self.config
         frame = self.condition.frame(cond)
         scalars = x[..., : config.scalars]
-        vectors = x[..., config.scalars :].unflatten(-1, (config.vectors, 3))
+        if config.vectors:
+            vectors = x[..., config.scalars :].unflatten(-1, (config.vectors, 3))
+        else:  # none at all are made, not reshaped: ONNX cannot reshape them for any batch
+            vectors = x.new_zeros(*x.shape[:-1], 0, 3)
         s = self.embed_scalars(torch.cat([scalars, self.read(vectors, frame)], dim=-1))
         s, v = s + self.position, self.embed_vectors(vectors)
         if self.embed_points is not None and cond is not None and cond.tokens is not None:

@@ -86,6 +86,7 @@ KINDS: dict[str, Kind] = {
             ".obj",
             "resolution",
             has_solids=True,
+            has_graphs=True,
         ),
         Kind(
             "points",

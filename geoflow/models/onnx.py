@@ -1,11 +1,12 @@
-"""Models of meshes (kind sdf) as ONNX: two graphs and a page of JSON, for programs without torch.
+"""Models of meshes (kinds sdf, shapes) as ONNX: two graphs and a page, for programs without torch.
 
     flow.onnx      state, t, r, category -> state     psi_{t->r}, latents scaled to unit size
     decoder.onnx   state, points -> distance          signed, negative inside, of an upright shape
     model.json     names, shapes, the grid of times, and what to make of them
 
 A sample is noise through the flow at the times of a grid, then the decoder at any points: see
-`sample_latent`, which needs onnxruntime alone.
+`sample_latent`, which needs onnxruntime alone. A model whose flow was not trained has a decoder
+alone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from geoflow import __version__
 from geoflow.atomic import draft_of, sync, write_json
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.models.fields import Generator
+from geoflow.models.fields import FieldGenerator
 from geoflow.models.kinds import KINDS
 from geoflow.symmetry import upright_frame
 
@@ -41,7 +42,7 @@ class _Flow(nn.Module):
 
     frame: Tensor | None
 
-    def __init__(self, model: Generator) -> None:
+    def __init__(self, model: FieldGenerator) -> None:
         super().__init__()
         self.flow_map: FlowMap = model.flow_map
         self.register_buffer("frame", upright_frame(model.config.symmetry, 1))
@@ -56,7 +57,7 @@ class _Decoder(nn.Module):
 
     frame: Tensor | None
 
-    def __init__(self, model: Generator) -> None:
+    def __init__(self, model: FieldGenerator) -> None:
         super().__init__()
         self.scale, self.autoencoder = model.scale, model.autoencoder
         self.register_buffer("frame", upright_frame(model.config.symmetry, 1))
@@ -68,37 +69,36 @@ class _Decoder(nn.Module):
 
 
 def export_onnx(model: Any, folder: Path) -> list[Path]:
-    """Write both graphs and the page; their paths.
+    """Write the graphs and the page; their paths.
 
     Args:
-        model: of the kind sdf.
+        model: of a kind that `KINDS` says has graphs.
         folder: made if it is not there.
 
     Raises:
-        ValueError: for a model of another kind, or one that makes no samples.
+        ValueError: for a model of another kind.
         ImportError: without the packages of the extra `onnx`.
     """
     if not KINDS[model.kind].has_graphs:
-        # Of the kind shapes, too: latents without vectors are arrays without numbers on the way,
-        # which ONNX cannot reshape for a batch of any size.
         known = ", ".join(repr(name) for name, kind in KINDS.items() if kind.has_graphs)
         raise ValueError(f"models of kind {known} have ONNX graphs, got one of kind {model.kind!r}")
-    model.check_generates()
     check_packages()
     folder.mkdir(parents=True, exist_ok=True)
     size = model.config.autoencoder
     state = torch.zeros(_BATCH, size.num_tokens, size.channels)
-    t, r = torch.full((_BATCH,), 0.25), torch.full((_BATCH,), 0.5)
-    category = torch.zeros(_BATCH, dtype=torch.long)
-    points = torch.zeros(_BATCH, _POINTS, 3)
     batch, many = torch.export.Dim("batch"), torch.export.Dim("points")
-    paths = [folder / FLOW, folder / DECODER, folder / PAGE]
-    flow = {name: {0: batch} for name in ("state", "t", "r", "category")}
-    _write(_Flow(model), (state, t, r, category), flow, "moved", paths[0])
+    written = []
+    if _generates(model):
+        t, r = torch.full((_BATCH,), 0.25), torch.full((_BATCH,), 0.5)
+        category = torch.zeros(_BATCH, dtype=torch.long)
+        flow = {name: {0: batch} for name in ("state", "t", "r", "category")}
+        _write(_Flow(model), (state, t, r, category), flow, "moved", folder / FLOW)
+        written.append(folder / FLOW)
+    points = torch.zeros(_BATCH, _POINTS, 3)
     decoder = {"state": {0: batch}, "points": {0: batch, 1: many}}
-    _write(_Decoder(model), (state, points), decoder, "distance", paths[1])
-    write_json(paths[2], _page(model))
-    return paths
+    _write(_Decoder(model), (state, points), decoder, "distance", folder / DECODER)
+    write_json(folder / PAGE, _page(model))
+    return [*written, folder / DECODER, folder / PAGE]
 
 
 def check_packages() -> None:
@@ -136,22 +136,31 @@ def sample_latent(
     return np.asarray(state)
 
 
-def _page(model: Generator) -> dict[str, Any]:
+def _generates(model: FieldGenerator) -> bool:
+    """Whether the flow map was trained."""
+    return any(network is model.flow_map for network in model.modules().values())
+
+
+def _page(model: FieldGenerator) -> dict[str, Any]:
     size = model.config.autoencoder
-    start = model.flow_map.interpolant.alpha(torch.zeros(1))
+    shape = ["batch", size.num_tokens, size.channels]
+    decode = (
+        "distance = decoder.onnx(state, points): negative inside; the shape is upright, +Y up, "
+        "in the cube from -1 to 1"
+    )
+    page = {"geoflow": __version__, "kind": model.kind, "categories": list(model.categories)}
+    if not _generates(model):
+        return {**page, "state": shape, "sample": [decode]}
     return {
-        "geoflow": __version__,
-        "kind": model.kind,
-        "categories": list(model.categories),
-        "noise": ["batch", size.num_tokens, size.channels],
-        "noise_scale": float(start),
+        **page,
+        "noise": shape,
+        "noise_scale": float(model.flow_map.interpolant.alpha(torch.zeros(1))),
         "steps": _STEPS,
         "sample": [
             "state = noise_scale * unit Gaussian noise of the shape `noise`",
             "for t, r in consecutive times of steps + 1 equal ones from 0 to 1: "
             "state = flow.onnx(state, t, r, category)",
-            "distance = decoder.onnx(state, points): negative inside; the shape is upright, +Y up, "
-            "in the cube from -1 to 1",
+            decode,
         ],
     }
 

@@ -1,6 +1,7 @@
 """ONNX graphs give the samples of the model, at any number of steps, shapes and points."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,18 +15,19 @@ from geoflow_cli import main
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
-@pytest.mark.parametrize("kind", ["shapes", "points", "distribution", "joints"])
+@pytest.mark.parametrize("kind", ["points", "distribution", "joints"])
 def test_other_kinds_are_refused(kind, tmp_path):
     with pytest.raises(
-        ValueError, match=f"models of kind 'sdf' have ONNX graphs, got one of .*{kind}"
+        ValueError, match=f"models of kind 'sdf', 'shapes' have ONNX graphs, got one of .*{kind}"
     ):
         export_onnx(tiny_models()[kind], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
-def test_onnxruntime_gives_equal_samples(tmp_path, unchecked):
-    tiny_models()["sdf"].save_pretrained(tmp_path / "model")
+@pytest.mark.parametrize("kind", ["sdf", "shapes"])
+def test_onnxruntime_gives_equal_samples(tmp_path, unchecked, kind):
+    tiny_models()[kind].save_pretrained(tmp_path / "model")
     model = load(tmp_path / "model")
     assert main(["export", str(tmp_path / "model"), "--out", str(tmp_path / "out")]) == 0
     page = json.loads((tmp_path / "out" / PAGE).read_text())
@@ -44,3 +46,22 @@ def test_onnxruntime_gives_equal_samples(tmp_path, unchecked):
         # The twin: another category is another shape.
         other = sample_latent(tmp_path / "out", noise.numpy(), 1 - category, steps=steps)
         assert np.abs(other - state).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_without_a_flow_there_is_a_decoder_alone(tmp_path, unchecked):
+    model = tiny_models()["shapes"]
+    model.config = replace(model.config, generates=False)
+    written = export_onnx(model, tmp_path / "out")
+    assert [path.name for path in written] == [DECODER, PAGE]
+    page = json.loads((tmp_path / "out" / PAGE).read_text())
+    assert page.keys() == {"geoflow", "kind", "categories", "state", "sample"}
+    state, points = torch.randn(3, *page["state"][1:]), torch.rand(3, 20, 3) * 2 - 1
+    cond = model.condition(3)
+    with torch.no_grad():
+        tokens = model.scale.denormalise(state, cond.frame)
+        expected = model.autoencoder.decode(tokens, points, cond.frame).numpy()
+    given = {"state": state.numpy(), "points": points.numpy()}
+    (found,) = onnxruntime.InferenceSession(tmp_path / "out" / DECODER).run(None, given)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert expected.std() > 1e-3

@@ -248,7 +248,7 @@ class Inspect:
 
 @dataclass(frozen=True)
 class Export:
-    """Write a model of meshes (kind sdf) as ONNX: flow.onnx, decoder.onnx, and how to use them."""
+    """Write a model of meshes (kinds sdf, shapes) as ONNX: flow.onnx, decoder.onnx, model.json."""
 
     model: Annotated[str, tyro.conf.Positional]
     """Shipped model, a folder of a model or a run, or ORG/NAME of the Hub."""
