@@ -182,12 +182,13 @@ def _read_splits(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
+        given = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
-    if isinstance(given, dict) and set(given) <= set(SPLITS):
-        given = {name: split for split, names in given.items() for name in names}
-    if not isinstance(given, dict) or not set(map(str, given.values())) <= set(SPLITS):
+    by_split = isinstance(given, dict) and set(given) <= set(SPLITS)
+    if by_split and all(isinstance(names, list) for names in given.values()):
+        given, by_split = {str(n): split for split, names in given.items() for n in names}, False
+    if by_split or not isinstance(given, dict) or not set(map(str, given.values())) <= set(SPLITS):
         raise ValueError(
             f'{path} must be {{"train": [names], "val": ..., "test": ...}} or {{name: split}}'
         )
@@ -198,7 +199,7 @@ def _read_groups(path: Path) -> dict[str, str]:
     """Group by name, from a table with the columns name and group."""
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         if not {"name", "group"} <= set(rows.fieldnames or ()):
             raise ValueError(f"{path} must have the columns name and group, got {rows.fieldnames}")

@@ -70,9 +70,13 @@ def test_files_in_the_folder_win(tmp_path):
     assert splits_of(tmp_path, names, surface) == ["train", "test", "val", "train"]
     (tmp_path / "splits.json").write_text(json.dumps({"d.obj": "test"}))
     assert splits_of(tmp_path, names, surface)[3] == "test"
-    (tmp_path / "splits.json").write_text(json.dumps({"d.obj": "dev"}))
-    with pytest.raises(ValueError, match=r"splits\.json must be"):
-        splits_of(tmp_path, names, surface)
+    # Windows' editors put a mark before UTF-8.
+    (tmp_path / "splits.json").write_text(json.dumps({"val": ["d"]}), encoding="utf-8-sig")
+    assert splits_of(tmp_path, names, surface)[3] == "val"
+    for wrong in ({"d.obj": "dev"}, {"test": 3}, {"test": "d.obj"}, ["d.obj"], {"d.obj": ["test"]}):
+        (tmp_path / "splits.json").write_text(json.dumps(wrong))
+        with pytest.raises(ValueError, match=r"splits\.json must be"):
+            splits_of(tmp_path, names, surface)
 
 
 def test_groups_win_over_names_and_geometry(tmp_path):
@@ -82,6 +86,8 @@ def test_groups_win_over_names_and_geometry(tmp_path):
     same = np.stack([cloud(0)] * 4)
     assert len(set(families_of(names, same, groups))) == 3
     assert len(set(families_of(names, same))) == 1
+    (tmp_path / "groups.csv").write_text("name,group\nx.obj,g\ny.obj,g\n", encoding="utf-8-sig")
+    assert len(splits_of(tmp_path, names, same)) == 4
     (tmp_path / "groups.csv").write_text("file,kind\nx.obj,g\n")
     with pytest.raises(ValueError, match="columns name and group"):
         splits_of(tmp_path, names, same)
