@@ -152,7 +152,7 @@ def _off_zero(values: Float32[np.ndarray, "n n n"]) -> Float32[np.ndarray, "n n 
     largest = float(np.abs(values).max())
     # Other values may be predictions: they have no say in where the surface is.
     counts = corners_of(crossed_cells(values <= 0.0))
-    near = np.argwhere(np.abs(values) <= _LEAST_SHARE * largest)
+    near = _places(np.abs(values) <= _LEAST_SHARE * largest)
     at = tuple(near.T)
     sign = np.where(values[at] > 0.0, np.float32(1.0), np.float32(-1.0))
     magnitude = np.maximum(np.abs(values[at]), np.float32(_LEAST_VALUE * largest))
@@ -167,6 +167,11 @@ def _off_zero(values: Float32[np.ndarray, "n n n"]) -> Float32[np.ndarray, "n n 
         if (raised == magnitude).all():
             return values * np.float32(2.0 ** -np.floor(np.log2(np.abs(values).min())))
         magnitude = raised
+
+
+def _places(mask: Bool[np.ndarray, "l m n"]) -> Int64[np.ndarray, "p 3"]:
+    """Where a mask is true: `np.argwhere`, in a quarter of the time where that is seldom."""
+    return np.stack(np.unravel_index(np.flatnonzero(mask), mask.shape), axis=1)
 
 
 def _break_ties(values: Float32[np.ndarray, "n n n"]) -> None:
@@ -197,7 +202,7 @@ def _alternating_faces(
     """Corners, in turn round the face, of grid faces along two axes whose signs alternate."""
     inside = np.moveaxis(values < 0.0, (first, second), (0, 1))
     a, b, c, d = inside[:-1, :-1], inside[1:, :-1], inside[1:, 1:], inside[:-1, 1:]
-    low = np.argwhere((a == c) & (b == d) & (a != b))
+    low = _places((a == c) & (b == d) & (a != b))
     turns = []
     for i, j in ((0, 0), (1, 0), (1, 1), (0, 1)):
         corner = np.empty_like(low)
@@ -265,12 +270,18 @@ def _corners_of_children(active: Bool[np.ndarray, "c c c"]) -> Bool[np.ndarray, 
 def _upsample(values: Float32[np.ndarray, "n n n"]) -> Float32[np.ndarray, "m m m"]:
     """Linear interpolation on the grid of half spacing; exact copies at the old points."""
     for axis in range(3):
-        values = np.moveaxis(values, axis, 0)
-        fine = np.empty((2 * len(values) - 1, *values.shape[1:]), dtype=np.float32)
-        fine[::2] = values
-        fine[1::2] = 0.5 * (values[:-1] + values[1:])
-        values = np.moveaxis(fine, 0, axis)
-    return np.ascontiguousarray(values)
+        # In the order of memory, whichever the axis is: moved axes take three times as long.
+        before = (slice(None),) * axis
+        size = values.shape[axis]
+        fine = np.empty(
+            (*values.shape[:axis], 2 * size - 1, *values.shape[axis + 1 :]), dtype=np.float32
+        )
+        fine[(*before, slice(None, None, 2))] = values
+        between = fine[(*before, slice(1, None, 2))]
+        np.add(values[(*before, slice(-1))], values[(*before, slice(1, None))], out=between)
+        between *= np.float32(0.5)
+        values = fine
+    return values
 
 
 def _spread(known: Bool[np.ndarray, "n n n"]) -> Bool[np.ndarray, "m m m"]:

@@ -52,9 +52,15 @@ def summarise(mesh: trimesh.Trimesh) -> Summary:
         len(mesh.faces),
         bool(mesh.is_watertight),
         int(mesh.body_count),
-        float(mesh.volume),
+        _volume(mesh),
         aspect_quantiles(mesh),
     )
+
+
+def _volume(mesh: trimesh.Trimesh) -> float:
+    """`mesh.volume`, without the moments of inertia that trimesh integrates with it."""
+    heights = mesh.triangles[:, :, 0].sum(1)
+    return float((mesh.triangles_cross[:, 0] * heights).sum() / 6)
 
 
 def aspect_quantiles(mesh: trimesh.Trimesh) -> tuple[float, float]:
