@@ -71,6 +71,69 @@ def test_fine_work_makes_way_for_coarse_work():
     assert done == ["coarse", "fine"]
 
 
+def test_work_is_done_on_few_threads_whoever_waits_for_it():
+    """What computes keeps memory for every thread that ever computed."""
+    line, hands = Line(2), []
+
+    def note():
+        hands.append(threading.current_thread().name)
+
+    works = [lambda rank=rank: line.work(note, Ticket(), rank) for rank in (0, 1, 2) * 8]
+    for thread in in_threads(works):
+        thread.join(30)
+    assert len(hands) == 24
+    assert all(name.startswith("geoflow hand") for name in hands)
+    assert len(set(hands)) <= 2 * 3
+    # The main thread is one for good.
+    line.work(note, Ticket())
+    assert hands[-1] == threading.current_thread().name
+
+
+def test_work_that_made_way_leaves_threads_to_the_others():
+    """As many as can be at once: each rank fills the places, and makes way for the next."""
+    line, done = Line(2), []
+    came = [threading.Barrier(3) for _ in range(3)]
+    ended = [threading.Event() for _ in range(4)]
+    ended[-1].set()
+
+    def work(rank):
+        ticket = Ticket()
+
+        def act():
+            came[rank].wait(30)
+            while not ended[rank + 1].is_set():
+                ticket.check()
+                time.sleep(0.01)
+            done.append(rank)
+
+        line.work(act, ticket, 2 - rank)
+
+    threads = []
+    for rank in range(3):
+        threads += in_threads([lambda rank=rank: work(rank)] * 2)
+        came[rank].wait(30)
+    for rank in (2, 1, 0):
+        for thread in threads[2 * rank : 2 * rank + 2]:
+            thread.join(30)
+            assert not thread.is_alive()
+        ended[rank].set()
+    assert done == [2, 2, 1, 1, 0, 0]
+
+
+def test_what_is_raised_in_a_turn_comes_out_of_it():
+    line, raised = Line(1), []
+
+    def fail():
+        try:
+            line.work(lambda: 1 / 0, Ticket())
+        except ZeroDivisionError as error:
+            raised.append(error)
+
+    for thread in in_threads([fail, fail]):
+        thread.join(30)
+    assert len(raised) == 2
+
+
 def test_who_leaves_waits_no_longer():
     line, ticket, ended = Line(1), Ticket(), threading.Event()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import trimesh
@@ -81,14 +82,16 @@ def generate(
         cut = source.slice(latents[index], part.slice, ticket) if is_cut else None
         return replace(made, label=label, state=part, slice=cut)
 
+    def items_of(rung: Rung) -> tuple[Item, ...]:
+        return tuple(item(index, rung) for index in range(len(planned)))
+
     wanted = list(rungs)
     if len(planned) > 1 and len(wanted) > 1:
         wanted = wanted[:-1]
     for stage, rung in enumerate(wanted):
         if stage:
             ticket.rest(rest)
-        with models.line.turn(ticket, stage, tell):
-            items = tuple(item(index, rung) for index in range(len(planned)))
+        items = models.line.work(partial(items_of, rung), ticket, stage, tell)
         if all(item.is_empty for item in items):
             raise EmptySurfaceError(items[0].message)
         yield Result(state, rung, items, time.perf_counter() - start)

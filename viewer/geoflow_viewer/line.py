@@ -8,16 +8,24 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 from geoflow_viewer.worker import Cancelled, Ticket
 
+T = TypeVar("T")
+
 # Seconds between looks whether the one who waits has left.
 _LOOK = 0.2
+_RANKS = 3
 
 
 class Line:
     """A line before `places` of work; who works makes way for coarser work when it looks.
+
+    Work is done on few threads, whoever waits for it: what computes keeps memory for every thread
+    that ever computed (allocators' arenas, products prepared for shapes of arrays), some 50 MB.
 
     Args:
         places: pieces of work at once.
@@ -29,6 +37,34 @@ class Line:
         self._working: set[tuple[int, int]] = set()
         self._waiting: set[tuple[int, int]] = set()
         self._numbers = itertools.count()
+        # Work that made way keeps its thread; of each rank at most `places` are begun and not done,
+        # since who made way comes before all later work of its rank.
+        self._hands = [ThreadPoolExecutor(places, "geoflow hand") for _ in range(_RANKS)]
+
+    def work(
+        self,
+        function: Callable[[], T],
+        ticket: Ticket,
+        rank: int = 0,
+        tell: Callable[[int], None] = lambda place: None,
+    ) -> T:
+        """What a function gives, called in its turn on a thread of the line's.
+
+        On the main thread it is called there: that is one for good, and can be interrupted.
+
+        Args:
+            function: raises what is raised here.
+            ticket: as for `turn`.
+            rank: 0, 1 or 2; lower ones come first.
+            tell: as for `turn`.
+
+        Raises:
+            Cancelled: once the ticket has ended.
+        """
+        with self.turn(ticket, rank, tell):
+            if threading.current_thread() is threading.main_thread():
+                return function()
+            return self._hands[rank].submit(function).result()
 
     @contextmanager
     def turn(
@@ -89,6 +125,7 @@ class Line:
                 # One makes way, the finest of those at work.
                 return
             self._working.discard(me)
+            self._waiting.add(me)
             self._changed.notify_all()
         self._enter(me, ticket, tell)
 
