@@ -37,8 +37,8 @@ def test_models_are_small_and_have_cards():
         folder = file.path.parent
         card = (folder / "README.md").read_text(encoding="utf-8")
         scores = ("1-NNA", "Chamfer") if KINDS[file.kind].has_shapes else ("CD-J2J", "IoU")
-        if not file.has_samples:
-            scores = ("volume IoU", "Chamfer", "no samples")
+        if file.kind == "shapes":
+            scores = (*scores, "volume IoU")
         for word in ("geoflow train", "seed", *scores, "Licence"):
             assert word in card
 
@@ -97,5 +97,22 @@ def test_bare_points_of_any_thing_give_a_solid():
     # Twin: of other points another solid.
     half = shapes.decode(shapes.encode(given * 0.6)[0], resolution=48)
     assert half.volume < 0.4 * mesh.volume
-    with pytest.raises(ValueError, match="makes no samples"):
-        shapes.sample()
+
+
+def test_many_things_are_asked_for_by_name():
+    """A bottle is slim and stands; an airplane is wider and longer than it is high."""
+    shapes = load("shapes")
+    assert shapes.choices[0] == "any"
+    bottles, airplanes = (
+        shapes.sample(num=3, seed=1, category=name, guidance=2.0, resolution=48)
+        for name in ("bottle", "airplane")
+    )
+    assert all(mesh.is_watertight for mesh in (*bottles, *airplanes))
+    for mesh in bottles:
+        assert mesh.extents.argmax() == 1
+        assert mesh.extents[[0, 2]].max() < 0.8 * mesh.extents[1]
+    for mesh in airplanes:
+        assert mesh.extents.argmin() == 1
+    # Twin: without a name they are others.
+    anything = shapes.sample(num=1, seed=1, resolution=48)[0]
+    assert abs(anything.volume - bottles[0].volume) > 1e-6

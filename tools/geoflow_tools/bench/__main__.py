@@ -8,6 +8,7 @@ import tyro
 
 from geoflow.atomic import write_text
 from geoflow_tools.bench.completion import CompletionBenchmark
+from geoflow_tools.bench.distillation import DistillationBenchmark
 from geoflow_tools.bench.distribution import DistributionBenchmark
 from geoflow_tools.bench.inversion import InversionBenchmark
 from geoflow_tools.bench.neighbours import NeighboursBenchmark
@@ -32,6 +33,7 @@ def main() -> None:
             "sample": SampleBenchmark,
             "objectives": ObjectivesBenchmark,
             "completion": CompletionBenchmark,
+            "distillation": DistillationBenchmark,
             "distribution": DistributionBenchmark,
             "inversion": InversionBenchmark,
             "neighbours": NeighboursBenchmark,

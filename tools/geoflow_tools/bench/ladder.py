@@ -158,7 +158,8 @@ def climb(task: Climb) -> dict[str, Any]:
     stored = torch.load(path, weights_only=True)
     data, reference = stored["data"], stored["reference"]
     flow_map = build_map(rung, data, budget.width)
-    steps, ema = _train(flow_map, rung, data, budget, seed=task.seed)
+    pool = budget.pool if rung.pooled else 0
+    steps, ema = train(flow_map, rung.build(), data, budget, seed=task.seed, pool=pool)
     ends_only = rung.objective in ENDS_ONLY
     scores = score(ema.module, reference, exact=stored.get("exact"), ends_only=ends_only)
     return {"training_steps": steps, **scores}
@@ -194,13 +195,29 @@ def build_map(rung: Rung, data: Float[Tensor, "n d"], width: int) -> FlowMap:
     return FlowMap(backbone, path, rung.prediction)
 
 
-def _train(
-    flow_map: FlowMap, rung: Rung, data: Tensor, budget: Budget, *, seed: int
+def train(
+    flow_map: FlowMap,
+    objective: Objective,
+    data: Float[Tensor, "n d"],
+    budget: Budget,
+    *,
+    seed: int,
+    pool: int = 0,
 ) -> tuple[int, Ema[FlowMap]]:
+    """Train a map for a budget's time; the steps that it took, and the moving average.
+
+    Args:
+        flow_map: the map.
+        objective: of what follows the share of flow matching.
+        data: to draw from.
+        budget: time, batch and rates.
+        seed: of all draws.
+        pool: data that targets are averaged over; 0: none.
+    """
     generator = torch.Generator().manual_seed(seed + 1)
     optimiser = torch.optim.AdamW(flow_map.parameters(), lr=budget.learning_rate)
     ema = Ema(flow_map, budget.ema)
-    warm_up, objective = FlowMatching(), rung.build()
+    warm_up = FlowMatching()
     start, step = time.process_time(), 0
     while (spent := (time.process_time() - start) / budget.seconds) < 1:
         for group in optimiser.param_groups:
@@ -210,8 +227,8 @@ def _train(
         x0 = torch.randn(x1.shape, generator=generator)
         late = (spent - budget.diagonal_first) / (1 - budget.diagonal_first)
         current = warm_up if late < 0 else objective.at(late)
-        if rung.pooled:
-            others = torch.randint(len(data), (budget.pool - budget.batch,), generator=generator)
+        if pool:
+            others = torch.randint(len(data), (pool - budget.batch,), generator=generator)
             current = replace(current, pool=Pool(torch.cat([x1, data[others]])))
         losses = current(flow_map, x0, x1, generator=generator, average=ema.module)
         losses.total.mean().backward()
