@@ -49,6 +49,10 @@ class Options:
     """Show shapes and reconstructions: 'procedural' (test split), or a folder of meshes."""
     category: str | None = None
     """Category of the data. Default: the model's first."""
+    named: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
+    """Categories of the samples, rows of each; default: what the model makes unasked."""
+    guidance: float | None = None
+    """Weight of these categories, for a model trained with it."""
     seed: int = 0
     """Seed of the noise."""
     resolution: int = 96
@@ -99,14 +103,21 @@ def draw(options: Options) -> None:
     """Write the sheet."""
     kind = describe_kind(options.model)
     generator: Any = kind.model_class().from_pretrained(options.model)
-    rows, labels = sample_rows(
-        generator,
-        num=options.num,
-        steps=options.steps,
-        ode_steps=options.ode_steps,
-        seed=options.seed,
-        resolution=options.resolution,
-    )
+    rows: list[list[Shape | None]] = []
+    labels: list[str] = []
+    for name in options.named or (None,):
+        made, said = sample_rows(
+            generator,
+            num=options.num,
+            steps=options.steps,
+            ode_steps=options.ode_steps,
+            seed=options.seed,
+            resolution=options.resolution,
+            category=name,
+            guidance=options.guidance,
+        )
+        rows += made
+        labels += said if name is None else [f"{name}, {text}" for text in said]
     if options.data is not None:
         room: Any = kind.on("geoflow_tools.validation")
         shapes, bank, label = data_shapes(

@@ -74,9 +74,11 @@ def sample_rows(
     seed: int = 0,
     resolution: int = 96,
     category: str | None = None,
+    guidance: float | None = None,
 ) -> tuple[list[list[Shape | None]], list[str]]:
     """Rows of samples from the same noise at several step counts, with labels."""
-    noise, cond = generator.noise(num, seed=seed), generator.condition(num, category=category)
+    noise = generator.noise(num, seed=seed)
+    cond = generator.condition(num, category=category, guidance=guidance)
     runs = [(count, False) for count in steps] + ([(ode_steps, True)] if ode_steps else [])
     rows, labels = [], []
     detail = Detail(resolution, NUM_POINTS)
