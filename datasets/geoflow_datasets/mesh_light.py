@@ -36,8 +36,12 @@ class Light:
     vertices: np.ndarray
     faces: np.ndarray
 
-    def of_parts(self, part: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which side of parts is lighter: 1 the front, -1 the back; and which are sheets.
+    def of_parts(
+        self, part: np.ndarray, asked: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which side of parts is lighter: 1 the front, -1 the back; which are sheets; which dark.
+
+        Those in the dark are sheets here: light tells nothing of them.
 
         Args:
             part: (f,), that each face is of.
@@ -46,7 +50,7 @@ class Light:
         side, sheet = np.ones(len(asked), dtype=int), asked.copy()
         place = self._places(part, asked)
         if len(place) == 0:
-            return side, sheet
+            return side, sheet, asked
         rng = np.random.default_rng(1)
         corners, owner = self.vertices[self.faces[place]], part[place]
         rays = _RAYS * np.maximum(np.bincount(owner, minlength=len(asked)), 1)
@@ -56,9 +60,10 @@ class Light:
         )
         most, least = np.maximum(front, back), np.minimum(front, back)
         # So many rays more may get out of the dark: few that get out of the light prove nothing.
-        sheet &= (least + _DOUBT > _SHEET_RATIO * most) | (most < _DARK * rays)
+        dark = asked & (most < _DARK * rays)
+        sheet &= (least + _DOUBT > _SHEET_RATIO * most) | dark
         side[asked & (back > front)] = -1
-        return side, sheet
+        return side, sheet, dark
 
     def of_pieces(self, corners: np.ndarray) -> np.ndarray:
         """For triangles (n, 3, 3): 1 where the back alone is dark, -1 the front alone, else 0."""

@@ -126,3 +126,29 @@ def test_thickness_is_a_choice():
         signed = sign_mesh(board, thickness=thickness)
         middle = signed.distance(np.zeros((1, 3)))[0]
         assert middle == pytest.approx(-max(0.01, thickness) / 2, abs=1e-6)
+
+
+def tray(*, thick):
+    """A tray without the rim that its front is fixed to: with thick walls, or as a mere sheet."""
+    block, room = box([1.2, 0.5, 1.0]), box([1.1, 0.5, 1.0], (0, 0.05, 0.05))
+    mesh = block.difference(room) if thick else block
+    away = mesh.triangles_center @ ([0, 0, 2] if thick else [0, 4, 0]) < 0.99
+    return trimesh.Trimesh(mesh.vertices, mesh.faces[away], process=False)
+
+
+@pytest.mark.parametrize("inward", [False, True])
+def test_walls_of_a_drawer_are_solid_in_the_dark(inward):
+    """Though open where they meet its front, and no light tells which side is which."""
+    case = box([1.8, 1.0, 1.5]).difference(box([1.3, 0.6, 1.4], (0, 0, 0.2)))
+    front = box([1.3, 0.6, 0.2], (0, 0, 0.61))
+    boards = np.array([[0.0, -0.225, 0.0], [-0.575, 0.1, 0.2], [0.575, 0.1, 0.2], [0, 0, -0.475]])
+    room = np.array([[0.0, 0.0, 0.0], [0.3, 0.1, 0.3], [0.0, 0.27, 0.0], [0.0, -0.28, 0.0]])
+    walls = tray(thick=True)
+    if inward:
+        walls.invert()
+    signed = sign_mesh(joined(case, front, walls))
+    assert signed.parts.num_closed == 2
+    assert signed.inside(boards).all()
+    assert not signed.inside(room).any()
+    # Twin: a tray that is a sheet bounds nothing, however dark it is.
+    assert not sign_mesh(joined(case, front, tray(thick=False))).inside(room).any()
