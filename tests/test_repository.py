@@ -1,8 +1,10 @@
 """The repository keeps its own promises: tables, files, versions, sizes, documents."""
 
 import inspect
+import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -158,3 +160,22 @@ def test_constraints_name_every_dependency():
     listed = re.findall(r'^  "([A-Za-z0-9_.-]+)(?:\[[a-z]+\])?[<>]=?\d', PYPROJECT, flags=re.M)
     assert set(listed) <= names
     assert {"torch", "trimesh", "viser", "pytest"} <= set(listed)
+
+
+def test_every_name_is_defined():
+    """Ruff and mypy read jaxtyping's shapes as names, and are told to find none missing."""
+    said = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821", "--exit-zero",
+         "--output-format", "json", "geoflow", "datasets", "tools", "viewer", "tests"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = json.loads(said.stdout)
+    assert found, 'a shape such as "b n 3" counts as one, or ruff has changed'
+    missing = []
+    for one in found:
+        row, column = one["location"]["row"], one["location"]["column"]
+        line = Path(one["filename"]).read_text(encoding="utf-8").splitlines()[row - 1]
+        # A shape stands in quotes: an odd number of them lies before it.
+        if line[: column - 1].count('"') % 2 == 0:
+            missing.append(f"{one['filename']}:{row}: {one['message']}")
+    assert missing == []

@@ -183,7 +183,7 @@ def test_unknown_models_fields_and_values_are_refused(session):
     before = session.result
     session.change(model="nothing")
     assert session.wait()
-    assert "model must be one of tiny, chair, airplane, got 'nothing'" in session.error
+    assert "model must be one of tiny, chair, shapes, airplane, got 'nothing'" in session.error
     assert session.result is before
     session.undo()
     for values, error in [
@@ -295,5 +295,5 @@ def test_models_are_loaded_once_and_only_from_the_list(generator):
     models = Models(["tiny"], load=lambda name: loaded.append(name) or generator)
     assert models["tiny"] is models["tiny"]
     assert loaded == ["tiny"]
-    with pytest.raises(ValueError, match="model must be one of tiny, chair, airplane"):
+    with pytest.raises(ValueError, match="model must be one of tiny, chair, shapes, airplane"):
         models["/etc"]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from geoflow.geometry.extraction import EmptySurfaceError
 from geoflow.geometry.read_points import Cloud
+from geoflow.models.completion import Given, hypotheses, prepare
 from geoflow.models.fields import FieldGenerator
 from geoflow_viewer.items import Item, Rung
 from geoflow_viewer.kinds import fields

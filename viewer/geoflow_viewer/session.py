@@ -81,6 +81,8 @@ class Session:
         self._draw_seed = draw_seed
         self._rungs = rungs
         self._opened = dict(meshes or {})
+        # Before a cloud was opened, for which the model that takes any points is chosen.
+        self._model_before = self.state.model
         self._past: list[State] = []
         self._future: list[State] = []
         self._dragged: str | None = None
@@ -216,8 +218,11 @@ class Session:
         Raises:
             ValueError: for points that no solid can be made of.
         """
+        placed = placed_cloud(cloud, up=up)
+        if self.state.cloud is None:
+            self._model_before = self.state.model
         self._open(
-            name, placed_cloud(cloud, up=up), cloud=name, mesh=None, answer=0,
+            name, placed, cloud=name, mesh=None, answer=0,
             model=self.models.solids[0], category=None, layout="single", show=("mesh", "points"),
         )  # fmt: skip
 
@@ -226,9 +231,11 @@ class Session:
         self.change(mesh=None, cloud=None, model=self._sampling())
 
     def _sampling(self) -> str:
-        """The model, or the first that makes samples where it makes none."""
-        names = self.models.names
-        return self.state.model if self.state.model in names else names[0]
+        """The model, that from before a cloud was opened, or the first that makes samples."""
+        names, model = self.models.names, self.state.model
+        if self.state.cloud is not None and model == self.models.solids[0]:
+            model = self._model_before
+        return model if model in names else names[0]
 
     def _open(self, name: str, placed: Opened, **values: Any) -> None:
         with self.lock:
