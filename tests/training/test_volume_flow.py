@@ -56,6 +56,13 @@ def test_some_draws_are_scans_and_the_others_have_zeros(stage):
     )
 
 
+def test_no_more_is_encoded_than_a_run_draws(bank):
+    told = []
+    context = Context(VolumeGenerator.build(TWO), bank, watch=lambda *said: told.append(said))
+    VolumeFlowStage(replace(OPTIONS, steps=3, batch=5), context).prepare()
+    assert told[-1] == ("encoding shapes", 15, 15)
+
+
 def test_a_scan_is_of_the_shape_beside_it_and_in_its_place(bank):
     """Without noise all of its points are points of the surface that is encoded whole."""
     scans = ScanOptions(fewest=24, most=32, noisy=0.0, outliers=0.0, cut=1.0, turned=0.5)

@@ -50,7 +50,7 @@ class VolumeFlowTraining(FlowTraining):
     num_surface: Count = 2048
     """Surface points that the encoder reads for each whole shape."""
     draws: Count = 24_000
-    """Draws of the data that are encoded, each mirrored by a coin."""
+    """Draws of the data that are encoded, each mirrored by a coin; at most as the steps need."""
     completing: Share = 0.5
     """Share of draws that are scans."""
     scans: ScanOptions = field(
@@ -100,7 +100,9 @@ class VolumeFlowStage(LatentFlowStage):
         context = self.context
         self.model.autoencoder.eval()
         generator = step_generator(context.seed, "latents", 0)
-        chosen = torch.randint(len(context.data), (options.draws,), generator=generator)
+        # More than the steps draw would be encoded for nothing; a scale is fitted to two at least.
+        num = max(2, min(options.draws, options.steps * options.batch))
+        chosen = torch.randint(len(context.data), (num,), generator=generator)
         tokens: list[Tensor] = []
         parts: dict[str, list[Tensor]] = {}
         for indices in chosen.split(_CHUNK):
@@ -109,7 +111,7 @@ class VolumeFlowStage(LatentFlowStage):
             given = torch.zeros_like(tokens[-1])
             if seen is not None:
                 given = self._encoded_points(seen.points, seen.normals, seen.oriented).half()
-            context.watch(ENCODING, sum(map(len, tokens)), options.draws)
+            context.watch(ENCODING, sum(map(len, tokens)), num)
             for name, part in replace(whole.condition, tokens=given).parts().items():
                 parts.setdefault(name, []).append(part)
         condition = {name: torch.cat(chunks) for name, chunks in parts.items()}
