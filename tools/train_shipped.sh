@@ -73,8 +73,8 @@ fi
 
 weights=$run/model/model.safetensors
 bytes=$(wc -c < "$weights")
-if [ "$bytes" -gt $((16 * 1024 * 1024)) ]; then
-  echo "train_shipped: $weights has $bytes bytes, at most 16 MiB are shipped: take a smaller SIZE" >&2
+if [ "$bytes" -gt 12000000 ]; then
+  echo "train_shipped: $weights has $bytes bytes, at most 12 MB are shipped: take a smaller SIZE" >&2
   exit 1
 fi
 if [ "$dry" = yes ]; then

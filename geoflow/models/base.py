@@ -7,6 +7,7 @@ it is the card for people.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ class Model(ABC):
     """Dataclass of the configuration."""
     half: ClassVar[bool] = False
     """Whether network weights are stored in float16; computation is float32 in any case."""
+    eighth: ClassVar[str] = "$^"
+    """Pattern of the names of those that are stored in float8 (e4m3) instead."""
     config: Any
     card: dict[str, Any]
 
@@ -118,13 +121,14 @@ class Model(ABC):
         halved = self.half if half is None else half
         tensors: dict[str, Tensor] = {}
         for prefix, module in self.modules().items():
-            kept = {
-                name: value.half() if halved and prefix != "scale" else value
-                for name, value in module.state_dict().items()
-            }
-            tensors |= with_prefix(prefix, kept)
+            tensors |= with_prefix(prefix, module.state_dict())
         for name, tensor in tensors.items():
-            finite(tensor, f"weights ({name})")
+            if halved and not name.startswith("scale."):
+                # Larger numbers would silently become the largest of float8.
+                fits = bool((tensor.abs() <= torch.finfo(torch.float8_e4m3fn).max).all())
+                small = fits and re.fullmatch(self.eighth, name) is not None
+                tensors[name] = tensor.to(torch.float8_e4m3fn if small else torch.float16)
+            finite(tensors[name].float(), f"weights ({name})")
         card = {"kind": self.kind, "model": to_json(self.config), "card": self.card}
         save_checkpoint(Path(folder) / WEIGHTS, tensors, card)
         write_json(Path(folder) / "config.json", card)

@@ -163,13 +163,15 @@ def load_weights(module: nn.Module, tensors: dict[str, Tensor], *, source: str) 
     Raises:
         CheckpointError: if names or shapes differ, or a weight is not finite.
     """
-    broken = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+    # First, since not all that is defined of numbers is of those in eight bits.
+    weights = {name: tensor.float() for name, tensor in tensors.items()}
+    broken = [name for name, tensor in weights.items() if not bool(tensor.isfinite().all())]
     if broken:
         raise CheckpointError(
             f"weights of {source} are not finite (NaN or infinite), first {broken[0]}"
         )
     try:
-        module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        module.load_state_dict(weights)
     except RuntimeError as error:
         said = " ".join(str(error).split())
         raise CheckpointError(f"weights of {source} do not fit the network: {said}") from error

@@ -7,7 +7,10 @@ import torch
 from test_volumes import CONFIG, MODEL
 
 from geoflow.condition import ANY
+from geoflow.models.base import WEIGHTS
+from geoflow.models.checkpoint import load_tensors
 from geoflow.models.completion import hypotheses, prepare
+from geoflow.models.kinds import load as load_model
 from geoflow.models.volumes import VolumeGenerator
 from geoflow.objectives import Guide
 from geoflow.seeds import step_generator
@@ -145,6 +148,26 @@ def test_samples_are_asked_for_by_name_weight_and_points(stage):
         drawn(category="jug")
     with pytest.raises(ValueError, match=r"guidance must be from 1 to 8, got 0\.5"):
         drawn(category="mug", guidance=0.5)
+
+
+def test_some_weights_are_stored_in_eight_bits_and_stay_so(stage, tmp_path):
+    stage.model.save_pretrained(tmp_path / "a")
+    stored = load_tensors(tmp_path / "a" / WEIGHTS)
+    small = [name for name, value in stored.items() if value.dtype == torch.float8_e4m3fn]
+    assert {name.split(".")[0] for name in small} == {"flow"}
+    assert {name.split(".")[-2] for name in small} == {"up", "down"}
+    again = load_model(tmp_path / "a")
+    again.save_pretrained(tmp_path / "b")
+    whole = [(tmp_path / name / WEIGHTS).read_bytes() for name in ("a", "b")]
+    assert whole[0] == whole[1]
+    # Twin: what float8 cannot hold is not cut off.
+    weight = again.flow_map.backbone.blocks[0].up.weight
+    with torch.no_grad():
+        weight[0, 0] = 1e4
+    again.save_pretrained(tmp_path / "c")
+    kept = load_model(tmp_path / "c").flow_map.backbone.blocks[0].up.weight
+    assert kept[0, 0] == 1e4
+    assert torch.equal(kept, weight)
 
 
 def test_further_answers_are_drawn_given_the_points(stage):
