@@ -49,7 +49,7 @@ class Model(ABC):
     """Dataclass of the configuration."""
     half: ClassVar[bool] = False
     """Whether network weights are stored in float16; computation is float32 in any case."""
-    eighth: ClassVar[str] = "$^"
+    float8: ClassVar[str] = "$^"
     """Pattern of the names of those that are stored in float8 (e4m3) instead."""
     config: Any
     card: dict[str, Any]
@@ -126,7 +126,7 @@ class Model(ABC):
             if halved and not name.startswith("scale."):
                 # Larger numbers would silently become the largest of float8.
                 fits = bool((tensor.abs() <= torch.finfo(torch.float8_e4m3fn).max).all())
-                small = fits and re.fullmatch(self.eighth, name) is not None
+                small = fits and re.fullmatch(self.float8, name) is not None
                 tensors[name] = tensor.to(torch.float8_e4m3fn if small else torch.float16)
             finite(tensors[name].float(), f"weights ({name})")
         card = {"kind": self.kind, "model": to_json(self.config), "card": self.card}

@@ -85,7 +85,7 @@ class VolumeGenerator(FieldGenerator):
     reads_bare_points: ClassVar[bool] = True
     # Two networks fit the package so; latents move by 2 to 3 % of their size, a third of the noise
     # that the decoder is trained with.
-    eighth: ClassVar[str] = r"flow\.backbone\.blocks\.\d+\.(up|down)\.weight"
+    float8: ClassVar[str] = r"flow\.backbone\.blocks\.\d+\.(up|down)\.weight"
 
     @staticmethod
     def build_autoencoder(config: Any) -> VolumeAutoencoder:
