@@ -8,7 +8,7 @@ import pytest
 
 from geoflow_viewer.generation import generate
 from geoflow_viewer.items import Item, Rung
-from geoflow_viewer.line import Line, in_words
+from geoflow_viewer.line import MOST_PASSED, Line, in_words
 from geoflow_viewer.session import Session
 from geoflow_viewer.shelf import Shelf
 from geoflow_viewer.state import State
@@ -69,6 +69,65 @@ def test_fine_work_makes_way_for_coarse_work():
     for thread in in_threads([fine, coarse]):
         thread.join(30)
     assert done == ["coarse", "fine"]
+
+
+def test_who_was_passed_by_many_is_passed_and_stopped_no_more():
+    """One who wants the finest has a share beside those who ask for coarse shapes for ever."""
+    line, ended = Line(1), threading.Event()
+    coarse, during, begun = [], [], threading.Event()
+
+    def ask():
+        begun.wait(30)
+        while not ended.is_set():
+            line.work(lambda: coarse.append(1), Ticket())
+
+    def act(ticket):
+        begun.set()
+        while len(coarse) < MOST_PASSED:
+            ticket.check()
+            time.sleep(0.001)
+        before = len(coarse)
+        for _ in range(50):
+            ticket.check()
+            time.sleep(0.001)
+        during.append(len(coarse) - before)
+
+    def fine():
+        # The first has begun as the others come, the second has not.
+        for _ in range(2):
+            ticket = Ticket()
+            line.work(lambda ticket=ticket: act(ticket), ticket, 2)
+        ended.set()
+
+    for thread in in_threads([fine, *[ask] * 6]):
+        thread.join(30)
+        assert not thread.is_alive()
+    # Others went before it, and then no more.
+    assert len(coarse) >= MOST_PASSED
+    assert during == [0, 0]
+
+
+def test_work_that_has_waited_long_ends_though_all_places_hold_work_that_made_way():
+    """Every rank at every place, and more behind them: threads are enough, and all ends."""
+    line, done = Line(2), []
+
+    def work(rank):
+        ticket = Ticket()
+
+        def act():
+            for _ in range(5):
+                ticket.check()
+                time.sleep(0.001)
+            done.append(rank)
+
+        for _ in range(12):
+            line.work(act, ticket, rank)
+
+    threads = in_threads([lambda rank=rank: work(rank) for rank in (2, 1, 0) * 5])
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert sorted(done) == sorted([0, 1, 2] * 60)
 
 
 def test_work_is_done_on_few_threads_whoever_waits_for_it():

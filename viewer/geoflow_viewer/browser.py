@@ -15,6 +15,7 @@ import trimesh
 
 from geoflow_viewer.arrangement import FIELD_OF_VIEW, LABEL_DROP, columns_of, eye, fit_distance
 from geoflow_viewer.door import Door
+from geoflow_viewer.memory import give_back
 from geoflow_viewer.models import Models
 from geoflow_viewer.panel import DARK, Panel, theme
 from geoflow_viewer.scene import Layer, MeshLayer, PointsLayer, Tile, tiles
@@ -25,6 +26,8 @@ from geoflow_viewer.upload_limit import UploadLimit
 _STORED = "geoflow-state"
 _STORE_TIMEOUT = 5.0
 _TICK = 1 / 15
+# Seconds between two times that the memory of those who left is given back: it takes 0.2 of one.
+_TIDY = 2.0
 _FIRST_DISTANCE = 6.9
 # Pixels; viser lays its panel over narrower pages. A panel at the side narrows the picture of a
 # wider page as well, which is told from a phone by its form.
@@ -62,7 +65,7 @@ class Browser:
         self._session_options = session_options
         self._visitors: dict[int, Visitor] = {}
         self._lock = threading.Lock()
-        self._closed = threading.Event()
+        self._closed, self._parted = threading.Event(), threading.Event()
         self._door, self._uploads = Door(host, port), UploadLimit()
         # viser prints a table of its own.
         with redirect_stdout(io.StringIO()), self._door.guarding():
@@ -135,6 +138,7 @@ class Browser:
         self._uploads.forget(client)
         if visitor is not None:
             visitor.session.close()
+        self._parted.set()
 
     def _stored(self, client: Any) -> State:
         """What this browser saw last, so that a reload keeps it; else the first state."""
@@ -161,16 +165,24 @@ class Browser:
         return text
 
     def _tick(self) -> None:
-        last = time.monotonic()
+        last = tidied = time.monotonic()
         while not self._closed.wait(_TICK):
             now = time.monotonic()
-            for session in self.sessions:
-                session.tick(now - last)
-            with self._lock:
-                visitors = list(self._visitors.values())
-            for visitor in visitors:
-                visitor.turn()
+            self._pass(now - last)
             last = now
+            if self._parted.is_set() and now - tidied > _TIDY:
+                self._parted.clear()
+                give_back()
+                tidied = time.monotonic()
+
+    def _pass(self, seconds: float) -> None:
+        """Let time pass for everybody; on its own, so that no name here holds who left."""
+        for session in self.sessions:
+            session.tick(seconds)
+        with self._lock:
+            visitors = list(self._visitors.values())
+        for visitor in visitors:
+            visitor.turn()
 
 
 class Visitor:

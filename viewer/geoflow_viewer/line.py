@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 from geoflow_viewer.worker import Cancelled, Ticket
@@ -19,10 +20,29 @@ T = TypeVar("T")
 # Seconds between looks whether the one who waits has left.
 _LOOK = 0.2
 _RANKS = 3
+MOST_PASSED = 20
+"""Later ones that may go before one who waits: as many as the visitors of a full page."""
+
+
+@dataclass(eq=False)
+class _Turn:
+    """Somebody's turn, and how many that came later had theirs before."""
+
+    rank: int
+    number: int
+    passed: int = 0
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """By which turns are sorted."""
+        return 0 if self.passed >= MOST_PASSED else self.rank, self.number
 
 
 class Line:
     """A line before `places` of work; who works makes way for coarser work when it looks.
+
+    Who was passed by `MOST_PASSED` later ones is passed and stopped no more, so that fine shapes
+    are made as well while many ask for coarse ones without an end.
 
     Work is done on few threads, whoever waits for it: what computes keeps memory for every thread
     that ever computed (allocators' arenas, products prepared for shapes of arrays), some 50 MB.
@@ -34,12 +54,12 @@ class Line:
     def __init__(self, places: int = 2) -> None:
         self._places = places
         self._changed = threading.Condition()
-        self._working: set[tuple[int, int]] = set()
-        self._waiting: set[tuple[int, int]] = set()
+        self._working: set[_Turn] = set()
+        self._waiting: set[_Turn] = set()
         self._numbers = itertools.count()
         # Work that made way keeps its thread; of each rank at most `places` are begun and not done,
         # since who made way comes before all later work of its rank.
-        self._hands = [ThreadPoolExecutor(places, "geoflow hand") for _ in range(_RANKS)]
+        self._hands = ThreadPoolExecutor(places * _RANKS, "geoflow hand")
 
     def work(
         self,
@@ -64,7 +84,7 @@ class Line:
         with self.turn(ticket, rank, tell):
             if threading.current_thread() is threading.main_thread():
                 return function()
-            return self._hands[rank].submit(function).result()
+            return self._hands.submit(function).result()
 
     @contextmanager
     def turn(
@@ -80,7 +100,7 @@ class Line:
         Raises:
             Cancelled: once the ticket has ended.
         """
-        me = (rank, next(self._numbers))
+        me = _Turn(rank, next(self._numbers))
         self._enter(me, ticket, tell)
         ticket.make_way = lambda: self._make_way(me, ticket, tell)
         try:
@@ -92,16 +112,15 @@ class Line:
                 self._waiting.discard(me)
                 self._changed.notify_all()
 
-    def _enter(self, me: tuple[int, int], ticket: Ticket, tell: Callable[[int], None]) -> None:
+    def _enter(self, me: _Turn, ticket: Ticket, tell: Callable[[int], None]) -> None:
         told = 0
         with self._changed:
             self._waiting.add(me)
         while True:
             with self._changed:
-                place = sorted(self._waiting).index(me) + 1
+                place = sum(other.place <= me.place for other in self._waiting)
                 if place <= self._places - len(self._working):
-                    self._waiting.discard(me)
-                    self._working.add(me)
+                    self._begin(me)
                     break
             if not ticket.is_valid:
                 with self._changed:
@@ -116,12 +135,18 @@ class Line:
         if told:
             tell(0)
 
-    def _make_way(self, me: tuple[int, int], ticket: Ticket, tell: Callable[[int], None]) -> None:
+    def _begin(self, me: _Turn) -> None:
+        self._waiting.discard(me)
+        self._working.add(me)
+        for other in self._waiting:
+            other.passed += other.number < me.number
+
+    def _make_way(self, me: _Turn, ticket: Ticket, tell: Callable[[int], None]) -> None:
         with self._changed:
             free = self._places - len(self._working)
-            if free > 0 or not any(other[0] < me[0] for other in self._waiting):
+            if free > 0 or not any(other.place[0] < me.place[0] for other in self._waiting):
                 return
-            if me != max(self._working):
+            if me is not max(self._working, key=lambda turn: turn.place):
                 # One makes way, the finest of those at work.
                 return
             self._working.discard(me)

@@ -10,7 +10,8 @@ import numpy as np
 from geoflow_viewer.items import Item, Rung
 from geoflow_viewer.state import State
 
-MOST_BYTES = 128 * 2**20
+MOST_BYTES = 48 * 2**20
+"""Some 60 coarse shapes: a tenth of what a page without visitors has in memory."""
 
 
 class Shelf:
