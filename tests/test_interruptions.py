@@ -1,12 +1,15 @@
 """Ctrl-C and SIGTERM while a command starts and while it works; pipes whose reader leaves."""
 
+import contextlib
 import signal
 import subprocess
 import sys
 import threading
 import time
 
+import psutil
 import pytest
+from loky.backend import get_context, resource_tracker
 
 from geoflow_cli import main
 from geoflow_cli.interruption import Interruption
@@ -91,6 +94,62 @@ def test_an_import_is_let_end(monkeypatch, tmp_path, capsys):
         signal.signal(signal.SIGINT, before)
     assert imported == [True]
     assert capsys.readouterr().err == "geoflow: interrupted\n"
+
+
+def test_a_semaphore_is_noted_by_who_takes_it_away(monkeypatch, capsys):
+    """Interrupted between its making and the note, it would outlive all processes."""
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    register, noted = resource_tracker.register, []
+
+    def interrupted(name, kind):
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        register(name, kind)
+        noted.append(name)
+
+    def run(words):
+        monkeypatch.setattr(resource_tracker, "register", interrupted)
+        get_context("loky").Lock()
+        time.sleep(30)
+
+    monkeypatch.setattr("geoflow_cli._run", run)
+    assert main([]) == 143
+    assert len(noted) == 1
+    assert capsys.readouterr().err == "geoflow: terminated\n"
+
+
+def test_who_swallows_an_interruption_is_ended_with_what_it_started(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("""
+import subprocess, sys, time
+import geoflow_cli
+from geoflow_cli import interruption
+
+interruption._PATIENCE = 0.3
+
+def run(words):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    print(child.pid, flush=True)
+    while True:
+        try:
+            time.sleep(600)
+        except KeyboardInterrupt:
+            pass
+
+geoflow_cli._run = run
+geoflow_cli.main([])
+""")
+    process = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    child = int(process.stdout.readline())
+    assert psutil.pid_exists(child)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (143, "geoflow: terminated\n")
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(child).wait(60)
 
 
 def test_who_ignores_a_signal_goes_on_ignoring_it():

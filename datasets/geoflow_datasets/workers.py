@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
@@ -35,14 +36,23 @@ def map_in_processes(
     if workers == 1:
         yield from map(work, jobs)
         return
-    pool = ProcessPoolExecutor(workers)
+    pool, is_done = ProcessPoolExecutor(workers), False
     try:
-        yield from pool.map(work, jobs, chunksize=chunk)
+        # Not the pool's own `map`, which cancels what it gave out, and then cannot be shut down.
+        parts = (jobs[first : first + chunk] for first in range(0, len(jobs), chunk))
+        waiting = deque(pool.submit(_done, work, part) for part in parts)
+        while waiting:
+            yield from waiting.popleft().result()
+        is_done = True
     except BrokenProcessPool:
         raise WorkersDiedError(
             "a worker process died: memory may have run out; close other programs or use fewer "
             "shapes"
         ) from None
     finally:
-        # Ends what is running, and starts nothing that is left.
-        pool.shutdown(wait=True)
+        # Who goes early, at Ctrl-C too, wants nothing of what runs, which may take minutes.
+        pool.shutdown(wait=True, kill_workers=not is_done)
+
+
+def _done(work: Callable[[J], R], jobs: Sequence[J]) -> list[R]:
+    return [work(job) for job in jobs]

@@ -7,9 +7,9 @@ order of a sum: no example is drawn by two, and a run goes on with another numbe
 
 Gradients are averaged after the backward pass, in one sum over all of them: hooks of
 DistributedDataParallel see only calls of the module itself, and objectives differentiate through
-functional calls of it (torch.func.jvp), along their own ways. Lightning Fabric starts the
+functional calls of it (torch.func.jvp), along their own ways. Lightning Fabric connects the
 processes (also those of torchrun) and gives the sum; of the alternatives, Accelerate needs a
-launcher of its own, and both would wrap the networks.
+launcher of its own, and both would wrap the networks. `launch` starts and ends them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -33,6 +34,21 @@ class Processes:
     num: int = 1
     fabric: Any = None
     """Who carries numbers between them."""
+    others: Any = None
+    """Those that this one has started, as `launch.Others`."""
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """After an error, an interruption included, the others end at once."""
+        if error is not None and self.others is not None:
+            self.others.end()
 
     @property
     def is_first(self) -> bool:
@@ -118,11 +134,20 @@ def start(devices: int, num_nodes: int, device: str) -> tuple[Processes, str]:
         raise ImportError(
             "several devices need lightning-fabric: pip install geoflow[devices]"
         ) from error
-    if _UNDER_TORCHRUN in os.environ:
+    from geoflow.training.launch import Others
+
+    others, has_torchrun = Others(), _UNDER_TORCHRUN in os.environ
+    if has_torchrun:
         # It has started them; Fabric takes no number but theirs.
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         num_nodes = int(os.environ["WORLD_SIZE"]) // devices
-    fabric = Fabric(accelerator=device, devices=devices, num_nodes=num_nodes, strategy="ddp")
-    fabric.launch()
+    try:
+        if not has_torchrun:
+            others.start(devices, num_nodes)
+        fabric = Fabric(accelerator=device, devices=devices, num_nodes=num_nodes, strategy="ddp")
+        fabric.launch()
+    except BaseException:
+        others.end()
+        raise
     own = f"cuda:{fabric.local_rank}" if device == "cuda" else device
-    return Processes(fabric.global_rank, fabric.world_size, fabric), own
+    return Processes(fabric.global_rank, fabric.world_size, fabric, others), own

@@ -62,6 +62,14 @@ def test_no_worker_is_left_when_results_are_not_all_taken(tmp_path):
     assert (result.returncode, result.stdout, result.stderr) == (0, "0 2\n0\n", "")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's ps")
+def test_who_goes_early_waits_for_nothing_that_runs(tmp_path):
+    """At Ctrl-C, too: a shape may take minutes. It would run into the test's own limit."""
+    result = ran(tmp_path, CHILDREN.replace("abs, range(100)", "time.sleep, [0, 0, 900, 900, 900]")
+                 .replace("import os,", "import time, os,"))  # fmt: skip
+    assert (result.returncode, result.stdout, result.stderr) == (0, "None 2\n0\n", "")
+
+
 def test_a_dead_worker_is_one_clear_line():
     with pytest.raises(WorkersDiedError, match="a worker process died: memory") as error:
         list(map_in_processes(die, [0, 1, 2], 2))

@@ -1,8 +1,9 @@
 """Ctrl-C, SIGTERM and closed pipes, at whatever moment: at most one line, and the exit code.
 
 An exception in the middle of an import comes out of it as almost any error, or not at all, or ends
-the process where C++ code called back; so a signal waits for an import's end, and is remembered,
-whatever comes of it.
+the process where C++ code called back; one between the making of a semaphore or a process and the
+note of it leaves that behind. So a signal waits for the end of these, and is remembered, whatever
+comes of it.
 """
 
 from __future__ import annotations
@@ -11,13 +12,22 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
 # Seconds in which an interruption must have come through.
 _PATIENCE = 20.0
-# Seconds between two looks at whether an import has ended.
+# Seconds between two looks at whether what must be whole has ended.
 _PAUSE = 0.05
+# Ends of files, and functions in them, any where none is named, that are not left in the middle.
+_WHOLE = (
+    ("<frozen importlib._bootstrap>", ""),
+    ("/backend/synchronize.py", "__init__"),
+    ("/multiprocessing/synchronize.py", "__init__"),
+    ("/multiprocessing/process.py", "start"),
+    ("/subprocess.py", "__init__"),
+)
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 _CLOSED_PIPE = 128 + 13
 
@@ -74,7 +84,7 @@ class Interruption:
             self.number = number
             sys.unraisablehook = lambda _: None
             self._patience.start()
-        if _importing(frame):
+        if _must_be_whole(frame):
             # To the main thread: a call that blocks there ends at a signal of its own alone.
             main = threading.main_thread().ident
             self._waiting = threading.Timer(_PAUSE, signal.pthread_kill, [main, number])
@@ -84,14 +94,23 @@ class Interruption:
         raise Stopped
 
     def _leave(self) -> None:
-        """End without unwinding: somebody swallowed the interruption."""
+        """End without unwinding, processes as well: somebody swallowed the interruption."""
+        import psutil
+
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                # Trackers end with us, and take semaphores away.
+                if not any("resource_tracker" in word for word in child.cmdline()):
+                    child.kill()
         os._exit(self.end())
 
 
-def _importing(frame: FrameType | None) -> bool:
+def _must_be_whole(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
-            return True
+        code = frame.f_code
+        for file, function in _WHOLE:
+            if code.co_filename.endswith(file) and function in ("", code.co_name):
+                return True
         frame = frame.f_back
     return False
 

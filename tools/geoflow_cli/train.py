@@ -47,7 +47,7 @@ def train(options: TrainOptions, kind: Kind, given: Collection[str]) -> None:
             # Before any process waits for another one.
             check_free(folder)
     processes, device = _started(options)
-    with failing():
+    with failing(), processes:
         if options.resume:
             config = read_config(folder)
             _refuse_contradictions(options, given, config.options)
