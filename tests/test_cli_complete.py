@@ -75,6 +75,9 @@ COMPLETE = {
     "--category must be one of chair, got 'boat'": (
         "chair.npz", "--category", "boat", "--model", "chair",
     ),
+    "--spread is of the answers after the first": ("chair.npz", "--spread", "0.5"),
+    "--steps is of the answers after the first": ("chair.npz", "--steps", "2"),
+    "--category is of the answers after the first": ("chair.npz", "--category", "any"),
     "--seed must be from 0": ("chair.npz", "--seed", "-3"),
     "perhaps --refine was meant": ("chair.npz", "--refien", "3"),
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import trimesh
 from test_cli_points import geoflow
 
 from geoflow.models import base
@@ -107,6 +108,15 @@ def test_a_card_is_read_without_its_tensors(tmp_path):
         (("--kind=shapes", "--thickness", "2"), "--thickness must be in [0, 0.5], got 2.0"),
         (("--init-from", "airplane", "--kind", "sdf"), "is a model of kind points, got --kind sdf"),
         (("--init-from", "shapes", "--kind", "cubes"), "--kind must be one of sdf, shapes"),
+        # Of an option that is given twice the last one counts, for the kind as for the parser.
+        (("--kind", "sdf", "--kind", "points", "--augment", "1"), "does not go with --kind points"),
+        (("--init-from", "chair", "--symmetry", "so3"), "--symmetry so3 is of fresh networks"),
+        (("--init-from=shapes", "--size", "base"), "--size is of fresh networks, and those of"),
+        (
+            ("--teacher", "airplane", "--autoencoder-steps", "9"),
+            "a student keeps the autoencoder of its --teacher",
+        ),
+        (("--init-from=chair", "--interpolant=vp"), "error: --interpolant asks for the interp"),
     ],
 )
 def test_a_training_is_of_the_kind_of_the_model_that_it_starts_from(flags, message):
@@ -114,3 +124,64 @@ def test_a_training_is_of_the_kind_of_the_model_that_it_starts_from(flags, messa
     assert code == 2, said + errors
     (line,) = errors.splitlines()
     assert message in line
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--objective", "trigflow", "--interpolant", "linear"), "of the path trigonometric"),
+        (("--weight-power", "nan"), "the power of a weight must be at least 0, got nan"),
+        (("--weight-power", "-1"), "the power of a weight must be at least 0, got -1.0"),
+        (("--objective", "flow-matching", "--end", "0.5"), "flow-matching draws none"),
+        (("--augment", "3"), "--augment does not go with --data procedural"),
+        (("--thickness", "0.1"), "--thickness does not go with --data procedural"),
+        (("--data-up", "y"), "--data-up does not go with --data procedural"),
+        (("--data", "universe", "--shape-category=all", "--keep-cavities"), "--data universe"),
+        (("--data", "{meshes}", "--num-shapes", "9"), "--num-shapes does not go with --data"),
+        (("--kind=shapes", "--data=procedural+"), "name one on both sides"),
+        (("--kind=shapes", "--data=procedural+universe", "--augment=1"), "procedural+universe"),
+        (("--kind=distribution", "--data={mesh}", "--objective=mean-flow", "--prediction=x1"),
+         "of the path linear and the prediction u"),
+    ],
+)  # fmt: skip
+def test_what_would_be_passed_over_is_refused_before_there_is_a_run(tmp_path, flags, message):
+    (tmp_path / "meshes").mkdir()
+    mesh = tmp_path / "meshes" / "a.obj"
+    trimesh.creation.box().export(mesh)
+    words = [flag.format(meshes=tmp_path / "meshes", mesh=mesh) for flag in flags]
+    code, said, errors = geoflow("train", *words, "--out", tmp_path / "run")
+    assert code == 2, said + errors
+    (line,) = errors.splitlines()
+    assert message in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_student_of_other_categories_leaves_no_run(tmp_path):
+    flags = ("--teacher", "airplane", "--objective", "lagrangian", "--shape-category", "mug")
+    size = ("--num-shapes", 2, "--steps", 1, "--no-progress")
+    code, said, errors = geoflow("train", *flags, *size, "--out", tmp_path / "run")
+    assert code == 2, said + errors
+    assert "the model's categories are airplane; the data has mug" in errors
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("sample", "--model=shapes", "--category=any", "--guidance=2"), "--guidance weighs a"),
+        (("rig", "--up", "y"), "--up is of a mesh file"),
+        (("view", "--port", "8080"), "--port is of a page: add --web"),
+        (("evaluate", "--model=chair", "--reference=chair", "--up=y"), "--up is of files"),
+        (("evaluate", "--model=chair", "--reference=chair", "--reference-up=z"), "is made"),
+        (("evaluate", "--samples=here", "--reference=chair", "--device=cpu"), "with --samples"),
+        (("data", "prepare", "here", "--memory", "nan"), "--memory must be at least 0.6, got nan"),
+        (("data", "prepare", "here", "--seconds", "nan"), "--seconds must be above 0, got nan"),
+    ],
+)
+def test_an_option_that_nothing_reads_is_refused(tmp_path, words, message):
+    out = {"sample": "a.obj", "view": "a.png", "data": "made"}.get(words[0], "a.json")
+    code, said, errors = geoflow(*words, "--out", tmp_path / out)
+    assert code == 2, said + errors
+    (line,) = errors.splitlines()
+    assert message in line
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ A further source is a file of its own with a function for each column, and a row
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args, overload
@@ -52,43 +52,47 @@ class Source:
     load: Callable[[Request], Data]
     describe: Callable[[Request], str] = nothing_to_say
     """What became of every file."""
+    reads: Collection[str] = ()
+    """What it reads of a request beside source, category and split."""
 
 
 SOURCES: dict[str, Source] = {
     "procedural shapes": Source(
-        "fields", "'procedural'", is_procedural, procedural.check, procedural.load
+        "fields", "'procedural'", is_procedural, procedural.check, procedural.load,
+        reads={"num"},
     ),
     "universe of solids": Source(
-        "fields", "'universe'", is_universe, universe.check, universe.load
+        "fields", "'universe'", is_universe, universe.check, universe.load, reads={"num"}
     ),
     "prepared meshes": Source(
         "fields", "a folder of geoflow data prepare", prepared.has_meshes, prepared.check,
-        prepared.load, prepared.describe,
+        prepared.load, prepared.describe, reads={"up", "thickness", "keep_cavities"},
     ),
     "prepared clouds": Source(
         "points", "one of its folders of clouds", prepared.has_clouds, prepared.check,
-        prepared.load, prepared.describe,
+        prepared.load, prepared.describe, reads={"up"},
     ),
     "folder of clouds": Source(
         "points", "an existing folder of clouds", clouds.has_clouds, clouds.check, clouds.load,
-        clouds.describe,
+        clouds.describe, reads={"up"},
     ),
     "folder of banks": Source(
         "fields", "a folder of banks by split", banks.is_bank_folder, banks.check, banks.load
     ),
     "folder of meshes": Source(
         "fields", "an existing folder of meshes", meshes.is_folder, meshes.check, copies.load,
-        meshes.describe,
+        meshes.describe, reads={"up", "thickness", "keep_cavities", "augment"},
     ),
     "procedural figures": Source(
-        "figures", "'procedural'", is_procedural, figures.check, figures.load
+        "figures", "'procedural'", is_procedural, figures.check, figures.load, reads={"num"}
     ),
     "RigNet's folder": Source(
         "figures", "an existing folder in RigNet's layout", rignet.is_folder, rignet.check,
         rignet.load, rignet.describe,
     ),
     "mesh file": Source(
-        "surface", "an existing mesh file", surface.is_file, surface.check, surface.load
+        "surface", "an existing mesh file", surface.is_file, surface.check, surface.load,
+        reads={"up"},
     ),
 }  # fmt: skip
 """Every source; of those that give what is asked for, the first that recognises it is taken."""

@@ -7,9 +7,10 @@ teaches the others.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, TypeAlias, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,6 +23,8 @@ from geoflow.objectives.guided import Guide
 from geoflow.objectives.pooled import Pool, SetPool
 from geoflow.times import TimePairs, UniformPairs
 from geoflow.typing import Times
+
+Space: TypeAlias = Literal["field", "velocity", "edm"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Weight:
     al., 2022, arXiv:2206.00364.
     """
 
-    space: Literal["field", "velocity", "edm"] = "field"
+    space: Space = "field"
     """Where errors count: in the network's output; in the velocity, times p^2; or in the raw
     output of a preconditioned network, times 1 / c_out^2 = 1 / data_std^2 + (beta / alpha)^2."""
     limit: float = 400.0
@@ -65,6 +68,19 @@ class Weight:
     is noisy and its noise is skewed, this moves the minimiser off the exact map."""
     floor: float = 1e-3
     """Keeps the division finite."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no weight.
+
+        Raises:
+            ValueError: for an unknown space, or a power that is negative or not finite.
+        """
+        if self.space not in get_args(Space):
+            raise ValueError(
+                f"the space of a weight must be field, velocity or edm, got {self.space!r}"
+            )
+        if not 0.0 <= self.power < math.inf:
+            raise ValueError(f"the power of a weight must be at least 0, got {self.power}")
 
     def __call__(
         self, flow_map: FlowMap, error: Float[Tensor, "b *s"], t: Times
@@ -80,13 +96,9 @@ class Weight:
         path = flow_map.interpolant
         if self.space == "velocity":
             weight = flow_map.prediction.rates(t)[0].square()
-        elif self.space == "edm":
+        else:
             alpha, beta = path.alpha(t), path.beta(t)
             weight = self.data_std**-2 + (beta / alpha).square()
-        else:
-            raise ValueError(
-                f"the space of a weight must be field, velocity or edm, got {self.space!r}"
-            )
         return weight.clamp(max=self.limit)
 
 

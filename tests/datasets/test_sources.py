@@ -1,6 +1,7 @@
 """The table of sources: what is recognised, given, refused at once; and keys of what is cached."""
 
 import re
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from geoflow_datasets.folder import load_folder, prepare_folder
 from geoflow_datasets.mesh_folder import MESHES, MeshOptions
 from geoflow_datasets.mesh_surface import MeshSurface
 from geoflow_datasets.procedural import CATEGORIES
+from geoflow_datasets.request import Request
 from geoflow_datasets.sources import find_source
 
 SMALL = MeshOptions(num_surface=32, num_queries=32)
@@ -71,6 +73,11 @@ def test_every_source_is_found_checked_loaded_and_described(given, tmp_path):
         assert isinstance(data, kinds[row.gives])
         said = describe(source, category, gives=row.gives, cache=tmp_path / "cache")
         assert bool(said) == (name in ("folder of meshes", "folder of clouds"))
+
+
+def test_what_a_source_reads_is_of_a_request():
+    known = {field.name for field in fields(Request)} - {"source", "category", "split"}
+    assert all(set(row.reads) <= known for row in SOURCES.values())
 
 
 def test_models_of_points_take_shapes_with_fields_and_not_the_other_way(given, tmp_path):

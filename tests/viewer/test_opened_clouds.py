@@ -143,7 +143,7 @@ def test_clouds_that_are_no_solid_are_refused_and_the_state_stays(session, ball)
 @pytest.mark.usefixtures("unchecked")
 def test_models_of_other_things_make_no_solids(ball):
     with pytest.raises(ValueError, match="y makes no solids of points"):
-        complete_cloud(SimpleNamespace(), State(model="y", cloud="x"), ball, Ticket())
+        complete_cloud(SimpleNamespace(kind="points"), State(model="y", cloud="x"), ball, Ticket())
 
 
 def test_a_cloud_is_stood_upright_and_thinned(ball):

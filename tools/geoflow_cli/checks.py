@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geoflow_cli.errors import UsageError
 from geoflow_cli.options import Faces
+
+if TYPE_CHECKING:
+    from geoflow_datasets.sources import Gives
 
 MOST = {
     "seed": 2**63 - 1,
@@ -20,6 +24,14 @@ MOST = {
 }
 """Largest value of an option that any command takes, by its name; of training, more steps."""
 MOST_STEPS_OF_TRAINING = 1_000_000_000
+OF_DATA = {
+    "num_shapes": "num",
+    "data_up": "up",
+    "thickness": "thickness",
+    "keep_cavities": "keep_cavities",
+    "augment": "augment",
+}
+"""Options of training that are about the data, and what they are in a `Request`."""
 
 
 def check_most(options: Any, *, is_training: bool = False) -> None:
@@ -32,6 +44,21 @@ def check_most(options: Any, *, is_training: bool = False) -> None:
             raise UsageError(f"--{flag} must be from 0 to {most}, got {value}")
         if value is not None and value > most:
             raise UsageError(f"--{flag} must be at most {most:,}, got {value:,}")
+
+
+def refuse_unread(sources: Sequence[str], given: Collection[str], *, gives: Gives) -> None:
+    """Raise UsageError for an option about data that none of the sources reads.
+
+    Raises:
+        ValueError: for what is no source.
+    """
+    from geoflow_datasets.sources import find_source
+
+    read = {name for source in sources for name in find_source(source, gives=gives).reads}
+    for option, name in OF_DATA.items():
+        if option in given and name not in read:
+            flag = option.replace("_", "-")
+            raise UsageError(f"--{flag} does not go with --data {'+'.join(sources)}: leave it out")
 
 
 def check_at_least(name: str, value: int, lowest: int) -> None:

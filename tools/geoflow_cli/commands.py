@@ -43,12 +43,13 @@ def given(words: Sequence[str]) -> frozenset[str]:
 
 
 def value_of(words: Sequence[str], *flags: str) -> str | None:
-    """The value of an option before the options are parsed; None where it is not given."""
+    """The value of an option before they are parsed, the last as there; None if it is not given."""
+    found = None
     for i, word in enumerate(words):
         name, is_joined, value = word.partition("=")
         if name in flags:
-            return value if is_joined else next(iter(words[i + 1 : i + 2]), None)
-    return None
+            found = value if is_joined else next(iter(words[i + 1 : i + 2]), None)
+    return found
 
 
 def refuse_foreign(words: Sequence[str], kind: Kind, options: str, *, because: str) -> None:
@@ -127,14 +128,14 @@ def _rig(words: Sequence[str]) -> None:
     options = parse(Rig, "rig", words)
     from geoflow_cli.rig import rig
 
-    rig(options)
+    rig(options, given(words))
 
 
 def _complete(words: Sequence[str]) -> None:
     options = parse(Complete, "complete", words)
     from geoflow_cli.complete import complete
 
-    complete(options)
+    complete(options, given(words))
 
 
 def _vary(words: Sequence[str]) -> None:
@@ -155,7 +156,7 @@ def _view(words: Sequence[str]) -> None:
     options = parse(View, "view", words)
     from geoflow_cli.view import view
 
-    view(options)
+    view(options, given(words))
 
 
 def _inspect(words: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,20 @@ if TYPE_CHECKING:
 
 # Points that are drawn of a mesh, which is reconstructed.
 _MESH_POINTS = 4096
+# Options of the answers after the first, which is of no evaluation of the flow.
+_OF_FURTHER = ("category", "spread", "steps")
 # Suffixes of meshes whose files hold colours of vertices.
 _COLOURED = (".obj", ".ply", ".glb", ".off")
 
 
-def complete(options: Complete) -> None:
-    """Check, read, encode, decode, write, and print one line for each answer."""
-    is_known = _check(options)
+def complete(options: Complete, asked: Collection[str]) -> None:
+    """Check, read, encode, decode, write, and print one line for each answer.
+
+    Args:
+        options: all of them.
+        asked: names of those that were given.
+    """
+    is_known = _check(options, asked)
     cloud, box = _read(options)
     if not (is_known or (options.normals == "outward" and cloud.normals is not None)):
         raise UsageError(
@@ -79,7 +87,7 @@ def complete(options: Complete) -> None:
             )
 
 
-def _check(options: Complete) -> bool:
+def _check(options: Complete, asked: Collection[str]) -> bool:
     """Refuse what can be refused before anything slow; whether normals need not be given."""
     check_at_least("num", options.num, 1)
     check_at_least("refine", options.refine, 0)
@@ -92,6 +100,11 @@ def _check(options: Complete) -> bool:
         raise UsageError(f"--uncertainty needs colours, which {suffix} lacks: write .ply or .glb")
     several = options.num > 1 or options.uncertainty
     kind = solids.check_edit(options, draws="more than one answer" if several else None)
+    for name in _OF_FURTHER:
+        if name in asked and not several:
+            raise UsageError(
+                f"--{name} is of the answers after the first: add --num 2 or more, or leave it out"
+            )
     is_guessed = options.normals == "guess"
     if is_guessed and options.pose == "any":
         raise UsageError("--normals guess is for upright points: leave out --pose any")

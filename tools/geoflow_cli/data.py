@@ -96,9 +96,9 @@ def prepare(options: Prepare) -> None:
         UsageError: for options that are out of range or do not go together.
         Failure: if all files are refused.
     """
-    if options.seconds <= 0:
+    if not options.seconds > 0:
         raise UsageError(f"--seconds must be above 0, got {options.seconds:g}")
-    if options.memory < _LEAST_MEMORY:
+    if not options.memory >= _LEAST_MEMORY:
         raise UsageError(f"--memory must be at least {_LEAST_MEMORY}, got {options.memory:g}")
     if options.workers is not None:
         check_at_least("workers", options.workers, 1)

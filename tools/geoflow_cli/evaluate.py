@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from geoflow_tools.evaluation.evaluation import Evaluation
     from geoflow_tools.evaluation.pairs import PairedEvaluation
 
-# Options of a model, which files do not have.
-_OF_MODELS = ("steps", "resolution", "category")
+# Options of a model, which files do not have, and of files, which are not made here.
+_OF_MODELS = ("steps", "resolution", "category", "device")
 # Distances are between all pairs; points of a set are in memory.
 _MOST = {"num": 100_000, "points": 100_000}
 
@@ -34,6 +34,7 @@ def evaluate(options: Evaluate, given: Collection[str]) -> None:
         for name in _OF_MODELS:
             if name in given:
                 raise UsageError(f"--{name} does not go with --samples")
+    _check_axes(options, given)
     check_at_least("steps", options.steps, 1)
     for name, most in _MOST.items():
         if getattr(options, name) > most:
@@ -62,6 +63,17 @@ def evaluate(options: Evaluate, given: Collection[str]) -> None:
         write_json(options.out, report)
         print("\n".join(summary_of_pairs(report) if options.paired else summary(report)))
         print(f"{options.out}: report written")
+
+
+def _check_axes(options: Evaluate, given: Collection[str]) -> None:
+    """Raise UsageError for an axis of files where there are none: made shapes stand."""
+    from geoflow_datasets.procedural import CATEGORIES
+
+    is_made = not options.paired and options.reference in CATEGORIES
+    if is_made and "reference_up" in given:
+        raise UsageError("--reference-up is of files, and the test split is made: leave it out")
+    if is_made and options.samples is None and "up" in given:
+        raise UsageError("--up is of files, and there are none here: leave it out")
 
 
 def _open(options: Evaluate, folder: Path) -> Evaluation | PairedEvaluation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 _PARENTS = "minimum spanning tree of the joints' distances; not learned"
 
 
-def rig(options: Rig) -> None:
+def rig(options: Rig, given: Collection[str]) -> None:
     """Check, load, find the joints, write, and print one line."""
+    if options.mesh is None and "up" in given:
+        raise UsageError("--up is of a mesh file, and the shipped figure stands: give --mesh")
     check_at_least("steps", options.steps, 1)
     if options.mesh is not None and not options.mesh.is_file():
         raise UsageError(f"there is no mesh file {options.mesh}")

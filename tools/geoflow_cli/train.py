@@ -37,7 +37,7 @@ def train(options: TrainOptions, kind: Kind, given: Collection[str]) -> None:
     _check(options)
     if not options.resume:
         with failing():
-            room.check(options)
+            room.check(options, given)
     from geoflow.training.folder import check_free
     from geoflow.training.run import Run, read_config
 
@@ -50,13 +50,18 @@ def train(options: TrainOptions, kind: Kind, given: Collection[str]) -> None:
     with failing(), processes:
         if options.resume:
             config = read_config(folder)
+            if config.kind != kind.name:
+                raise UsageError(f"{folder} holds a run of --kind {config.kind}: name it by --out")
             _refuse_contradictions(options, given, config.options)
             loaded = _loaded(room, config.data, options, processes)
+            fitted = room.fit_to(loaded, config)
             run = Run(folder, config, device=device, processes=processes)
         else:
             data = room.data_of(options)
             loaded = _loaded(room, data, options, processes)
             config = _with_options(room.config(options, data, loaded), options, processes.num)
+            # Data that do not fit the model are refused before there is a folder.
+            fitted = room.fit_to(loaded, config)
             # The first settles the precision; the others read what it settled.
             run = processes.in_turn(
                 lambda: (
@@ -67,13 +72,12 @@ def train(options: TrainOptions, kind: Kind, given: Collection[str]) -> None:
             )
             config = run.config
         if not processes.is_first:
-            fitted = room.fit_to(loaded, config)
             for _ in run.train(fitted.train, held_out=fitted.validation):
                 pass
             return
         if loaded.said:
             print(loaded.said)
-        _follow(run, room.fit_to(loaded, config), options)
+        _follow(run, fitted, options)
         for line in run.said:
             print(line)
         print(f"{folder / 'model'}: model written")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +28,11 @@ _MAX_POINTS = 65_536
 _LEAST_SIZE, _MOST_SIZE = 64, 2048
 
 
-def view(options: View) -> None:
+def view(options: View, given: Collection[str]) -> None:
     """Write a file, serve a page, or open a window; without a display, write a picture."""
+    for name in ("host", "port"):
+        if name in given and not options.web:
+            raise UsageError(f"--{name} is of a page: add --web, or leave it out")
     check_at_least("steps", options.steps, 1)
     check_resolution(options.resolution)
     if not 1 <= options.points <= _MAX_POINTS:

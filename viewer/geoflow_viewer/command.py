@@ -83,11 +83,11 @@ def _completion(state: State, rung: Rung, out: str | None) -> str:
     """The line that makes a cloud's solid; that of a further answer is its last file."""
     file = out if out is not None and Path(out).suffix.lower() in OUT_SUFFIXES else "geoflow.obj"
     words = ["geoflow", "complete", str(state.cloud), "--model", state.model]
-    if state.category is not None:
-        words += ["--category", state.category]
     words += ["--points", str(state.given)]
     if state.answer:
         words += ["--num", str(state.answer + 1), "--steps", str(state.steps)]
+        if state.category is not None:
+            words += ["--category", state.category]
     if state.seed:
         words += ["--seed", str(state.seed)]
     words += ["--mirror"] * state.mirrored

@@ -12,8 +12,8 @@ from geoflow.geometry.extraction import EmptySurfaceError
 from geoflow.geometry.read_points import Cloud
 from geoflow.models.completion import Given, hypotheses, prepare
 from geoflow.models.fields import FieldGenerator
+from geoflow.models.kinds import KINDS
 from geoflow_viewer.items import Item, Rung
-from geoflow_viewer.kinds import fields
 from geoflow_viewer.kinds.source import Source
 from geoflow_viewer.measure import measure
 from geoflow_viewer.state import State
@@ -56,11 +56,11 @@ def complete_cloud(source: Source, part: State, cloud: Cloud, ticket: Ticket) ->
         ValueError: for a model that makes no solids, one that needs normals without them, or one
             without a flow where another answer than the first is wanted.
     """
-    if not isinstance(source, fields.Source):
+    if not KINDS[source.kind].has_solids:
         raise ValueError(
             f"{part.model} makes no solids of points: choose a model of meshes, such as shapes"
         )
-    model = source.model
+    model: FieldGenerator = source.model
     given = prepare(
         model, cloud.points, cloud.normals, most=part.given, mirror=part.mirrored, seed=part.seed
     )

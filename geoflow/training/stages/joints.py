@@ -16,7 +16,13 @@ from geoflow.models.joints import Rigger, standardise
 from geoflow.objectives import Losses, build_objective
 from geoflow.training.optimisation import Schedule
 from geoflow.training.stage import Context
-from geoflow.training.stages.flow import FlowOptions, FlowStage, check_targets, current_objective
+from geoflow.training.stages.flow import (
+    FlowOptions,
+    FlowStage,
+    check_objective,
+    check_targets,
+    current_objective,
+)
 from geoflow.typing import Count, Share
 
 
@@ -92,6 +98,8 @@ class JointStage(FlowStage[Rigger, Figures]):
     def __init__(self, options: JointTraining, context: Context) -> None:
         super().__init__(options, context)
         check_targets(options.targets, options.coupling)
+        self._objective = build_objective(options.objective)
+        check_objective(self._objective, self.module)
 
     def batch(self, generator: torch.Generator) -> Figures:
         """Random figures, each of mean 0 and unit variance.
@@ -111,5 +119,5 @@ class JointStage(FlowStage[Rigger, Figures]):
 
     def loss(self, batch: Figures, step: int, generator: torch.Generator) -> Losses:
         """Losses of the clouds of joints."""
-        objective = current_objective(build_objective(self.options.objective), self.options, step)
+        objective = current_objective(self._objective, self.options, step)
         return objective(self.module, *batch, generator=generator, average=self.slow)

@@ -102,6 +102,11 @@ class FlowTraining(FlowOptions):
         times = replace(
             times, **{name: share for name, share in shares.items() if share is not None}
         )
+        if self.end is not None and times.diagonal == 1.0:
+            raise ValueError(
+                f"end is of pairs of times that differ, and {self.objective} draws none: leave it "
+                "out, or give a diagonal below 1"
+            )
         weights = {"space": self.weight_space, "power": self.weight_power}
         chosen: dict[str, Any] = {name: v for name, v in weights.items() if v is not None}
         return replace(objective, times=times, weight=replace(objective.weight, **chosen))

@@ -3,7 +3,7 @@
 A room offers
 
     Train, Sample             options; Sample is None where a kind has no samples
-    check(options)            what is wrong, before anything slow; OSError, ValueError or UsageError
+    check(options, given)     what is wrong, before anything slow; OSError, ValueError or UsageError
     default_folder(options)   name of the run folder in runs/
     data_of(options)          the run's DataConfig
     load(data, show)          the data of a run, as Loaded

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geoflow_cli.checks import check_at_least, check_folder, check_output
+from geoflow_cli.checks import check_at_least, check_folder, check_output, refuse_unread
 from geoflow_cli.errors import UsageError
 from geoflow_cli.kinds import Loaded, shapes
 from geoflow_cli.kinds.shapes import ShapeSample, ShapeTrain
@@ -52,9 +52,10 @@ class Sample(ShapeSample):
     """Number of points. Default: 2,048, and 20,000 of a cloud that is made a mesh."""
 
 
-def check(options: Train) -> None:
+def check(options: Train, given: Collection[str]) -> None:
     """Refuse what is wrong before anything slow."""
-    shapes.check(options, gives=_GIVES)
+    shapes.check(options, given, gives=_GIVES)
+    refuse_unread([options.data], given, gives=_GIVES)
 
 
 default_folder, data_of = shapes.default_folder, shapes.data_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -59,7 +59,7 @@ class Sample(SampleOptions):
     """Number of points. Default: 100,000."""
 
 
-def check(options: SurfaceTrain) -> None:
+def check(options: SurfaceTrain, given: Collection[str]) -> None:
     """Refuse what is wrong before anything slow."""
     from geoflow_datasets import check as check_source
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from geoflow_cli.checks import (
     check_output,
     check_resolution,
     check_size,
+    refuse_unread,
     triangles,
 )
 from geoflow_cli.kinds import Loaded, mesh_options, shapes
@@ -62,9 +63,10 @@ class Sample(ShapeSample):
     Default: about 2, without a unit."""
 
 
-def check(options: Train) -> None:
+def check(options: Train, given: Collection[str]) -> None:
     """Refuse what is wrong before anything slow."""
-    mesh_options.check(options, gives=_GIVES)
+    mesh_options.check(options, given, gives=_GIVES)
+    refuse_unread([options.data], given, gives=_GIVES)
 
 
 default_folder, data_of = shapes.default_folder, mesh_options.data_of

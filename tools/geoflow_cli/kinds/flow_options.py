@@ -78,15 +78,24 @@ def check_cell(options: TrainOptions, file: ModelFile, start: str) -> None:
     asked, has = chosen_cell(options), cell_of(file)
     for name, value, there in zip(("interpolant", "prediction"), asked, has, strict=True):
         if value not in (None, there):
+            flag = f"--{name}" if getattr(options, name) else f"--objective {options.objective}"
             raise ValueError(
-                f"--objective {options.objective} or --{name} asks for the {name} {value}, "
-                f"but {start} has {there}: leave the option out, or start afresh"
+                f"{flag} asks for the {name} {value}, but {start} has {there}: leave the option "
+                "out, or start afresh"
             )
 
 
-def check_objective(flow: FlowTraining, *, distils: bool) -> None:
-    """Raise ValueError for settings that do not go together, or an objective that can't distil."""
+def check_objective(flow: FlowTraining, cell: tuple[str, str], *, distils: bool) -> None:
+    """Raise ValueError for settings that do not go together, in the cell of the flow map.
+
+    Also for an objective that can't distil where it has to.
+    """
+    from torch import nn
+
+    from geoflow.flow_map import FlowMap
+
     objective = flow.build_objective()
+    objective.check_cell(FlowMap(nn.Identity(), *cell))
     flow.build_coupling()
     if distils:
         objective.check_distils()

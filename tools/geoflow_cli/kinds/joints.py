@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from geoflow_cli.checks import check_at_least
+from geoflow_cli.checks import check_at_least, refuse_unread
 from geoflow_cli.kinds import Loaded
 from geoflow_cli.kinds.single_stage import model_and_stage, run_of
 from geoflow_cli.options import KindName, TrainOptions
@@ -36,13 +37,14 @@ Sample = None
 """A rigger has no samples of its own."""
 
 
-def check(options: Train) -> None:
+def check(options: Train, given: Collection[str]) -> None:
     """Refuse what is wrong before anything slow."""
     check_at_least("num-shapes", options.num_shapes, 2)
     from geoflow_datasets import check as check_source
 
     check_source(options.data, "all", gives=_GIVES, num=options.num_shapes)
     model_and_stage(options, interpolant="linear")
+    refuse_unread([options.data], given, gives=_GIVES)
 
 
 def default_folder(options: Train) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ class MeshTrain(ShapeTrain):
     """Deformed copies of each training mesh of a folder: stretched, bent, mirrored."""
 
 
-def check(options: MeshTrain, *, gives: Gives) -> None:
+def check(options: MeshTrain, given: Collection[str], *, gives: Gives) -> None:
     """Refuse what is wrong before anything slow.
 
     Raises:
@@ -37,7 +38,7 @@ def check(options: MeshTrain, *, gives: Gives) -> None:
     check_at_least("augment", options.augment, 0)
     if options.thickness is not None and not 0.0 <= options.thickness <= 0.5:
         raise UsageError(f"--thickness must be in [0, 0.5], got {options.thickness}")
-    shapes.check(options, gives=gives)
+    shapes.check(options, given, gives=gives)
 
 
 def data_of(options: MeshTrain) -> DataConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -71,7 +71,7 @@ class ShapeSample(SampleOptions):
     """Write beside --out a picture of all samples, NAME.png."""
 
 
-def check(options: ShapeTrain, *, gives: Gives) -> None:
+def check(options: ShapeTrain, given: Collection[str], *, gives: Gives) -> None:
     """Refuse what is wrong before anything slow.
 
     Raises:
@@ -81,6 +81,8 @@ def check(options: ShapeTrain, *, gives: Gives) -> None:
     if options.autoencoder_steps is not None:
         lowest = 1 if start is None else 0
         check_at_least("autoencoder-steps", options.autoencoder_steps, lowest)
+    if options.teacher is not None and options.autoencoder_steps is not None:
+        raise UsageError("--autoencoder-steps: a student keeps the autoencoder of its --teacher")
     if options.init_from is not None and options.teacher is not None:
         raise UsageError("--teacher and --init-from exclude each other: a student starts from it")
     check_at_least("num-shapes", options.num_shapes, 2)
@@ -98,7 +100,15 @@ def check(options: ShapeTrain, *, gives: Gives) -> None:
                 f"{options.kind}: name that of the model, or start afresh"
             )
         check_cell(options, file, str(start))
-    check_objective(_stages(options)["flow"], distils=options.teacher is not None)
+        has = file.model.get("symmetry")
+        if "symmetry" in given and options.symmetry != has:
+            raise UsageError(
+                f"--symmetry {options.symmetry} is of fresh networks, and {start} has {has}: "
+                "leave it out, or start afresh"
+            )
+    check_objective(
+        _stages(options)["flow"], _cell(options, file), distils=options.teacher is not None
+    )
 
 
 def default_folder(options: ShapeTrain) -> str:
@@ -156,12 +166,12 @@ def config(options: ShapeTrain, data: DataConfig, loaded: Loaded) -> RunConfig:
     config_type: Any = KINDS[options.kind].model_class().config_type
     file = _start(options)
     if file is None:
-        interpolant, prediction = chosen_cell(options)
+        interpolant, prediction = _cell(options, None)
         model = config_type.build(
             symmetry=options.symmetry,
             categories=loaded.train.category_names,
-            interpolant=interpolant or CELL[0],
-            prediction=prediction or CELL[1],
+            interpolant=interpolant,
+            prediction=prediction,
         )
     else:
         model = file.config(config_type)
@@ -246,6 +256,13 @@ def _start(options: ShapeTrain) -> ModelFile | None:
 
     start = options.init_from or options.teacher
     return None if start is None else describe(start)
+
+
+def _cell(options: ShapeTrain, file: ModelFile | None) -> tuple[str, str]:
+    """Interpolant and prediction: of the model to start from, or asked for, or the default."""
+    has, asked = cell_of(file), chosen_cell(options)
+    interpolant, prediction = (a or b or c for a, b, c in zip(has, asked, CELL, strict=True))
+    return interpolant, prediction
 
 
 def _stages(options: ShapeTrain) -> dict[str, Any]:

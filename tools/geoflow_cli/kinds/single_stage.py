@@ -23,13 +23,13 @@ def model_and_stage(options: TrainOptions, *, interpolant: str) -> tuple[Any, di
     kind = KINDS[options.kind]
     (stage,) = kind.stage_classes()
     objective = options.objective or "cumulative"
-    build_objective(objective)
     asked = chosen_cell(options)
     steps = {} if options.steps is None else {"steps": options.steps}
     training: Any = stage.options_type
     model_type: Any = kind.model_class().config_type
     model = model_type(interpolant=asked[0] or interpolant, prediction=asked[1] or "x1")
-    kind.model_class().build(model)
+    built: Any = kind.model_class().build(model)
+    build_objective(objective).check_cell(built.flow_map)
     return model, {stage.name: training(objective=objective, **steps)}
 
 

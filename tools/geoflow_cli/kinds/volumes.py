@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from geoflow_cli.checks import check_at_least
+from geoflow_cli.checks import check_at_least, refuse_unread
 from geoflow_cli.errors import UsageError
 from geoflow_cli.kinds import Loaded, fields, mesh_options, shapes
 from geoflow_cli.kinds.fields import hint
@@ -66,7 +67,9 @@ def check_sample(options: Sample, file: ModelFile) -> None:
     fields.check_sample(options, file)
     if options.guidance is None:
         return
-    if options.category is None:
+    from geoflow.condition import ANYTHING
+
+    if options.category in (None, ANYTHING):
         raise UsageError("--guidance weighs a category: name it by --category")
     from geoflow.models.latent import check_guidance
     from geoflow.models.volumes import VolumesConfig
@@ -83,14 +86,18 @@ def sample(options: Sample, model: VolumeGenerator) -> None:
     fields.sample(options, model, guidance=options.guidance)
 
 
-def check(options: Train) -> None:
+def check(options: Train, given: Collection[str]) -> None:
     """Refuse what is wrong before anything slow."""
+    start = options.init_from or options.teacher
+    if start is not None and "size" in given:
+        raise UsageError(f"--size is of fresh networks, and those of {start} have theirs")
     if options.symmetry != "frame":
         raise UsageError(f"--kind shapes stands in a frame, got --symmetry {options.symmetry}")
     if options.batch is not None:
         check_at_least("batch", options.batch, 1)
     for source in sources(options.data):
-        mesh_options.check(replace(options, data=source), gives=GIVES)
+        mesh_options.check(replace(options, data=source), given, gives=GIVES)
+    refuse_unread(sources(options.data), given, gives=GIVES)
 
 
 def default_folder(options: Train) -> str:
@@ -99,8 +106,15 @@ def default_folder(options: Train) -> str:
 
 
 def sources(data: str) -> list[str]:
-    """The sources of a mixture."""
-    return data.split(JOINT)
+    """The sources of a mixture.
+
+    Raises:
+        UsageError: for a joint with nothing on one side.
+    """
+    parts = data.split(JOINT)
+    if "" in parts:
+        raise UsageError(f"--data joins sources by {JOINT}, got {data!r}: name one on both sides")
+    return parts
 
 
 def data_of(options: Train) -> DataConfig:

@@ -30,6 +30,10 @@ class Source(Protocol):
     """What can be drawn of its shapes, their own form first."""
 
     @property
+    def model(self) -> Any:
+        """The model, of its kind's class."""
+
+    @property
     def categories(self) -> tuple[str, ...]:
         """Names of what it can make."""
 
