@@ -143,10 +143,11 @@ def _read_npy(file: io.BufferedIOBase) -> _Read:
 
 def _read_pcd(file: io.BufferedIOBase) -> _Read:
     from pydantic import ValidationError
-    from pypcd4 import PointCloud
+    from pypcd4.pypcd4 import PointCloud
 
     try:
-        cloud = PointCloud.from_fileobj(file)
+        # It reads from any binary file.
+        cloud = PointCloud.from_fileobj(file)  # type: ignore[arg-type]
     except ValidationError as error:  # Many lines on the reader's own classes.
         raise ValueError("its header is that of no .pcd file") from error
     names = ("normal_x", "normal_y", "normal_z")
