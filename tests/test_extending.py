@@ -1,4 +1,4 @@
-"""docs/extending.md, followed to the letter on a copy of the repository, all recipes at once."""
+"""docs/extending*.md, followed to the letter on a copy of the repository, all recipes at once."""
 
 import os
 import re
@@ -14,7 +14,10 @@ import pytest
 import trimesh
 
 ROOT = Path(__file__).parents[1]
-GUIDE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+PAGES = [
+    (ROOT / "docs" / name).read_text(encoding="utf-8")
+    for name in ("extending.md", "extending-data.md", "extending-models.md")
+]
 COPIED = (
     "geoflow", "datasets", "tools", "viewer", "tests", "docs", ".ci", "README.md", "pyproject.toml",
     "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "constraints.txt", "SECURITY.md",
@@ -25,7 +28,7 @@ _DIFF = re.compile(r"^```diff\n(.*?)```$", re.S | re.M)
 
 @dataclass(frozen=True)
 class Recipe:
-    """A section of the page."""
+    """A section of a page."""
 
     title: str
     text: str
@@ -57,7 +60,9 @@ class Recipe:
 
 
 RECIPES = [
-    Recipe(*section.partition("\n")[::2]) for section in re.split(r"^## ", GUIDE, flags=re.M)[1:]
+    Recipe(*section.partition("\n")[::2])
+    for page in PAGES
+    for section in re.split(r"^## ", page, flags=re.M)[1:]
 ]
 every_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.title)
 
@@ -81,14 +86,26 @@ def test_every_table_has_a_recipe():
     contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rooms = re.search(r"^- \*\*Rooms\.\*\*.*?^- ", contributing, re.S | re.M)
     tables = re.findall(r"`([A-Z]+)`", rooms[0])
-    assert len(tables) == 8
+    assert len(tables) == 10
     for table in (*tables, "Condition"):
         recipe_of(table)
+    # The first page points to each recipe by its title, as GitHub makes anchors of titles.
+    pointed = re.findall(r"^\| `(\w+)` \|.*\(([\w.-]*)#([\w-]+)\) \|$", PAGES[0], re.M)
+    assert [table for table, *_ in pointed] == [re.search(r"`(\w+)`", r.title)[1] for r in RECIPES]
+    for table, page, anchor in pointed:
+        title = recipe_of(table).title
+        assert anchor == re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+        assert f"## {title}\n" in (ROOT / "docs" / (page or "extending.md")).read_text()
+
+
+def test_pages_are_short():
+    pages = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    assert [page.name for page in pages if len(page.read_text().splitlines()) > 400] == []
 
 
 @every_recipe
 def test_a_recipe_touches_the_files_that_it_says(recipe):
-    (num,) = map(int, re.findall(r"Touches (\d) files", recipe.text))
+    (num,) = map(int, re.findall(r"Touches (\d) files?", recipe.text))
     assert num == len(set(recipe.changed) | set(recipe.files))
     blocks = len(re.findall(r"^```(?:python|diff)$", recipe.text, re.M))
     assert blocks == len(recipe.files) + len(recipe.diffs) > 0
@@ -122,7 +139,7 @@ def test_recipes_apply_one_after_the_other(tmp_path):
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    """The repository with the recipes of the whole page."""
+    """The repository with the recipes of all pages."""
     folder = tmp_path_factory.mktemp("extended") / "geoflow"
     folder.mkdir()
     for name in COPIED:
@@ -181,7 +198,7 @@ def test_the_whole_suite_passes_in_the_copy(copy):
         "--collect-only",
     )  # fmt: skip
     for word in ("semigroup", "parabolic", "greedy", "point-invariants", "bowl", "height",
-                 "normals"):  # fmt: skip
+                 "normals", "inline", "abo"):  # fmt: skip
         assert re.search(rf"\[(?:.*-)?{word}(?:-.*)?\]", listed), word
 
 

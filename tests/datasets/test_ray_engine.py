@@ -62,6 +62,14 @@ def source(tmp_path):
     return tmp_path / "src"
 
 
+@pytest.mark.parametrize("name", [name for name in ENGINES if name != "ray"])
+def test_engines_of_one_machine_make_the_same(source, tmp_path, name):
+    engine = ENGINES[name](make, Crew(SMALL.limits, workers=1))
+    done = prepare(source, tmp_path / "out", SMALL, engine=engine)
+    assert (done.made, done.taken, done.refused) == (6, 6, 0)
+    assert shards(tmp_path / "out") == shards(tmp_path / "here")
+
+
 @needs_ray
 @pytest.mark.cluster
 def test_two_nodes_make_the_same_though_a_worker_is_killed(cluster, source, tmp_path):
