@@ -1,5 +1,6 @@
 """The repository keeps its own promises: tables, files, versions, sizes, documents."""
 
+import ast
 import inspect
 import json
 import re
@@ -103,6 +104,23 @@ def test_files_are_short_and_documented():
     assert [name for name, text in texts.items() if len(text.splitlines()) > 400] == []
     told = ('"""', "#")
     assert [name for name, t in texts.items() if t and not t.lstrip().startswith(told)] == []
+
+
+def long_functions(text, most=60):
+    """Names of functions of more lines than that, signature and docstring included."""
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    return [node.name for node in nodes if node.end_lineno - node.lineno >= most]
+
+
+def test_functions_are_short():
+    """But for a category of made shapes, which is one long list of parts and choices."""
+    files = [
+        path for path in SOURCES if "tests" not in path.parts and path.parent.name != "procedural"
+    ]
+    found = {path.name: long_functions(path.read_text()) for path in files}
+    assert {name: functions for name, functions in found.items() if functions} == {}
+    assert long_functions("def f():\n" + "    pass\n" * 60) == ["f"]
+    assert long_functions("def f():\n" + "    pass\n" * 59) == []
 
 
 def test_law_has_one_meaning():

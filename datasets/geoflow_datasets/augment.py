@@ -20,7 +20,15 @@ from rich.progress import track
 
 from geoflow.geometry.mesh import normalise_mesh
 from geoflow.geometry.read_mesh import MeshError, read_mesh
-from geoflow_datasets import mesh_body, mesh_folder, mesh_parts, mesh_sdf, queries, warps
+from geoflow_datasets import (
+    mesh_body,
+    mesh_folder,
+    mesh_light,
+    mesh_parts,
+    mesh_sdf,
+    queries,
+    warps,
+)
 from geoflow_datasets.bank import CARD, ShapeBank, cache_folder
 from geoflow_datasets.bank_writer import write_bank
 from geoflow_datasets.digest import digest, digest_of_sources, seed_of
@@ -181,7 +189,9 @@ def _copy(job: tuple[str, int], *, folder: Path, options: MeshOptions) -> Mappin
 
 
 def _key(folder: Path, bank: ShapeBank, options: MeshOptions, num: int) -> str:
-    version = digest_of_sources(mesh_body, mesh_parts, mesh_sdf, mesh_folder, queries, warps)
+    version = digest_of_sources(
+        mesh_body, mesh_light, mesh_parts, mesh_sdf, mesh_folder, queries, warps
+    )
     parts: list[str | bytes] = [version, Path(__file__).read_bytes(), repr(options), str(num)]
     for i, name in enumerate(bank.names):
         parts += [name, bank.category_names[bank.categories[i]], bank.sdf[i].tobytes()]

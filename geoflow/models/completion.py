@@ -69,27 +69,13 @@ class Answers:
 
 
 def complete(
-    points: Float[np.ndarray, "n 3"],
-    normals: Float[np.ndarray, "n 3"] | None = None,
-    *,
-    oriented: bool = True,
-    guess: bool = False,
-    model: str | Path | FieldGenerator = COMPLETING,
-    most: int = MAX_POINTS,
-    num: int = 1,
-    steps: int = 2,
-    refine: int = 0,
-    spread: float | None = None,
-    uncertainty: bool = False,
-    mirror: bool = False,
-    pose: Pose = "upright",
-    up: str = "y",
-    resolution: int = 128,
-    faces: int | None = None,
-    within: float | None = None,
-    category: str | None = None,
-    seed: int = 0,
-) -> list[trimesh.Trimesh]:
+    points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"] | None = None, *,
+    oriented: bool = True, guess: bool = False, model: str | Path | FieldGenerator = COMPLETING,
+    most: int = MAX_POINTS, num: int = 1, steps: int = 2, refine: int = 0,
+    spread: float | None = None, uncertainty: bool = False, mirror: bool = False,
+    pose: Pose = "upright", up: str = "y", resolution: int = 128, faces: int | None = None,
+    within: float | None = None, category: str | None = None, seed: int = 0,
+) -> list[trimesh.Trimesh]:  # fmt: skip
     """Closed meshes through points of a surface, in the points' own coordinates.
 
     Each mesh's `metadata` has seed, index, nfe, field_queries, seconds, left_out (outliers),
@@ -125,35 +111,17 @@ def complete(
     """
     solids = load_solids(model) if isinstance(model, str | Path) else model
     given = prepare(
-        solids,
-        points,
-        None if guess else normals,
-        oriented=oriented,
-        most=most,
-        pose=pose,
-        up=up,
-        mirror=mirror,
-        seed=seed,
-    )
+        solids, points, None if guess else normals, oriented=oriented, most=most, pose=pose, up=up,
+        mirror=mirror, seed=seed,
+    )  # fmt: skip
     if guess:
         given = with_guessed_normals(solids, given)
-    return list(
-        answer(
-            solids,
-            given,
-            num=num,
-            steps=steps,
-            refine=refine,
-            spread=spread,
-            uncertainty=uncertainty,
-            mirror=mirror,
-            resolution=resolution,
-            faces=faces,
-            within=within,
-            category=category,
-            seed=seed,
-        )
-    )
+    answers = answer(
+        solids, given, num=num, steps=steps, refine=refine, spread=spread,
+        uncertainty=uncertainty, mirror=mirror, resolution=resolution, faces=faces, within=within,
+        category=category, seed=seed,
+    )  # fmt: skip
+    return list(answers)
 
 
 def points_of_mesh(mesh: trimesh.Trimesh, num: int, *, seed: int = 0) -> Cloud:
@@ -240,23 +208,12 @@ def with_guessed_normals(
 
 
 def answer(
-    model: FieldGenerator,
-    given: Given,
-    *,
-    num: int = 1,
-    steps: int = 2,
-    refine: int = 0,
-    spread: float | None = None,
-    ode: bool = False,
-    fitting: int = FITTING,
-    uncertainty: bool = False,
-    mirror: bool = False,
-    resolution: int = 128,
-    faces: int | None = None,
-    within: float | None = None,
-    category: str | None = None,
+    model: FieldGenerator, given: Given, *,
+    num: int = 1, steps: int = 2, refine: int = 0, spread: float | None = None, ode: bool = False,
+    fitting: int = FITTING, uncertainty: bool = False, mirror: bool = False, resolution: int = 128,
+    faces: int | None = None, within: float | None = None, category: str | None = None,
     seed: int = 0,
-) -> Iterator[trimesh.Trimesh]:
+) -> Iterator[trimesh.Trimesh]:  # fmt: skip
     """Meshes for prepared points, one at a time; arguments and errors as of `complete`, and more.
 
     Args:

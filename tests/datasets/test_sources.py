@@ -1,7 +1,10 @@
 """The table of sources: what is recognised, given, refused at once; and keys of what is cached."""
 
+import ast
+import importlib
 import re
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,3 +195,55 @@ def test_banks_that_were_carried_have_splits_and_no_choices(given):
         load(folder, split="val")
     with pytest.raises(ValueError, match="finished banks: leave out --shape-category"):
         check(folder, "odd")
+
+
+ROOT = Path(__file__).parents[2]
+DATASETS = ROOT / "datasets" / "geoflow_datasets"
+# Files, processes and banks carry shapes; what the shapes are does not depend on them.
+CARRIERS = {"source", "bank", "bank_writer", "request", "workers", "files", "digest"}
+KEYS = {
+    "procedural": lambda source: source._version(),
+    "universe": lambda source: source._version(),
+    "figures": lambda source: source.load_procedural_figures(split="val", num=1),
+}
+
+
+def files_of(module):
+    """The source of a module, or all of a package; none of what is a name in one."""
+    place = (ROOT if module.startswith("geoflow.") else ROOT / "datasets") / Path(
+        *module.split(".")
+    )
+    return set(place.glob("*.py")) or {file for file in [place.with_suffix(".py")] if file.exists()}
+
+
+def sources_below(module):
+    """The files of a module, and of what they import, but for carriers."""
+    found, left = set(), files_of(module)
+    while left:
+        path = left.pop()
+        if path in found or path.stem in CARRIERS or path == DATASETS / "__init__.py":
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("geoflow"):
+                for alias in node.names:
+                    left |= files_of(f"{node.module}.{alias.name}") or files_of(node.module)
+    return found
+
+
+@pytest.mark.parametrize("made", KEYS)
+def test_what_is_made_by_seed_is_kept_by_all_that_makes_it(monkeypatch, made):
+    source = importlib.import_module(f"geoflow_datasets.{made}.source")
+    covered = set()
+
+    def record(*modules):
+        for module in modules:
+            covered.update(files_of(module.__name__))
+        raise KeyError
+
+    monkeypatch.setattr(source, "digest_of_sources", record)
+    with pytest.raises(KeyError):
+        KEYS[made](source)
+    below = sources_below(f"geoflow_datasets.{made}")
+    assert len(below) > 4
+    assert {path.relative_to(ROOT) for path in below - covered} == set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -57,46 +57,59 @@ def generate(
     """
     start = time.perf_counter()
     planned = parts(state)
-    latents: dict[int, Float[Tensor, "k c"] | None] = {}
-    solids: dict[State, Completed] = {}
-
-    def item(index: int, rung: Rung) -> Item:
-        """A shape, with its slice where one is wanted; its latent is made when it is needed."""
-        label, part = planned[index]
-        if _is_as_opened(part):
-            opened = _opened(part, meshes)
-            return Item(label, part, opened, measures=measure(opened))
-        source = models[part.model]
-        made = None if shown is None or shown.rung != rung else shown.item_of(part)
-        if part.cloud is not None:
-            made = made or _solid(part, rung, source, _cloud(part, meshes), solids, ticket)
-            return replace(made, label=label, state=part)
-        made = made or models.shelf.get(part, rung)
-        is_cut = "slice" in part.show
-        if (made is None or is_cut) and index not in latents:
-            latents[index] = latent_of(part, models, meshes, ticket)
-        ticket.check()
-        if made is None:
-            made = _lean(_finite(source.item(label, part, latents[index], rung, ticket)))
-            models.shelf.put(part, rung, made)
-        cut = source.slice(latents[index], part.slice, ticket) if is_cut else None
-        return replace(made, label=label, state=part, slice=cut)
-
-    def items_of(rung: Rung) -> tuple[Item, ...]:
-        return tuple(item(index, rung) for index in range(len(planned)))
-
+    making = _Making(planned, models, meshes, ticket, shown)
     wanted = list(rungs)
     if len(planned) > 1 and len(wanted) > 1:
         wanted = wanted[:-1]
     for stage, rung in enumerate(wanted):
         if stage:
             ticket.rest(rest)
-        items = models.line.work(partial(items_of, rung), ticket, stage, tell)
+        items = models.line.work(partial(making.items, rung), ticket, stage, tell)
         if all(item.is_empty for item in items):
             raise EmptySurfaceError(items[0].message)
         yield Result(state, rung, items, time.perf_counter() - start)
         if all(_is_as_opened(part) for _, part in planned):
             return
+
+
+@dataclass(frozen=True)
+class _Making:
+    """The shapes of a state on their way; what all rungs have in common is made once."""
+
+    planned: Sequence[tuple[str, State]]
+    models: Models
+    meshes: Mapping[str, Opened]
+    ticket: Ticket
+    shown: Result | None
+    latents: dict[int, Float[Tensor, "k c"] | None] = field(default_factory=dict)
+    solids: dict[State, Completed] = field(default_factory=dict)
+
+    def items(self, rung: Rung) -> tuple[Item, ...]:
+        """All shapes, as fine as the rung says."""
+        return tuple(self.item(index, rung) for index in range(len(self.planned)))
+
+    def item(self, index: int, rung: Rung) -> Item:
+        """A shape, with its slice where one is wanted; its latent is made when it is needed."""
+        (label, part), shown, ticket = self.planned[index], self.shown, self.ticket
+        if _is_as_opened(part):
+            opened = _opened(part, self.meshes)
+            return Item(label, part, opened, measures=measure(opened))
+        source = self.models[part.model]
+        made = None if shown is None or shown.rung != rung else shown.item_of(part)
+        if part.cloud is not None:
+            cloud = _cloud(part, self.meshes)
+            made = made or _solid(part, rung, source, cloud, self.solids, ticket)
+            return replace(made, label=label, state=part)
+        made = made or self.models.shelf.get(part, rung)
+        is_cut = "slice" in part.show
+        if (made is None or is_cut) and index not in self.latents:
+            self.latents[index] = latent_of(part, self.models, self.meshes, ticket)
+        ticket.check()
+        if made is None:
+            made = _lean(_finite(source.item(label, part, self.latents[index], rung, ticket)))
+            self.models.shelf.put(part, rung, made)
+        cut = source.slice(self.latents[index], part.slice, ticket) if is_cut else None
+        return replace(made, label=label, state=part, slice=cut)
 
 
 def latent_of(

@@ -14,7 +14,6 @@ from geoflow_viewer.studio import Set, Stage
 
 # Of all pictures together, that Open3D is asked for unless it is named.
 _MOST_PIXELS = 4_000_000
-RENDERERS = ("auto", "open3d", "software")
 
 
 @runtime_checkable
@@ -102,7 +101,7 @@ class AutoRenderer:
 
 
 def renderer_of(name: str, say: Callable[[str], None]) -> Renderer:
-    """A renderer by its name among RENDERERS; `say` is told of a choice that people may mend."""
+    """A renderer: software, open3d or auto; `say` is told of a choice that people may mend."""
     if name == "software":
         return SoftwareRenderer()
     return Open3DRenderer() if name == "open3d" else AutoRenderer(say)

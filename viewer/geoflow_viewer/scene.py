@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -200,11 +200,6 @@ def solid(layer: Layer) -> trimesh.Trimesh:
         template, count = np.zeros((6, 3)), len(layer.segments)
     faces = (corners[None] + len(template) * np.arange(count)[:, None, None]).reshape(-1, 3)
     return _coloured(vertices, faces, np.repeat(layer.colours, len(template), axis=0))
-
-
-def without_layers(tile: Tile, names: set[str]) -> Tile:
-    """The tile with some layers left out."""
-    return replace(tile, layers=tuple(layer for layer in tile.layers if layer.name not in names))
 
 
 def _points(item: Item) -> tuple[Float[np.ndarray, "n 3"], Colours]:

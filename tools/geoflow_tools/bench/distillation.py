@@ -49,7 +49,6 @@ NUM_DATA = 200_000
 STUDENTS = tuple(name for name, found in OBJECTIVES.items() if issubclass(found, Distillation))
 """Objectives that distil."""
 _CELL = Rung("flow-matching", prediction="u")
-_PLANE = ("mixture", "checkerboard")
 
 
 @dataclass(frozen=True)
