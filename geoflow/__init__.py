@@ -23,6 +23,7 @@ _LAZY = {
     "PointGenerator": "geoflow.models.clouds",
     "Rigger": "geoflow.models.joints",
     "TokenTransformer": "geoflow.backbones",
+    "VolumeGenerator": "geoflow.models.volumes",
     "build_objective": "geoflow.objectives",
     "complete": "geoflow.models.completion",
     "extract_mesh": "geoflow.geometry.extraction",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from geoflow.models.fields import Generator
     from geoflow.models.joints import Rigger
     from geoflow.models.kinds import KINDS, load
+    from geoflow.models.volumes import VolumeGenerator
     from geoflow.objectives import OBJECTIVES, Cumulative, FlowMatching, build_objective
     from geoflow.prediction import PREDICTIONS
     from geoflow.samplers import sample_consistency, sample_flow_map, sample_ode
@@ -67,6 +69,7 @@ __all__ = [
     "PointGenerator",
     "Rigger",
     "TokenTransformer",
+    "VolumeGenerator",
     "build_objective",
     "complete",
     "extract_mesh",

@@ -139,6 +139,7 @@ def test_a_training_is_of_the_kind_of_the_model_that_it_starts_from(flags, messa
         (("--data", "universe", "--shape-category=all", "--keep-cavities"), "--data universe"),
         (("--data", "{meshes}", "--num-shapes", "9"), "--num-shapes does not go with --data"),
         (("--kind=shapes", "--data=procedural+"), "name one on both sides"),
+        (("--kind=shapes", "--targets=pooled"), "latents that are given points have no pool"),
         (("--kind=shapes", "--data=procedural+universe", "--augment=1"), "procedural+universe"),
         (("--kind=distribution", "--data={mesh}", "--objective=mean-flow", "--prediction=x1"),
          "of the path linear and the prediction u"),

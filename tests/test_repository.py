@@ -146,6 +146,14 @@ def test_public_names_are_listed_and_there():
         _ = geoflow.utils
 
 
+def test_public_classes_are_those_of_their_kinds():
+    page = (ROOT / "docs" / "api.md").read_text()
+    told = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \| `geoflow train", page, re.M))
+    assert len(told) == 5
+    assert told.items() <= {name: kind.model for name, kind in KINDS.items()}.items()
+    assert set(told.values()) <= set(geoflow.__all__)
+
+
 def test_versions_agree():
     assert re.search(
         rf"^## \[{re.escape(geoflow.__version__)}\]", (ROOT / "CHANGELOG.md").read_text(), re.M

@@ -16,11 +16,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from geoflow.condition import ANY, Condition
+from geoflow.couplings import Coupling
 from geoflow.models.volumes import VolumeGenerator
 from geoflow.objectives import Guide, Pool
 from geoflow.seeds import step_generator
 from geoflow.training.precision import autocast
-from geoflow.training.stage import Context
 from geoflow.training.stages.latent_flow import (
     ENCODING,
     FlowTraining,
@@ -68,19 +68,20 @@ class VolumeFlowTraining(FlowTraining):
     most_guidance: float = 4.0
     """Largest weight of the category."""
 
+    def build_coupling(self) -> Coupling:
+        """The coupling named by `coupling`; errors as of the base class, and for pooled targets."""
+        if self.targets != "pair":
+            raise ValueError(
+                "latents that are given points have no pool: leave --targets pooled out"
+            )
+        return super().build_coupling()
+
 
 class VolumeFlowStage(LatentFlowStage):
     """Trains the flow map of a generator of many things."""
 
     model: VolumeGenerator
     options_type = VolumeFlowTraining
-
-    def __init__(self, options: VolumeFlowTraining, context: Context) -> None:
-        if options.targets != "pair":
-            raise ValueError(
-                "latents that are given points have no pool: leave --targets pooled out"
-            )
-        super().__init__(options, context)
 
     @classmethod
     def fine_tuning(cls) -> VolumeFlowTraining:
