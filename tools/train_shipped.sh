@@ -31,7 +31,9 @@ size=${SIZE:-base}
 shapes=${SHAPES:-12000}
 minutes=${MINUTES:-$([ "$gpu" = yes ] && echo 9 || echo 0)}
 batch=${BATCH:-$([ "$gpu" = yes ] && echo 64 || echo 4)}
-common=(--kind shapes --data "$data" --num-shapes "$shapes" --size "$size" --batch "$batch" --sheet-every 0)
+common=(--kind shapes --data "$data" --size "$size" --batch "$batch" --sheet-every 0)
+# Files are all taken; a number is of shapes that are made.
+number() { case "+$data+" in *+procedural+* | *+universe+*) common+=(--num-shapes "$1") ;; esac }
 
 # Steps of both stages that fit into the minutes, two thirds of them for the autoencoder, from the
 # time of a few steps here.
@@ -40,9 +42,13 @@ if [ "$dry" = yes ]; then
   temporary=$(mktemp -d "${TMPDIR:-/tmp}/train-shipped-XXXXXX")
   trap 'rm -rf "$temporary"' EXIT
   run=$temporary/run
-  common=(--kind shapes --data "$data" --num-shapes 16 --size small --batch 2 --sheet-every 0)
+  common=(--kind shapes --data "$data" --size small --batch 2 --sheet-every 0)
   steps=(--autoencoder-steps 3 --steps 2)
-elif [ "$minutes" != 0 ] && [ ! -f "$run/run.json" ]; then
+  number 16
+else
+  number "$shapes"
+fi
+if [ "$dry" = no ] && [ "$minutes" != 0 ] && [ ! -f "$run/run.json" ]; then
   temporary=$(mktemp -d "${TMPDIR:-/tmp}/train-shipped-XXXXXX")
   trap 'rm -rf "$temporary"' EXIT
   geoflow train "${common[@]}" --no-progress --checkpoint-every 100000 \
