@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
@@ -117,67 +118,25 @@ def _sample(words: Sequence[str]) -> None:
     sample(options, kind)
 
 
-def _evaluate(words: Sequence[str]) -> None:
-    options = parse(Evaluate, "evaluate", words)
-    from geoflow_cli.evaluate import evaluate
+def _plain(
+    options: type[Any], title: str, place: str, *, tells_given: bool = False
+) -> Callable[[Sequence[str]], None]:
+    """A command whose options depend on nothing: they are read, and then it is carried out.
 
-    evaluate(options, given(words))
+    Args:
+        options: of the command.
+        title: its words, for what is said of wrong ones.
+        place: module and function of this package, imported after the options are read.
+        tells_given: whether the function is told which options were given, too.
+    """
+    module, name = place.split(".")
 
+    def run(words: Sequence[str]) -> None:
+        found = parse(options, title, words)
+        carry_out = getattr(importlib.import_module(f"geoflow_cli.{module}"), name)
+        carry_out(found, *([given(words)] if tells_given else []))
 
-def _rig(words: Sequence[str]) -> None:
-    options = parse(Rig, "rig", words)
-    from geoflow_cli.rig import rig
-
-    rig(options, given(words))
-
-
-def _complete(words: Sequence[str]) -> None:
-    options = parse(Complete, "complete", words)
-    from geoflow_cli.complete import complete
-
-    complete(options, given(words))
-
-
-def _vary(words: Sequence[str]) -> None:
-    options = parse(Vary, "vary", words)
-    from geoflow_cli.vary import vary
-
-    vary(options)
-
-
-def _interpolate(words: Sequence[str]) -> None:
-    options = parse(Interpolate, "interpolate", words)
-    from geoflow_cli.interpolate import interpolate
-
-    interpolate(options)
-
-
-def _view(words: Sequence[str]) -> None:
-    options = parse(View, "view", words)
-    from geoflow_cli.view import view
-
-    view(options, given(words))
-
-
-def _inspect(words: Sequence[str]) -> None:
-    options = parse(Inspect, "inspect", words)
-    from geoflow_cli.inspect import inspect
-
-    inspect(options)
-
-
-def _export(words: Sequence[str]) -> None:
-    options = parse(Export, "export", words)
-    from geoflow_cli.export import export
-
-    export(options)
-
-
-def _info(words: Sequence[str]) -> None:
-    parse(Info, "info", words)
-    from geoflow_cli.info import info
-
-    info()
+    return run
 
 
 def _data(words: Sequence[str]) -> None:
@@ -191,34 +150,6 @@ def _data(words: Sequence[str]) -> None:
     _named(words[0], DATA, "geoflow data").run(words[1:])
 
 
-def _data_list(words: Sequence[str]) -> None:
-    parse(List, "data list", words)
-    from geoflow_cli.data import list_sets
-
-    list_sets()
-
-
-def _data_info(words: Sequence[str]) -> None:
-    options = parse(About, "data info", words)
-    from geoflow_cli.data import about
-
-    about(options)
-
-
-def _data_get(words: Sequence[str]) -> None:
-    options = parse(Get, "data get", words)
-    from geoflow_cli.data import get
-
-    get(options)
-
-
-def _data_prepare(words: Sequence[str]) -> None:
-    options = parse(Prepare, "data prepare", words)
-    from geoflow_cli.data import prepare
-
-    prepare(options)
-
-
 @dataclass(frozen=True)
 class Command:
     """A word of the command line."""
@@ -230,24 +161,59 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "train": Command(_train, "Train a model: meshes, clouds, points of one surface, or a rigger."),
     "sample": Command(_sample, "Generate shapes and write them by suffix."),
-    "evaluate": Command(_evaluate, "Score samples, or a model's, against a reference set."),
-    "complete": Command(_complete, "Make a closed solid from points of its surface."),
-    "vary": Command(_vary, "Make variations of a mesh."),
-    "interpolate": Command(_interpolate, "Make a film, or meshes, on the way between two meshes."),
-    "rig": Command(_rig, "Find the joints of a figure from its mesh."),
-    "view": Command(_view, "Show a mesh file, or samples, in a window, a browser or a file."),
-    "inspect": Command(_inspect, "Say what mesh files hold, how they are signed, what is refused."),
+    "evaluate": Command(
+        _plain(Evaluate, "evaluate", "evaluate.evaluate", tells_given=True),
+        "Score samples, or a model's, against a reference set.",
+    ),
+    "complete": Command(
+        _plain(Complete, "complete", "complete.complete", tells_given=True),
+        "Make a closed solid from points of its surface.",
+    ),
+    "vary": Command(_plain(Vary, "vary", "vary.vary"), "Make variations of a mesh."),
+    "interpolate": Command(
+        _plain(Interpolate, "interpolate", "interpolate.interpolate"),
+        "Make a film, or meshes, on the way between two meshes.",
+    ),
+    "rig": Command(
+        _plain(Rig, "rig", "rig.rig", tells_given=True),
+        "Find the joints of a figure from its mesh.",
+    ),
+    "view": Command(
+        _plain(View, "view", "view.view", tells_given=True),
+        "Show a mesh file, or samples, in a window, a browser or a file.",
+    ),
+    "inspect": Command(
+        _plain(Inspect, "inspect", "inspect.inspect"),
+        "Say what mesh files hold, how they are signed, what is refused.",
+    ),
     "data": Command(_data, "Prepare folders and archives of shapes once; list known sets."),
-    "export": Command(_export, "Write a model of meshes as ONNX, for programs without torch."),
-    "info": Command(_info, "Print versions, devices, shipped models and optional packages."),
+    "export": Command(
+        _plain(Export, "export", "export.export"),
+        "Write a model of meshes as ONNX, for programs without torch.",
+    ),
+    "info": Command(
+        _plain(Info, "info", "info.info"),
+        "Print versions, devices, shipped models and optional packages.",
+    ),
 }
 
 
 DATA: dict[str, Command] = {
-    "list": Command(_data_list, "List the sets of shapes that geoflow knows of."),
-    "info": Command(_data_info, "Say of a set whose it is, what it holds, how to obtain it."),
-    "get": Command(_data_get, "Prepare a set where it lies on this machine."),
-    "prepare": Command(_data_prepare, "Make shapes of meshes or clouds once, resumably."),
+    "list": Command(
+        _plain(List, "data list", "data.list_sets"),
+        "List the sets of shapes that geoflow knows of.",
+    ),
+    "info": Command(
+        _plain(About, "data info", "data.about"),
+        "Say of a set whose it is, what it holds, how to obtain it.",
+    ),
+    "get": Command(
+        _plain(Get, "data get", "data.get"), "Prepare a set where it lies on this machine."
+    ),
+    "prepare": Command(
+        _plain(Prepare, "data prepare", "data.prepare"),
+        "Make shapes of meshes or clouds once, resumably.",
+    ),
 }
 """The words of `geoflow data`."""
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from geoflow_cli.checks import check_at_least
-from geoflow_cli.data_options import About, Get, Prepare
+from geoflow_cli.data_options import About, Get, List, Prepare
 from geoflow_cli.errors import Failure, UsageError, failing
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LEAST_MEMORY = 0.6
 
 
-def list_sets() -> None:
+def list_sets(options: List) -> None:
     """Print a line for each set."""
     from geoflow_datasets.cards import CARDS
 

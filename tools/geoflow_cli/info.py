@@ -7,6 +7,7 @@ from importlib import metadata, util
 
 from geoflow import __version__
 from geoflow_cli.errors import UsageError
+from geoflow_cli.options import Info
 
 _REQUIRED = ("torch", "numpy", "scipy", "scikit-image", "trimesh", "point-cloud-utils", "POT")
 _OPTIONAL = {
@@ -18,7 +19,7 @@ _OPTIONAL = {
 }
 
 
-def info() -> None:
+def info(options: Info) -> None:
     """Print versions, devices, shipped models, optional packages and who finds neighbours."""
     import torch
 
