@@ -46,9 +46,9 @@ class TrainOptions:
     """Train a model. What can be chosen depends on --kind."""
 
     kind: KindName = "sdf"
-    """Signed distance fields of a category; its point clouds; the surface points of one mesh, given
-    as --data; or joints of figures from points of their surface. Default: that of --init-from or
-    --teacher, else sdf."""
+    """Signed distance fields of a category, or of many kinds of things (shapes); point clouds; the
+    surface points of one mesh, given as --data; or joints of figures from points of their surface.
+    Default: that of --init-from or --teacher, else sdf."""
     data: str = "procedural"
     """Where the data come from."""
     out: Path | None = None

@@ -35,7 +35,7 @@ _GIVES: Gives = "fields"
 class Train(MeshTrain):
     """Train signed distance fields of shapes: an autoencoder, then a flow of its latents.
 
-    --kind points, distribution or joints trains other models, with other options: see
+    --kind shapes, points, distribution or joints trains other models, with other options: see
     geoflow train --kind NAME --help.
 
     --data is 'procedural', or a folder of .obj, .ply, .stl, .off or .glb files. Without --out the
