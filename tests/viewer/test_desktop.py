@@ -15,12 +15,29 @@ from geoflow_viewer.state import SHOWS
 SCENE = Path(__file__).with_name("desktop_scene.py")
 
 
-@pytest.mark.screen
-def test_the_window_opens_draws_follows_and_closes(generator, tmp_path):
+INTERRUPTED = """
+import signal, sys, threading
+from geoflow_viewer.desktop import show
+from geoflow_viewer.models import Models
+from geoflow_viewer.session import Session
+from geoflow_viewer.state import State
+
+session = Session(Models([sys.argv[1]]), State(model=sys.argv[1]))
+session.subscribe(lambda: session.result and signal.raise_signal(signal.SIGINT))
+try:
+    show(session)
+except KeyboardInterrupt:
+    session.close()
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.fixture
+def display(tmp_path):
+    """Of a server of X without a screen."""
     pytest.importorskip("open3d", reason="needs the extra geoflow[viewer]")
     if shutil.which("Xvfb") is None:
         pytest.skip("needs Debian's xvfb")
-    generator.save_pretrained(tmp_path / "tiny")
     display_file = tmp_path / "display"
     with display_file.open("w") as written:
         server = subprocess.Popen(
@@ -31,15 +48,34 @@ def test_the_window_opens_draws_follows_and_closes(generator, tmp_path):
         with display_file.open() as said:
             while not (number := said.readline().strip()):
                 assert server.poll() is None
-        display, picture = f":{number}", tmp_path / "window.png"
-        result = subprocess.run(
-            [sys.executable, "-W", "ignore", SCENE, tmp_path / "tiny", display, picture],
-            env=os.environ | {"DISPLAY": display, "WAYLAND_DISPLAY": ""},
-            capture_output=True, text=True, timeout=180, check=False,
-        )  # fmt: skip
+        yield f":{number}"
     finally:
         server.terminate()
         server.wait(10)
+
+
+def ran(display, *words):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", *words],
+        env=os.environ | {"DISPLAY": display, "WAYLAND_DISPLAY": ""},
+        capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.screen
+def test_an_interrupted_window_is_taken_down(display, generator, tmp_path):
+    """Left to the end of Python, Open3D's engine ends the process by a signal of its own."""
+    generator.save_pretrained(tmp_path / "tiny")
+    result = ran(display, "-c", INTERRUPTED, tmp_path / "tiny")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.splitlines()[-1] == "interrupted"
+
+
+@pytest.mark.screen
+def test_the_window_opens_draws_follows_and_closes(display, generator, tmp_path):
+    generator.save_pretrained(tmp_path / "tiny")
+    picture = tmp_path / "window.png"
+    result = ran(display, SCENE, tmp_path / "tiny", display, picture)
     assert result.returncode == 0, result.stdout + result.stderr
     found = json.loads(result.stdout.splitlines()[-1])
     expected = {"first": 2, "steps": 8, "resolution": 24, "compared": 4, "clicked": ["single", 1]}
@@ -65,7 +101,8 @@ def test_a_window_that_does_not_open_is_said_with_the_packages_to_install(monkey
         check_display()
     # What is there is not advised.
     monkeypatch.setattr("geoflow_viewer.display.missing_packages", list)
-    monkeypatch.setattr("geoflow_viewer.display._PROBE", "import os; os.abort()")
+    crash = "import os; print('INFO of a driver', flush=True); os.abort()"
+    monkeypatch.setattr("geoflow_viewer.display._PROBE", crash)
     with pytest.raises(
         DisplayUnavailableError, match=r"\(it ended by signal 6\); writing.*$"
     ) as no:

@@ -32,7 +32,7 @@ from geoflow_viewer.shortcuts import HELP_KEY, SHORTCUTS, help_lines
 
 # Fits a screen of 1280 x 800 with its bars.
 _SIZE = (1200, 720)
-_PANEL_EMS = 23
+_PANEL_EMS = 24
 # A press that ends so many pixels away is a drag.
 _CLICK = 4
 _SKY, _SUN, _SUNLIGHT = 14_000, np.array([-0.4, -0.8, -0.5], np.float32), 36_000
@@ -86,11 +86,16 @@ class Window:
 
     def run(self) -> None:
         """Return when the window is closed."""
-        while not self._is_closed and self.app.run_one_tick():
-            pass
-        # The engine is taken down by a tick after this; left to the end of Python, it aborts.
-        self.app.quit()
-        self.app.run_one_tick()
+        try:
+            while not self._is_closed and self.app.run_one_tick():
+                pass
+        finally:
+            # The engine is taken down by a tick after this, at Ctrl-C as well; left to the end of
+            # Python, it aborts.
+            if not self._is_closed:
+                self._window.close()
+            self.app.quit()
+            self.app.run_one_tick()
 
     def close(self) -> None:
         """Close the window as its button does."""

@@ -43,7 +43,9 @@ class DesktopPanel:
         dialogs: Sequence[Act],
     ) -> None:
         self._gui, self._em, self._session, self._do = gui, em, session, do
-        self.widget = gui.ScrollableVert(0.35 * em, gui.Margins(*[0.6 * em] * 4))
+        # Left, top, right, bottom; the bar of its scrolling lies over what is at the right.
+        margins = gui.Margins(0.6 * em, 0.6 * em, 1.6 * em, 0.6 * em)
+        self.widget = gui.ScrollableVert(0.35 * em, margins)
         self.model = self._choice(
             session.model_names, lambda text: session.change(model=text, category=None)
         )

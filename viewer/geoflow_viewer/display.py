@@ -9,14 +9,16 @@ from collections.abc import Callable
 from ctypes.util import find_library
 from pathlib import Path
 
-# A driver that is missing ends the process that asks for it, so another one asks.
+# A driver that is missing ends the process that asks for it, so another one asks. A window that was
+# drawn is there; taking it down again crashes some software drivers, and is not asked.
 _PROBE = """
+import os
 import open3d.visualization.gui as gui
 app = gui.Application.instance
 app.initialize()
 window = app.create_window("geoflow", 64, 64)
 app.run_one_tick()
-window.close()
+os._exit(0)
 """
 _PROBE_SECONDS = 120.0
 # A driver that is slow to start fails once.
@@ -87,10 +89,10 @@ def _probe() -> subprocess.CompletedProcess[str]:
 
 
 def _reason(probe: subprocess.CompletedProcess[str]) -> str:
-    """What the probe says went wrong: the line that names an error, else its last one."""
+    """What went wrong: the line that names an error, else the signal, else the last line."""
     lines = [line.strip() for line in f"{probe.stdout}\n{probe.stderr}".splitlines()]
     said = [line for line in lines if line]
     telling = [line for line in said if "error" in line.lower() or "failed" in line.lower()]
-    if said:
-        return (telling or said)[-1]
-    return f"it ended by signal {-probe.returncode}" if probe.returncode < 0 else "it said nothing"
+    if not telling and probe.returncode < 0:
+        return f"it ended by signal {-probe.returncode}"
+    return (telling or said or ["it said nothing"])[-1]
