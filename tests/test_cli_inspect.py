@@ -38,6 +38,7 @@ def test_a_box_is_what_it_is(tmp_path, capsys):
     assert found["volume"] == pytest.approx(6)
     assert found["watertight"]
     assert found["manifold"]
+    assert found["winding_consistent"]
     assert (found["inward_parts"], found["hidden_cavities"]) == (0, 0)
     assert found["signed"]["method"] == "winding"
     assert found["signed"]["ray_agreement"] == pytest.approx(1.0, abs=0.01)
@@ -52,6 +53,16 @@ def test_parts_that_face_inward_and_cavities_are_told_apart(tmp_path, capsys):
     assert (found["parts"], found["inward_parts"], found["hidden_cavities"]) == (3, 1, 1)
     _, (alone,) = inspected(capsys, save(tmp_path / "a.ply", box(inward=True)))
     assert (alone["inward_parts"], alone["hidden_cavities"]) == (1, 0)
+
+
+def test_faces_wound_differently_are_said(tmp_path, capsys):
+    mesh = box()
+    mesh.faces[3] = mesh.faces[3, ::-1]
+    path = save(tmp_path / "mixed.ply", mesh)
+    _, (found,) = inspected(capsys, path)
+    assert not found["winding_consistent"]
+    assert main(["inspect", path]) == 0
+    assert "faces wound differently" in capsys.readouterr().out
 
 
 def test_open_and_branching_surfaces_are_named(tmp_path, capsys):

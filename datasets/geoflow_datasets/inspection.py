@@ -36,6 +36,8 @@ class Inspection:
     watertight: bool | None = None
     manifold: bool | None = None
     """Whether no edge has more than two faces."""
+    winding_consistent: bool | None = None
+    """Whether faces that share an edge go round it in opposite directions."""
     inward_parts: int | None = None
     """Closed parts that face inward and are no cavity of another."""
     hidden_cavities: int | None = None
@@ -73,6 +75,7 @@ def inspect_mesh(path: Path, *, up: str = "y") -> Inspection:
         "volume": _volume(mesh),
         "watertight": bool(mesh.is_watertight),
         "manifold": bool(METRICS["edge_manifold"](mesh)),
+        "winding_consistent": bool(mesh.is_winding_consistent),
         "inward_parts": inward,
         "hidden_cavities": hidden,
         "aspect": aspect_quantiles(mesh) if mesh.area > 0.0 else None,

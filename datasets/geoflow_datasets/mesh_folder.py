@@ -205,7 +205,7 @@ def _summary(taken: Sequence[MeshReport]) -> str:
 
 MESHES = Preparation(
     kind="meshes",
-    version=8,
+    version=9,
     suffixes=SUFFIXES,
     bank=ShapeBank,
     report=MeshReport,

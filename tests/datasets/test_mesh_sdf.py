@@ -7,6 +7,7 @@ import trimesh
 
 from geoflow.geometry.read_mesh import MeshError
 from geoflow.geometry.sdf import RoundBox
+from geoflow_datasets.mesh_body import Body
 from geoflow_datasets.mesh_sdf import THICKNESS, sign_mesh
 
 HALF = np.array([1.0, 0.7, 0.4])
@@ -122,3 +123,43 @@ def test_points_hidden_inside_the_solid_are_no_surface():
     sides = np.abs(normals[:, 1]) < 0.5
     area = {"sides": 2 * 4 * 0.4 * 0.8 + 4 * 0.16, "faces": 2 * (0.16 + 4 * 0.32)}
     assert np.mean(sides) == pytest.approx(area["sides"] / sum(area.values()), abs=0.03)
+
+
+@pytest.mark.parametrize("depth", [0.003, 0.0075, 0.012, 0.0165])
+def test_a_solid_that_ends_without_a_surface_is_as_thick_as_asked_for(depth):
+    """As behind the hole of an open part, where winding numbers close it."""
+    plate = np.array([[-1.0, 0, -1], [1, 0, 1], [1, 0, -1], [-1, 0, -1], [-1, 0, 1], [1, 0, 1]])
+    body = Body.of(
+        plate.reshape(2, 3, 3), lambda points: (points[:, 1] < 0) & (points[:, 1] > -depth),
+        THICKNESS / 2,
+    )  # fmt: skip
+    line = np.stack([np.full(3001, 0.3), np.linspace(-0.03, 0.03, 3001), np.full(3001, 0.2)], -1)
+    thick = np.mean(body.distance(line) < 0) * 0.06
+    assert THICKNESS - 1e-4 <= thick <= 1.35 * THICKNESS
+
+
+def test_a_deep_solid_that_ends_without_a_surface_stays_as_it_is():
+    plate = np.array([[-1.0, 0, -1], [1, 0, 1], [1, 0, -1], [-1, 0, -1], [-1, 0, 1], [1, 0, 1]])
+    body = Body.of(
+        plate.reshape(2, 3, 3), lambda points: (points[:, 1] < 0) & (points[:, 1] > -0.05),
+        THICKNESS / 2,
+    )  # fmt: skip
+    assert np.isinf(body.open_depth).all()
+    assert body.thin_fraction() == 0
+
+
+@pytest.mark.parametrize("gap", [6e-4, 2e-3])
+def test_a_narrow_gap_between_parts_makes_no_slab(gap):
+    """The distance within the gap is that to its walls, not to the surface of the whole."""
+    halves = [
+        trimesh.creation.box(extents=[0.9, 0.9, 0.9]).apply_translation(
+            [side * (0.45 + gap / 2), 0, 0]
+        )
+        for side in (-1, 1)
+    ]
+    signed = sign_mesh(trimesh.util.concatenate(halves))
+    across = np.zeros((4001, 3))
+    across[:, 0] = np.linspace(-0.01, 0.01, 4001)
+    told = signed.distance(across)
+    assert np.abs(np.diff(told)).max() <= 1.01 * 0.02 / 4000
+    assert told.max() == pytest.approx(gap / 2, abs=1e-5)

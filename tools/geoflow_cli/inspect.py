@@ -65,8 +65,9 @@ def _lines(found: Inspection) -> str:
             f"{' x '.join(f'{x:.5g}' for x in found.extents)}, area {found.area:.5g}, "
             f"volume {found.volume:.5g}",
             f"  {'' if found.watertight else 'not '}watertight, "
-            f"{'' if found.manifold else 'not '}manifold, {found.inward_parts} inward parts, "
-            f"{found.hidden_cavities} hidden cavities",
+            f"{'' if found.manifold else 'not '}manifold, "
+            f"{'' if found.winding_consistent else 'faces wound differently, '}"
+            f"{found.inward_parts} inward parts, {found.hidden_cavities} hidden cavities",
         ]
     if found.aspect is not None:
         lines.append("  aspect of triangles {:.3g} (99 %: {:.3g})".format(*found.aspect))

@@ -27,7 +27,7 @@ from geoflow_datasets.layouts import ALL, find_files
 from geoflow_datasets.mesh_sdf import THICKNESS, SignedMesh, sign_mesh
 
 _DIRECTIONS = 48
-_ROUNDS = 6
+_ROUNDS = 80
 _SURE = 0.9
 _VOLUME_POINTS, _SURFACE_POINTS = 20_000, 1500
 _GRID, _BOUND = 128, 1.05
