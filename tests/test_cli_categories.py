@@ -9,7 +9,8 @@ from geoflow.models.checkpoint import load_checkpoint
 from geoflow.models.kinds import KINDS
 from geoflow_datasets.procedural import CATEGORIES
 
-TRAIN = ("train", "--num-shapes", 6, "--sheet-every", 0, "--no-progress", "--steps", 3)
+SMALL = ("train", "--sheet-every", 0, "--no-progress", "--steps", 3)
+TRAIN = (*SMALL, "--num-shapes", 6)
 
 
 @pytest.fixture(scope="module", params=["points", "sdf"])
@@ -95,7 +96,7 @@ def test_a_folder_of_clouds_trains_a_model_of_its_categories(tmp_path):
     np.save(tmp_path / "data" / "02876657" / "train" / "bad.npy", np.zeros((4, 2)))
     data = ("--data", tmp_path / "data", "--shape-category", "all")
     flags = ("--representation", "points", *data, "--out", tmp_path / "run")
-    code, said, errors = geoflow(*TRAIN, *flags, "--sheet-every", 3)
+    code, said, errors = geoflow(*SMALL, *flags, "--sheet-every", 3)
     assert code == 0, errors
     assert "12 clouds (500 points), 1 refused" in said
     assert "02876657/train/bad.npy: expected points of shape (n, 3)" in said
@@ -109,7 +110,7 @@ def test_a_folder_of_clouds_trains_a_model_of_its_categories(tmp_path):
     code, _, errors = geoflow(*sample, "--category", "bottle")
     assert code == 0, errors
     assert np.load(out).shape == (64, 3)
-    code, _, errors = geoflow(*TRAIN, *data, "--out", tmp_path / "fields")
+    code, _, errors = geoflow(*SMALL, *data, "--out", tmp_path / "fields")
     assert code == 2
     assert "train them with --kind points" in errors
 
