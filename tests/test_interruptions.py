@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM while a command starts and while it works; pipes whose reader leaves."""
 
 import contextlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -169,6 +170,15 @@ def test_a_closed_pipe_is_silent():
         errors = stream.read()
     assert process.wait(60) == 141
     assert errors == b""
+
+
+def test_no_output_at_all_is_silent(tmp_path):
+    line = f"exec {shlex.join(COMMAND)} --help >&- 2>{tmp_path / 'errors'}"
+    assert subprocess.run(["sh", "-c", line], check=False).returncode == 0
+    assert (tmp_path / "errors").read_bytes() == b""
+    # And no errors: a usage error is its exit code.
+    line = f"exec {shlex.join(COMMAND)} complet >&- 2>&-"
+    assert subprocess.run(["sh", "-c", line], check=False).returncode == 2
 
 
 @pytest.mark.parametrize(

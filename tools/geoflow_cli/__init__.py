@@ -10,12 +10,13 @@ import io
 import sys
 from collections.abc import Sequence
 
-from geoflow_cli.interruption import Interruption, close_output
+from geoflow_cli.interruption import Interruption, close_output, open_output
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run, and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    open_output()
     with Interruption() as interruption:
         try:
             code = _run(words)

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and closed pipes, at whatever moment: at most one line, and the exit code.
+"""Ctrl-C, SIGTERM and closed output, at whatever moment: at most one line, and the exit code.
 
 An exception in the middle of an import comes out of it as almost any error, or not at all, or ends
 the process where C++ code called back; one between the making of a semaphore or a process and the
@@ -113,6 +113,16 @@ def _must_be_whole(frame: FrameType | None) -> bool:
                 return True
         frame = frame.f_back
     return False
+
+
+def open_output() -> None:
+    """Where a command is started without output or errors (`>&-`), let them go nowhere.
+
+    Else Python has none to write to, and a file that is opened later takes their place.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def close_output() -> int:
