@@ -71,8 +71,15 @@ class DesktopPanel:
         self.turn = self._check("turntable", session.turn)
         self.status, self.measures = gui.Label(""), gui.Label("")
         self.command, self.copy = gui.TextEdit(), self._button("Copy", self._copy)
-        ask_help, ask_open, ask_export = dialogs
-        self._fill([
+        self._fill(self._rows(session, *dialogs))
+        for widget in (self.command, self.status, self.measures):
+            self.widget.add_child(widget)
+
+    def _rows(
+        self, session: Session, ask_help: Act, ask_open: Act, ask_export: Act
+    ) -> list[tuple[str, list[Any]]]:
+        """The controls by their labels, from above."""
+        return [
             ("Model", [self.model]),
             ("Category", [self.category]),
             ("Seed", [self.seed, self.new_seed, self.lock]),
@@ -92,9 +99,7 @@ class DesktopPanel:
             ("File", [self._button("Open", ask_open), self._button("Export", ask_export),
                       self._button("Samples", session.leave_opened)]),
             ("Command", [self.copy]),
-        ])  # fmt: skip
-        for widget in (self.command, self.status, self.measures):
-            self.widget.add_child(widget)
+        ]  # fmt: skip
 
     def move(self, name: str, value: float) -> None:
         """Set a state's number as a drag of its slider does."""
