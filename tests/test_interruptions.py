@@ -23,6 +23,17 @@ def interruptible():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def default_signals():
+    """Who hears signals otherwise: background jobs ignore one, a test before may hear the other."""
+    ways = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, way) for number, way in ways.items()}
+    yield
+    for number, handler in before.items():
+        # None is a handler of C code, which cannot be put back from here.
+        signal.signal(number, ways[number] if handler is None else handler)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("seconds", [0.6, 1.4, 2.6, 5.0])
@@ -87,12 +98,7 @@ def test_an_import_is_let_end(monkeypatch, tmp_path, capsys):
         time.sleep(30)
 
     monkeypatch.setattr("geoflow_cli._run", run)
-    # A shell that runs the tests in the background has it ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        assert main([]) == 130
-    finally:
-        signal.signal(signal.SIGINT, before)
+    assert main([]) == 130
     assert imported == [True]
     assert capsys.readouterr().err == "geoflow: interrupted\n"
 
