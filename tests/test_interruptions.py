@@ -10,7 +10,8 @@ import time
 
 import psutil
 import pytest
-from loky.backend import get_context, resource_tracker
+from loky.backend import resource_tracker
+from loky.backend.context import LokyContext
 
 from geoflow_cli import main
 from geoflow_cli.interruption import Interruption
@@ -117,7 +118,8 @@ def test_a_semaphore_is_noted_by_who_takes_it_away(monkeypatch, capsys):
 
     def run(words):
         monkeypatch.setattr(resource_tracker, "register", interrupted)
-        get_context("loky").Lock()
+        # By name it would be joblib's copy of loky, once that is imported.
+        LokyContext().Lock()
         time.sleep(30)
 
     monkeypatch.setattr("geoflow_cli._run", run)
