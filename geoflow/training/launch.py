@@ -46,10 +46,10 @@ class Others:
         atexit.register(self._await)
         for rank in range(1, num):
             environment = {**os.environ, "LOCAL_RANK": str(rank), _FIRST: str(os.getpid())}
-            # A group of its own: Ctrl-C at a terminal is the first one's to hear.
+            # A session of its own: Ctrl-C at a terminal is the first one's to hear.
             self._processes.append(
                 subprocess.Popen(_again(), env=environment, stdin=subprocess.DEVNULL,
-                                 process_group=0)
+                                 start_new_session=True)
             )  # fmt: skip
         threading.Thread(target=self._watch, name="geoflow others", daemon=True).start()
 

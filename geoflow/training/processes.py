@@ -23,6 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geoflow.training.launch import Others
+
 _UNDER_TORCHRUN = "TORCHELASTIC_RUN_ID"
 
 
@@ -34,8 +36,8 @@ class Processes:
     num: int = 1
     fabric: Any = None
     """Who carries numbers between them."""
-    others: Any = None
-    """Those that this one has started, as `launch.Others`."""
+    others: Others | None = None
+    """Those that this one has started."""
 
     def __enter__(self) -> Processes:
         return self
@@ -134,8 +136,6 @@ def start(devices: int, num_nodes: int, device: str) -> tuple[Processes, str]:
         raise ImportError(
             "several devices need lightning-fabric: pip install geoflow[devices]"
         ) from error
-    from geoflow.training.launch import Others
-
     others, has_torchrun = Others(), _UNDER_TORCHRUN in os.environ
     if has_torchrun:
         # It has started them; Fabric takes no number but theirs.
