@@ -22,7 +22,8 @@ from geoflow_datasets.mesh_light import mesh_areas, mesh_normals, pieces
 
 Inside = Callable[[np.ndarray], np.ndarray]
 
-# Which sides of a piece are inside is asked this far off.
+# Which sides of a piece are inside is asked this far off; the walls of a gap narrower than that are
+# not seen, and it is solid but for the sign of points inside it.
 _STEP = 2e-4
 _PROBES = 10_000
 # How deep a solid is where it ends without a surface, in such parts of the thickness.
@@ -74,13 +75,17 @@ class Body:
 
     def _open_depth(self) -> np.ndarray:
         found = np.full(len(self.sheet), np.inf)
-        # Where a solid is as deep as asked for, which is asked first, it is seldom open before.
+        asked = np.flatnonzero(~self.sheet)
+        centres, inward = self.corners[asked].mean(1), -mesh_normals(self.corners[asked])
+        to_surface = self._depth(centres, inward)
+        # The full depth first, where few have ended; at less those alone are asked.
         for depth in 2 * self.half * np.arange(_DEPTHS, 0, -1) / _DEPTHS:
-            asked = np.flatnonzero(~self.sheet if np.isinf(found).all() else np.isfinite(found))
-            centres, inward = self.corners[asked].mean(1), -mesh_normals(self.corners[asked])
-            ends = (self._depth(centres, inward) > depth) & ~self.inside(centres + depth * inward)
+            ends = (to_surface > depth) & ~self.inside(centres + depth * inward)
+            asked, centres, inward, to_surface = (
+                each[ends] for each in (asked, centres, inward, to_surface)
+            )
             # Half of the part before is inside in the mean.
-            found[asked[ends]] = depth - self.half / _DEPTHS
+            found[asked] = depth - self.half / _DEPTHS
         return found
 
     def distance(self, points: np.ndarray) -> np.ndarray:

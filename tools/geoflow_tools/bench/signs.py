@@ -73,8 +73,11 @@ class SignsBenchmark:
     """At most this many meshes, drawn at random."""
     thickness: float = THICKNESS
     """Least thickness of parts."""
+    seed: int = 0
+    """Of the points, and of the directions of the rays."""
     records: Path | None = None
-    """File of JSON lines, one added for each mesh that is judged; those in it are not judged again.
+    """File of JSON lines, one added for each mesh that is judged; those in it are not judged again,
+    whatever their points and seed.
     The order is random, so that those of a run that was cut short are a fair sample."""
     out: Path | None = None
     """JSON file to write; it is printed in any case."""
@@ -137,7 +140,7 @@ class SignsBenchmark:
         mesh = normalise_mesh(read_mesh(path))
         signed = sign_mesh(mesh, thickness=self.thickness)
         seconds = time.perf_counter() - start
-        rng = np.random.default_rng(0)
+        rng = np.random.default_rng(self.seed)
         points, truth, away = _agreed(mesh, self.points, rng)
         inside = signed.inside(points) if len(points) else truth
         far = away > self.thickness / 2 + 1e-3
