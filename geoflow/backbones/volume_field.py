@@ -42,14 +42,14 @@ _OF_NORMAL = 3 + 6 + 2
 
 @dataclass(frozen=True)
 class VolumeConfig:
-    """Sizes of a volume autoencoder; its finest volume has 8 `cells` along an edge."""
+    """Sizes of a volume autoencoder; its finest volume has 8 `cells` along an edge, or 16."""
 
     cells: int = 4
     """Latent cells along an edge; the tokens are their cube."""
     scalars: int = 64
     """Latent numbers of a token."""
-    widths: tuple[int, int, int, int] = (192, 96, 48, 16)
-    """Channels of the volumes of 1, 2, 4 and 8 `cells` along an edge."""
+    widths: tuple[int, ...] = (192, 96, 48, 16)
+    """Channels of the volumes of 1, 2, 4, 8 and, with a fifth number, 16 `cells` along an edge."""
     cell_blocks: int = 2
     """Transformer blocks on the latent cells, in the encoder and in the decoder."""
     coarse_blocks: int = 2
@@ -66,6 +66,20 @@ class VolumeConfig:
     """Octaves of the Fourier features of coordinates."""
     noise: float = 0.1
     """Standard deviation of the Gaussian added to the latent in training."""
+
+    def __post_init__(self) -> None:
+        """Check the number of volumes.
+
+        Raises:
+            ValueError: if there are not four or five.
+        """
+        if len(self.widths) not in (4, 5):
+            raise ValueError(f"widths must be four or five numbers, got {len(self.widths)}")
+
+    @property
+    def detail(self) -> int:
+        """Channels of the volume of 16 `cells`; 0 where there is none."""
+        return self.widths[4] if len(self.widths) == 5 else 0
 
     @property
     def frame_size(self) -> int:
@@ -94,13 +108,15 @@ class VolumeEncoder(nn.Module):
     def __init__(self, config: VolumeConfig) -> None:
         super().__init__()
         self.config = config
-        first, second, third, fourth = config.widths
+        first, second, third, fourth = config.widths[:4]
         coordinates = 3 + 6 * config.frequencies
         self.read = nn.Sequential(
             nn.Linear(coordinates + _OF_NORMAL, _POINT_WIDTH),
             nn.SiLU(),
-            nn.Linear(_POINT_WIDTH, fourth),
+            nn.Linear(_POINT_WIDTH, fourth + config.detail),
         )
+        if config.detail:
+            self.down_detail = nn.Conv3d(config.detail + 2, fourth, 2, stride=2)
         self.down_fine = nn.Conv3d(fourth + 2, third, 2, stride=2)
         self.fine = nn.Sequential(*(VolumeBlock(third) for _ in range(config.fine_blocks)))
         self.down_coarse = nn.Conv3d(third, second, 2, stride=2)
@@ -133,7 +149,13 @@ class VolumeEncoder(nn.Module):
                 known[..., :3] = n
                 known[..., 10] = 1.0
         features = self.read(torch.cat([fourier(u, self.config.frequencies), known], -1))
-        x = spread(u, features.to(u.dtype), 8 * self.config.cells)
+        features = features.to(u.dtype)
+        cells, fourth = self.config.cells, self.config.widths[3]
+        x = spread(u, features[..., :fourth], 8 * cells)
+        if self.config.detail:
+            # What two points of a cell differ in is told by halves of it.
+            halves = self.down_detail(spread(u, features[..., fourth:], 16 * cells))
+            x = torch.cat([x[:, :fourth] + halves, x[:, fourth:]], dim=1)
         x = self.coarse(self.down_coarse(self.fine(self.down_fine(x))))
         x = self.down_cells(x).flatten(2).transpose(1, 2) + self.position
         tokens = self.to_tokens(self.blocks(x)).to(u.dtype)
@@ -141,10 +163,9 @@ class VolumeEncoder(nn.Module):
 
 
 class VolumeContext(NamedTuple):
-    """What is kept of a batch of latents: two volumes of features, and where the shapes stand."""
+    """What is kept of a batch of latents: volumes of features, and where the shapes stand."""
 
-    fine: Float[Tensor, "b d g g g"]
-    finest: Float[Tensor, "b e h h h"]
+    volumes: tuple[Float[Tensor, "b _ _ _ _"], ...]
     frame: Float[Tensor, "b 3 3"]
     centre: Float[Tensor, "b 1 3"]
 
@@ -155,7 +176,7 @@ class VolumeDecoder(nn.Module):
     def __init__(self, config: VolumeConfig) -> None:
         super().__init__()
         self.config = config
-        first, second, third, fourth = config.widths
+        first, second, third, fourth = config.widths[:4]
         self.embed = nn.Linear(config.scalars, first)
         self.position = nn.Parameter(torch.randn(config.num_tokens, first) * 0.3)
         self.blocks = nn.Sequential(
@@ -167,8 +188,10 @@ class VolumeDecoder(nn.Module):
         self.fine = nn.Sequential(*(VolumeBlock(third) for _ in range(config.fine_blocks)))
         self.up_finest = nn.ConvTranspose3d(third, fourth, 2, stride=2)
         self.finest = nn.Conv3d(fourth, fourth, 3, padding=1)
+        if config.detail:
+            self.up_detail = nn.ConvTranspose3d(fourth, config.detail, 2, stride=2)
         coordinates = 3 + 6 * config.frequencies
-        self.read = nn.Linear(third + fourth + coordinates, config.hidden)
+        self.read = nn.Linear(third + fourth + config.detail + coordinates, config.hidden)
         square = (config.hidden, config.hidden)
         self.first = nn.ModuleList(nn.Linear(*square) for _ in range(config.layers))
         self.second = nn.ModuleList(nn.Linear(*square) for _ in range(config.layers))
@@ -191,8 +214,11 @@ class VolumeDecoder(nn.Module):
         fine = self.fine(self.up_fine(self.coarse(self.up_coarse(x))))
         finest = self.up_finest(fine)
         finest = finest + self.finest(nn.functional.silu(finest))
-        kind = tokens.dtype
-        return VolumeContext(fine.to(kind), finest.to(kind), frame, centre[:, None])
+        volumes = [fine, finest]
+        if self.config.detail:
+            volumes.append(self.up_detail(nn.functional.silu(finest)))
+        kept = tuple(volume.to(tokens.dtype) for volume in volumes)
+        return VolumeContext(kept, frame, centre[:, None])
 
     def forward(
         self, context: VolumeContext, queries: Float[Tensor, "b q 3"]
@@ -200,7 +226,7 @@ class VolumeDecoder(nn.Module):
         """Signed distance at the query points."""
         relative = queries - context.centre
         u = in_frame(relative, context.frame)
-        features = [read_volume(volume, u) for volume in (context.fine, context.finest)]
+        features = [read_volume(volume, u) for volume in context.volumes]
         h = self.read(torch.cat([*features, fourier(u, self.config.frequencies)], -1))
         for first, second in zip(self.first, self.second, strict=True):
             h = h + second(nn.functional.silu(first(nn.functional.silu(h))))

@@ -1,5 +1,7 @@
 """The autoencoder on volumes: turns with the frame exactly, from points of every kind."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -13,10 +15,33 @@ SIZES = VolumeConfig(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def network():
+FINER = replace(SIZES, widths=(32, 16, 16, 16, 4))
+
+
+@pytest.fixture(scope="module", params=[SIZES, FINER], ids=["8 cells", "16 cells"])
+def network(request):
     torch.manual_seed(0)
-    return VolumeAutoencoder(SIZES).double()
+    return VolumeAutoencoder(request.param).double()
+
+
+def test_volumes_are_four_or_five():
+    with pytest.raises(ValueError, match=r"four or five numbers, got 3$"):
+        VolumeConfig(widths=(32, 16, 16))
+
+
+def test_the_finest_volume_tells_halves_of_the_other_cells_apart():
+    torch.manual_seed(0)
+    finer = VolumeAutoencoder(FINER)
+    tokens, frame = torch.randn(1, 8, 8), torch.eye(3)[None]
+    detail = finer.decoder.context(tokens, frame, torch.zeros(1, 3)).volumes[2]
+    assert detail.shape == (1, 4, 32, 32, 32)
+    halves = detail.unflatten(-1, (16, 2))
+    assert (halves[..., 0] - halves[..., 1]).abs().max() > 1e-3
+    # What the encoder says depends on it.
+    points = torch.rand(1, 64, 3) - 0.5
+    before = finer.encode(points, None, frame)
+    torch.nn.init.zeros_(finer.encoder.down_detail.weight)
+    assert relative_error(finer.encode(points, None, frame), before) > 1e-4
 
 
 @pytest.fixture(scope="module")
