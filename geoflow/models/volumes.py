@@ -20,14 +20,14 @@ V = TypeVar("V", bound="VolumesConfig")
 
 SIZES: dict[str, VolumeConfig] = {
     "small": VolumeConfig(widths=(128, 64, 32, 16), hidden=64),
-    "base": VolumeConfig(),
+    "base": VolumeConfig(widths=(192, 96, 48, 32, 8), fine_blocks=2),
     "large": VolumeConfig(
-        widths=(512, 192, 96, 32), cell_blocks=4, coarse_blocks=3, fine_blocks=2, hidden=192
+        widths=(512, 192, 96, 32, 16), cell_blocks=4, coarse_blocks=3, fine_blocks=2, hidden=192
     ),
 }
 """Autoencoders by name: for a CPU, and for a GPU."""
 # Width and blocks of the flow map's network that goes with each.
-_FLOWS = {"small": (128, 6), "base": (184, 6), "large": (512, 12)}
+_FLOWS = {"small": (128, 6), "base": (224, 6), "large": (512, 12)}
 
 
 @dataclass(frozen=True)
