@@ -184,7 +184,7 @@ def test_the_whole_suite_passes_in_the_copy(copy):
     """But for the wheel, which is built of a checkout, and this file."""
     chosen = (
         "-m",
-        "not screen and not slow and not copy and not wheel and not cluster",
+        "not screen and not slow and not copy and not wheel and not cluster and not gpu",
         "--ignore",
         "tests/test_extending.py",
     )
