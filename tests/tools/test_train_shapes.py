@@ -1,9 +1,6 @@
 """How the shipped model of many things is trained, in small."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +8,7 @@ import pytest
 import torch
 import trimesh
 
-import geoflow
 from geoflow.backbones.volume_field import VolumeAutoencoder, VolumeConfig
-from geoflow.models.volumes import VolumeGenerator, VolumesConfig
 from geoflow.testing import relative_error
 from geoflow_tools.train_shapes.growing import GrowingBank, Job, make
 from geoflow_tools.train_shapes.packed import PackedMeshes, pack
@@ -102,28 +97,3 @@ def test_rows_are_ready_once_they_are_made(meshes, tmp_path):
     # A copy is another shape.
     copied = make(jobs[1], bank, packed)
     assert np.abs(np.abs(copied["surface"]).max(-1) - 1).max() > 0.01
-
-
-@pytest.mark.slow
-def test_a_model_is_trained_in_the_given_time(meshes, tmp_path):
-    config = VolumesConfig.build(symmetry="frame", categories=("lamp", "mug"), size="small")
-    torch.manual_seed(0)
-    VolumeGenerator.build(config).save_pretrained(tmp_path / "start")
-    done = subprocess.run(
-        [sys.executable, "-m", "geoflow_tools.train_shapes", "--meshes", meshes, "--out",
-         tmp_path / "out", "--work", tmp_path / "work", "--start", tmp_path / "start",
-         "--size", "small", "--device", "cpu", "--seconds", "25", "--batch", "2",
-         "--num-queries", "64", "--flow-batch", "4", "--draws", "64", "--makers", "1",
-         "--loaders", "1", "--first", "4", "--report-every", "1", "--amounts.procedural", "8",
-         "--amounts.universe", "13", "--amounts.assemblies", "1", "--amounts.copies", "1"],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    log = (tmp_path / "out" / "log.txt").read_text()
-    assert "autoencoder 1: loss" in log
-    assert "flow 1: loss" in log
-    model = geoflow.load(tmp_path / "out" / "model")
-    assert model.card["run"]["stages"]["flow"]["steps"] >= 1
-    condition = model.condition(1, category="mug")
-    latents = model.sample_latents(torch.randn(1, 64, 64), condition, steps=1)
-    assert torch.isfinite(latents).all()

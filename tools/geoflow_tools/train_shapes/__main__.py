@@ -136,7 +136,7 @@ class Training:
         model.to(options.device)
         taken = train_autoencoder(
             model, batches, self.clock(options.share), learning_rate=options.autoencoder_rate,
-            judge=FieldLoss(sign_weight=0.2, sharpness=60.0), say=self.say, tell=self.tell,
+            judge=FieldLoss(sign_weight=0.2, sharpness=100.0), say=self.say, tell=self.tell,
             every=options.report_every,
         )  # fmt: skip
         self.say(f"autoencoder: {taken} steps")
