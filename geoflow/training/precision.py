@@ -43,6 +43,7 @@ class Measured:
 
 
 @cache
+@torch.enable_grad()
 def measure(device: str) -> Measured:
     """Time the product on a device, by turns; once per process, in about a quarter of a second."""
     kind = torch.device(device).type

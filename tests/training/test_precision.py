@@ -57,6 +57,12 @@ def test_what_is_chosen_by_hand_stays(machine, chosen):
         assert torch.is_autocast_enabled("cpu") == chosen
 
 
+def test_the_backward_product_is_timed_where_no_gradients_are_asked_for():
+    measure.cache_clear()
+    with torch.no_grad():
+        assert measure("cpu").ratio > 0
+
+
 def test_joints_keep_the_digits_of_their_distances(machine):
     machine(2.0, 1.0)
     options = settled(JointTraining(), "cpu")
