@@ -27,6 +27,21 @@ def load_npy(file: io.BufferedIOBase, size: int) -> np.ndarray:
     Raises:
         ValueError: if it is damaged, holds objects, or says more than it has.
     """
+    shape, is_fortran, dtype = npy_header(file, size)
+    array = np.frombuffer(file.read(), dtype)
+    return array.reshape(shape[::-1]).T if is_fortran else array.reshape(shape)
+
+
+def npy_header(file: io.BufferedIOBase, size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape of a .npy file's array, whether it lies in Fortran's order, and the type of its parts.
+
+    Args:
+        file: at its beginning; on return, at the first number.
+        size: bytes that it has in all.
+
+    Raises:
+        ValueError: if it is damaged, holds objects, or says another size than it has.
+    """
     version = np.lib.format.read_magic(file)
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -40,8 +55,7 @@ def load_npy(file: io.BufferedIOBase, size: int) -> np.ndarray:
     needed, has = math.prod(shape) * dtype.itemsize, size - file.tell()
     if min(shape, default=0) < 0 or needed != has:
         raise ValueError(f"its header says an array of shape {shape}, its content differs")
-    array = np.frombuffer(file.read(needed), dtype)
-    return array.reshape(shape[::-1]).T if is_fortran else array.reshape(shape)
+    return shape, is_fortran, dtype
 
 
 def load_npz(file: io.BufferedIOBase) -> dict[str, np.ndarray]:

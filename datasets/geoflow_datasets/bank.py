@@ -133,8 +133,8 @@ class Bank(ABC):
             for name, array in arrays.items():
                 _check_array(name, array, hints[name], sizes)
             return cls(
-                names=_words(card, "names"),
-                category_names=_words(card, "category_names"),
+                names=words_of(card, "names"),
+                category_names=words_of(card, "category_names"),
                 **arrays,
             )
 
@@ -235,7 +235,8 @@ def _check_array(name: str, array: np.ndarray, hint: Any, sizes: dict[str, int])
         raise ValueError(f"{name} are {array.dtype} of shape {array.shape}")
 
 
-def _words(card: Mapping[str, object], name: str) -> tuple[str, ...]:
+def words_of(card: Mapping[str, object], name: str) -> tuple[str, ...]:
+    """A card's list of words; ValueError where it is something else."""
     words = card[name]
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise ValueError(f"{name} of its card are no words")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from geoflow_datasets.bank import CARD, ShapeBank
+from geoflow.atomic import reading
+from geoflow_datasets.bank import CARD, ShapeBank, words_of
 from geoflow_datasets.layouts import ALL
 from geoflow_datasets.request import Request
 
@@ -23,13 +24,15 @@ def check(request: Request) -> tuple[str, ...]:
 
     Raises:
         ValueError: for a category, or an axis other than y: banks are as they were made.
+        DamagedError: if the card cannot be read.
     """
     if request.category != ALL or request.up != "y":
         raise ValueError(
             f"{request.source} holds finished banks: leave out --shape-category and --data-up"
         )
-    card = json.loads((request.path / "train" / CARD).read_text(encoding="utf-8"))
-    return tuple(card["category_names"])
+    path = request.path / "train" / CARD
+    with reading(path):
+        return words_of(json.loads(path.read_text(encoding="utf-8")), "category_names")
 
 
 def load(request: Request) -> ShapeBank:

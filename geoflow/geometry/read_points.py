@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from geoflow.arrays import load_npy, load_npz
+from geoflow.geometry.laz_header import check_laz
+from geoflow.geometry.pcd_header import prepare_pcd
 from geoflow.geometry.ply_header import check_ply_counts
 
 # A header's end is sought in so many bytes.
@@ -145,9 +147,10 @@ def _read_pcd(file: io.BufferedIOBase) -> _Read:
     from pydantic import ValidationError
     from pypcd4.pypcd4 import PointCloud
 
+    content = prepare_pcd(file.read())
     try:
         # It reads from any binary file.
-        cloud = PointCloud.from_fileobj(file)  # type: ignore[arg-type]
+        cloud = PointCloud.from_fileobj(io.BytesIO(content))  # type: ignore[arg-type]
     except ValidationError as error:  # Many lines on the reader's own classes.
         raise ValueError("its header is that of no .pcd file") from error
     names = ("normal_x", "normal_y", "normal_z")
@@ -158,7 +161,11 @@ def _read_pcd(file: io.BufferedIOBase) -> _Read:
 def _read_las(file: io.BufferedIOBase) -> _Read:
     import laspy
 
-    return np.asarray(laspy.read(file).xyz), None
+    content = file.read()
+    check_laz(content)
+    # Several threads would make room for whole chunks, however few points they have.
+    read = laspy.read(io.BytesIO(content), laz_backend=laspy.LazBackend.Lazrs)
+    return np.asarray(read.xyz), None
 
 
 _READERS: dict[str, Callable[[io.BufferedIOBase], _Read]] = {

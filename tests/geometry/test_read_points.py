@@ -1,5 +1,8 @@
 """Clouds are read alike whatever their format, with normals where they are there, or refused."""
 
+import io
+import struct
+
 import laspy
 import numpy as np
 import pytest
@@ -93,3 +96,31 @@ def test_what_is_no_cloud_is_refused(tmp_path):
         read_points(tmp_path / "cloud.npz")
     with pytest.raises(ValueError, match=r"clouds are \.ply, .*, got '\.abc'"):
         read_points_bytes(b"", ".abc")
+
+
+@pytest.mark.parametrize("form", [0, 3, 6, 8])
+def test_scans_of_every_form_are_read(form):
+    header = laspy.LasHeader(point_format=form, version="1.4")
+    header.scales = [1e-5] * 3
+    header.add_extra_dim(laspy.ExtraBytesParams("quality", np.float32))
+    scan = laspy.LasData(header)
+    scan.x, scan.y, scan.z = POINTS.T
+    for suffix in (".las", ".laz"):
+        content = io.BytesIO()
+        scan.write(content, do_compress=suffix == ".laz")
+        read = read_points_bytes(content.getvalue(), suffix)
+        np.testing.assert_allclose(read.points, POINTS, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [(100, 2**27), (107, 2**31), (107, 60_000), (293, 0), (293, 2), (313, 0)],
+    ids=["records", "points", "more points than chunks", "chunk 0", "chunk 2", "parts"],
+)
+def test_a_scan_that_names_more_than_it_holds_is_refused(tmp_path, place, number):
+    """Its reader would end the process, or read on for minutes."""
+    content = bytearray(write(tmp_path / "cloud.laz").read_bytes())
+    assert len(read_points_bytes(bytes(content), ".laz").points) == len(POINTS)
+    struct.pack_into("<I", content, place, number)
+    with pytest.raises(ValueError, match="it cannot be read: it"):
+        read_points_bytes(bytes(content), ".laz")

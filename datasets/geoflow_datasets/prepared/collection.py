@@ -10,6 +10,7 @@ from __future__ import annotations
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +22,8 @@ from geoflow_datasets.layouts import SYNSETS
 
 ZIPS, TARS = (".zip", ".sh3f"), (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _FURNITURE = ".sh3f"
+# Characters of what went wrong that a line repeats; it may quote the archive's content.
+_SAID = 200
 
 
 @dataclass(frozen=True)
@@ -87,16 +90,14 @@ class Collection:
         """
         if item.member is None:
             return item.file.read_bytes()
-        try:
+        with _understood(item.file, OSError):
             archive = self._archive(item.file)
             if isinstance(archive, zipfile.ZipFile):
                 return archive.read(item.member)
             opened = archive.extractfile(item.member)
             if opened is None:
-                raise OSError(f"{item.member} is no file")
+                raise ValueError(f"{item.member} is no file")
             return opened.read()
-        except (zipfile.BadZipFile, tarfile.TarError, EOFError, KeyError, RuntimeError) as error:
-            raise OSError(f"{item.file}: {error}") from error
 
     def copy_notes(self, names: tuple[str, ...], folder: Path) -> None:
         """Write the texts of these names, from the source's root, beside what is made of it."""
@@ -126,14 +127,16 @@ class Collection:
 
     def _inside(self, path: Path, name: str, *, is_alone: bool) -> Iterator[Item]:
         """The files of an archive that lies at `name` in the source."""
-        try:
+        with _understood(path, ValueError):
             archive = self._archive(path)
             if path.suffix.lower() == _FURNITURE and isinstance(archive, zipfile.ZipFile):
-                yield from self._furniture(path, archive)
-                return
-            members = list(_members(archive, stamp_of(path)))
-        except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, KeyError) as error:
-            raise ValueError(f"{path} cannot be read as an archive: {error}") from error
+                listed = list(self._furniture(path, archive))
+            else:
+                listed = None
+                members = list(_members(archive, stamp_of(path)))
+        if listed is not None:
+            yield from listed
+            return
         above = PurePosixPath(name).parent
         root = _common_root([member for member, _, _ in members])
         if root is not None and is_alone:
@@ -169,6 +172,20 @@ class Collection:
             opened = zipfile.ZipFile(path) if is_zip else tarfile.open(path)  # noqa: SIM115
             self._open = (path, opened)
         return self._open[1]
+
+
+@contextmanager
+def _understood(path: Path, raised: type[Exception]) -> Iterator[None]:
+    """Whatever goes wrong with an archive is one line: there are as many ways as in a damaged one.
+
+    Raises:
+        Exception: of the type given.
+    """
+    try:
+        yield
+    except Exception as error:
+        said = " ".join(str(error).split())[:_SAID]
+        raise raised(f"{path} cannot be read as an archive: {said}") from error
 
 
 def is_archive(path: Path) -> bool:

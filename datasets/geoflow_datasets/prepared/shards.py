@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from geoflow.arrays import npy_header
 from geoflow.atomic import DamagedError, disk_full_named, reading, sync
 
 ROWS = 256
@@ -74,17 +75,18 @@ class Shards:
         """How each array lies in the shards, as the first one says.
 
         Raises:
-            DamagedError: if there is no shard.
+            DamagedError: if there is no shard, or the first one is damaged.
         """
         first = next(iter(sorted(self.folder.glob("[0-9]*"))), None)
         if first is None:
             raise DamagedError(f"{self.folder} holds no shards")
         found = {}
         for path in sorted(first.glob("*.npy")):
-            with reading(path):
-                memory = np.load(path, mmap_mode="r")
-            assert isinstance(memory, np.memmap)
-            found[path.stem] = Layout(memory.dtype, memory.shape[1:], memory.offset)
+            with reading(path), path.open("rb") as file:
+                shape, is_fortran, dtype = npy_header(file, path.stat().st_size)
+                if is_fortran or shape[:1] != (ROWS,):
+                    raise ValueError(f"expected {ROWS} rows, one after the other, got {shape}")
+                found[path.stem] = Layout(dtype, shape[1:], file.tell())
         return found
 
     def read(self, place: int, name: str) -> np.ndarray:
