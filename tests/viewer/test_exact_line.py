@@ -27,7 +27,7 @@ def state_of(line):
         options.model, options.category, options.seed, steps=options.steps, ode=options.ode,
         time=options.time, to_seed=options.to_seed, blend=options.blend,
         mesh=None if options.mesh is None else str(options.mesh), reconstruct=options.reconstruct,
-        layout=options.layout, show=options.show, slice=options.slice,
+        layout=options.layout, show=options.show, slice=options.slice, up=options.up,
     )  # fmt: skip
     return state, options.resolution
 
@@ -37,7 +37,8 @@ def drawn(session, state):
     show = visible(state.show, session.shows)
     cut = state.slice if "slice" in show else 0.0
     made = state.reconstruct and state.mesh is not None
-    return replace(state, show=show, slice=cut, locked=False, reconstruct=made)
+    up = state.up if state.mesh is not None else "y"
+    return replace(state, show=show, slice=cut, locked=False, reconstruct=made, up=up)
 
 
 def event(session, rng):
@@ -53,6 +54,7 @@ def event(session, rng):
         lambda: session.open_mesh("my box.obj", trimesh.creation.box(), reconstruct=True),
         lambda: session.change(mesh=None, reconstruct=False),
         lambda: session.change(mesh=None),
+        lambda: session.change(up=rng.choice("yz")),
         lambda: session.change(category=rng.choice((None, "pebble"))),
         lambda: session.change(locked=True),
         session.undo,

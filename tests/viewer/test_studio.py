@@ -7,7 +7,6 @@ import pytest
 import trimesh
 from PIL import Image
 
-from geoflow.geometry.points import write_points
 from geoflow_cli import main
 from geoflow_viewer.export import _FILM_HEIGHT, _FILM_WIDTH, Look, _fitting, export_bytes
 from geoflow_viewer.items import Item, Result, Rung
@@ -126,11 +125,3 @@ def test_an_empty_stage_is_its_background():
 def test_what_is_no_look_is_wrong_usage(options, said, capsys):
     assert main(["view", *options]) == 2
     assert said in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("suffix", [".ply", ".xyz", ".npy"])
-def test_a_cloud_is_not_shown_and_it_is_said_what_to_do(suffix, tmp_path, capsys):
-    cloud = tmp_path / f"cloud{suffix}"
-    write_points([np.zeros((4, 3), np.float32)], cloud, num=4)
-    assert main(["view", str(cloud), "--png", str(tmp_path / "a.png")]) == 2
-    assert f"geoflow complete {cloud} --out solid.ply" in capsys.readouterr().err

@@ -129,15 +129,16 @@ class Rig:
 
 @dataclass(frozen=True)
 class View:
-    """Show a mesh file, or samples of a model, in a window, a browser or a file.
+    """Show a mesh, a cloud with its solid, or samples of a model: a window, a browser or a file.
 
     Without a display, a window becomes a picture.
     """
 
     mesh: Annotated[Path | None, tyro.conf.Positional] = None
-    """Mesh file to show. Default: a sample of the model."""
+    """Mesh or cloud file to show; of a cloud (.ply, .xyz, .npy, .npz, .pcd, .las or .laz) the solid
+    too. Default: a sample of the model."""
     model: str = "chair"
-    """Shipped model, or a folder of a model or a run."""
+    """Shipped model, or a folder of a model or a run. Default for clouds: shapes."""
     category: str | None = None
     """Category, for a model of several."""
     steps: int = 2
@@ -159,13 +160,14 @@ class View:
     slice: float = 0.0
     """Where the plane x = SLICE cuts the field."""
     up: Up = "y"
-    """Axis that points up in the mesh file."""
+    """Axis that points up in the mesh or cloud file."""
     reconstruct: bool = False
     """Show beside the mesh file what the model makes of it."""
     resolution: int = 128
     """Cells of the extraction grid along an edge, in a picture or file."""
     points: int = 8192
-    """Points of a cloud, for a model of points, in a picture or file; at most 65,536."""
+    """Points of a cloud, for a model of points, in a picture or file; at most 65,536. Of a cloud
+    file, those that its solid is made of: 16 to 8,192, default 1,024."""
     png: Path | None = None
     """Write a picture here, and open no window."""
     out: Path | None = None

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import trimesh
+from typing import TYPE_CHECKING, Any
 
 from geoflow_cli.checks import check_at_least, check_folder, check_resolution, resolve_device
 from geoflow_cli.errors import Failure, UsageError, failing
@@ -18,6 +16,7 @@ from geoflow_cli.options import View
 if TYPE_CHECKING:
     from geoflow_viewer.export import Look
     from geoflow_viewer.models import Models
+    from geoflow_viewer.opened import Opened
     from geoflow_viewer.session import Session
     from geoflow_viewer.state import State
 
@@ -39,33 +38,24 @@ def view(options: View, given: Collection[str]) -> None:
         raise UsageError(f"--points must be between 1 and {_MAX_POINTS}, got {options.points}")
     out = _output(options)
     _look(options, out)
-    from geoflow_viewer.privacy import shown_name
-    from geoflow_viewer.state import State
-
-    # Visitors are told no places of this disk.
-    told = shown_name if options.web else str
-    try:
-        state = State(
-            told(options.model), options.category, options.seed, steps=options.steps,
-            ode=options.ode,
-            time=options.time, to_seed=options.to_seed, blend=options.blend,
-            mesh=None if options.mesh is None else told(options.mesh),
-            reconstruct=options.reconstruct, layout=options.layout, show=options.show,
-            slice=options.slice,
-        )  # fmt: skip
-    except ValueError as error:
-        raise UsageError(f"--{error}") from error
+    if options.mesh is not None and not options.mesh.is_file():
+        raise UsageError(f"there is no mesh file or cloud {options.mesh}")
+    state = _state(options, given, out)
     if options.reconstruct and options.mesh is None:
         raise UsageError("--reconstruct needs a mesh file")
-    meshes = {} if options.mesh is None else {str(state.mesh): _read(options.mesh, options.up)}
+    opened = state.mesh or state.cloud
+    meshes: dict[str, Opened] = {}
+    if options.mesh is not None and opened is not None:
+        meshes = {opened: _read(options.mesh, options.up)}
     from geoflow.models.kinds import load
     from geoflow_viewer.models import Models
 
     device = resolve_device(options.device)
-    places = {state.model: options.model}
-    models = Models([state.model], load=lambda name: load(places.get(name, name), device=device))
+    name = _told(options)(options.model)
+    places = {name: options.model}
+    models = Models([name], load=lambda name: load(places.get(name, name), device=device))
     with failing():
-        if meshes == {} or options.reconstruct:
+        if state.mesh is None or options.reconstruct:
             _check_category(options, models[state.model].categories)
         if options.web:
             _serve(options, state, models, meshes)
@@ -73,6 +63,71 @@ def view(options: View, given: Collection[str]) -> None:
             _write(options, state, models, meshes, out)
         else:
             _open(options, state, models, meshes)
+
+
+def _told(options: View) -> Callable[[str | Path], str]:
+    """What a path is called before those who look: visitors are told no places of this disk."""
+    from geoflow_viewer.privacy import shown_name
+
+    return shown_name if options.web else str
+
+
+def _state(options: View, given: Collection[str], out: Path | None) -> State:
+    """What is shown first.
+
+    Raises:
+        UsageError: for a value that no state has, or an option that clouds do not have.
+    """
+    from geoflow.geometry.read_points import is_cloud
+    from geoflow_viewer.state import State
+
+    told = _told(options)
+    values: dict[str, Any] = {
+        name: getattr(options, name)
+        for name in ("category", "seed", "steps", "ode", "time", "to_seed", "blend", "reconstruct",
+                     "layout", "show", "slice", "up")
+    }  # fmt: skip
+    values |= {"model": told(options.model)}
+    if options.mesh is not None:
+        values |= {"mesh": told(options.mesh)}
+        if is_cloud(options.mesh):
+            values |= {"mesh": None, "cloud": told(options.mesh)} | _of_cloud(options, given, out)
+    try:
+        return State(**values)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error
+
+
+def _of_cloud(options: View, given: Collection[str], out: Path | None) -> dict[str, Any]:
+    """What differs where a cloud is shown: model, points, and what is drawn."""
+    from geoflow.models.kinds import COMPLETING, describe_solids
+    from geoflow_viewer.command import draws
+    from geoflow_viewer.state import CLOUD_SHOWS, FEWEST_POINTS, MOST_POINTS
+
+    for name in ("ode", "time", "to_seed", "blend", "reconstruct", "slice"):
+        if name in given:
+            raise UsageError(f"--{name.replace('_', '-')} is not of clouds: leave it out")
+    if out is not None and not draws(str(out)):
+        raise UsageError(
+            f"the solid is written where the points are by geoflow complete {options.mesh} "
+            f"--out {out}; geoflow view draws it: .png, .gif, .mp4 or .html"
+        )
+    values: dict[str, Any] = {}
+    if "points" in given:
+        if not FEWEST_POINTS <= options.points <= MOST_POINTS:
+            raise UsageError(
+                f"--points of a cloud file must be between {FEWEST_POINTS} and {MOST_POINTS:,}, "
+                f"got {options.points:,}"
+            )
+        values["given"] = options.points
+    if "model" in given:
+        with failing():
+            describe_solids(options.model)
+    else:
+        values["model"] = COMPLETING
+    if "show" not in given:
+        values["show"] = CLOUD_SHOWS
+    return values
 
 
 def _output(options: View) -> Path | None:
@@ -133,19 +188,15 @@ def _colour(name: str, text: str | None) -> tuple[int, int, int] | None:
     return red, green, blue
 
 
-def _read(path: Path, up: str) -> trimesh.Trimesh:
+def _read(path: Path, up: str) -> Opened:
     from geoflow.geometry.mesh import normalise_mesh
     from geoflow.geometry.read_mesh import read_mesh
-    from geoflow.geometry.read_points import is_cloud
+    from geoflow.geometry.read_points import is_cloud, read_points
+    from geoflow_viewer.opened import placed_cloud
 
-    if not path.is_file():
-        raise UsageError(f"there is no mesh file {path}")
-    if is_cloud(path):
-        raise UsageError(
-            f"{path} holds points, and meshes are shown: make a solid of it with geoflow complete "
-            f"{path} --out solid.ply, then geoflow view solid.ply"
-        )
     try:
+        if is_cloud(path):
+            return placed_cloud(read_points(path), up=up)
         return normalise_mesh(read_mesh(path, up=up))
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from error
@@ -158,7 +209,7 @@ def _check_category(options: View, names: tuple[str, ...]) -> None:
 
 @contextmanager
 def _session(
-    state: State, models: Models, meshes: dict[str, trimesh.Trimesh], **options: object
+    state: State, models: Models, meshes: dict[str, Opened], **options: object
 ) -> Iterator[Session]:
     from geoflow_viewer.session import Session
 
@@ -170,7 +221,7 @@ def _session(
 
 
 def _write(
-    options: View, state: State, models: Models, meshes: dict[str, trimesh.Trimesh], out: Path
+    options: View, state: State, models: Models, meshes: dict[str, Opened], out: Path
 ) -> None:
     from geoflow_viewer.export import export
     from geoflow_viewer.generation import generate
@@ -190,7 +241,7 @@ def _write(
     print(f"{out}: {'picture' if out.suffix.lower() == '.png' else 'file'} written")
 
 
-def _open(options: View, state: State, models: Models, meshes: dict[str, trimesh.Trimesh]) -> None:
+def _open(options: View, state: State, models: Models, meshes: dict[str, Opened]) -> None:
     from geoflow_viewer.desktop import show
     from geoflow_viewer.display import DisplayUnavailableError, check_display
 
@@ -203,7 +254,7 @@ def _open(options: View, state: State, models: Models, meshes: dict[str, trimesh
         _write(options, state, models, meshes, _FALLBACK)
 
 
-def _serve(options: View, state: State, models: Models, meshes: dict[str, trimesh.Trimesh]) -> None:
+def _serve(options: View, state: State, models: Models, meshes: dict[str, Opened]) -> None:
     from geoflow_viewer.browser import BrowserUnavailableError, serve
 
     if options.host not in _LOCAL:

@@ -17,6 +17,7 @@ from geoflow_viewer.arrangement import FIELD_OF_VIEW, LABEL_DROP, columns_of, ey
 from geoflow_viewer.door import Door
 from geoflow_viewer.memory import give_back
 from geoflow_viewer.models import Models
+from geoflow_viewer.opened import Opened
 from geoflow_viewer.panel import DARK, Panel, theme
 from geoflow_viewer.scene import Layer, MeshLayer, PointsLayer, Tile, tiles
 from geoflow_viewer.session import Session
@@ -49,7 +50,7 @@ class Browser:
         self,
         models: Models,
         state: State,
-        meshes: Mapping[str, trimesh.Trimesh] | None = None,
+        meshes: Mapping[str, Opened] | None = None,
         *,
         host: str = "127.0.0.1",
         port: int = 8080,
@@ -148,11 +149,11 @@ class Browser:
         except ValueError:
             # Something of another version.
             return self._state
-        is_gone = state.cloud is not None or (
-            state.mesh is not None and state.mesh not in self._meshes
-        )
+        opened = state.mesh or state.cloud
+        is_gone = opened is not None and opened not in self._meshes
+        known = self._models.names if state.cloud is None else self._models.solids
         is_long = state.steps > max(self._state.steps, *COMPARED_STEPS)
-        if state.model not in self._models.names or is_gone or is_long:
+        if state.model not in known or is_gone or is_long:
             return self._state
         return state
 
@@ -298,7 +299,7 @@ class Visitor:
 def serve(
     models: Models,
     state: State,
-    meshes: Mapping[str, trimesh.Trimesh],
+    meshes: Mapping[str, Opened],
     *,
     host: str,
     port: int,

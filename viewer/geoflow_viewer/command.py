@@ -65,6 +65,8 @@ def command(
         value = getattr(shown, name)
         if value != getattr(default, name):
             words += [flag, _text(value)]
+    if shown.mesh is not None and shown.up != default.up:
+        words += ["--up", shown.up]
     for flag, is_on in (
         ("--ode", shown.ode),
         ("--reconstruct", shown.reconstruct and shown.mesh is not None),
@@ -91,6 +93,8 @@ def _completion(state: State, rung: Rung, out: str | None) -> str:
     if state.seed:
         words += ["--seed", str(state.seed)]
     words += ["--mirror"] * state.mirrored
+    if state.up != State.up:
+        words += ["--up", state.up]
     return shlex.join(
         [*words, "--resolution", str(rung.resolution), "--faces", "full", "--out", file]
     )

@@ -21,7 +21,7 @@ from geoflow_viewer.generation import generate
 from geoflow_viewer.items import RUNGS, Result, Rung
 from geoflow_viewer.models import Models
 from geoflow_viewer.opened import Opened, are_equal, placed_cloud
-from geoflow_viewer.state import MAX_SEED, OPENED_SHOWS, SHOWS, State, parts, visible
+from geoflow_viewer.state import CLOUD_SHOWS, MAX_SEED, OPENED_SHOWS, SHOWS, State, parts, visible
 from geoflow_viewer.worker import Request, Ticket, Worker
 
 _UNDO_DEPTH = 100
@@ -82,7 +82,8 @@ class Session:
         self._rungs = rungs
         self._opened = dict(meshes or {})
         # Before a cloud was opened, for which the model that takes any points is chosen.
-        self._model_before = self.state.model
+        is_cloud = self.state.cloud is not None
+        self._model_before = models.names[0] if is_cloud else self.state.model
         self._past: list[State] = []
         self._future: list[State] = []
         self._dragged: str | None = None
@@ -209,7 +210,7 @@ class Session:
         """
         self._open(
             name, normalise_mesh(mesh), cloud=None, mesh=name, model=self._sampling(),
-            reconstruct=reconstruct, layout="single",
+            reconstruct=reconstruct, layout="single", up="y",
         )  # fmt: skip
 
     def open_cloud(self, name: str, cloud: Cloud, *, up: str = "y") -> None:
@@ -223,12 +224,12 @@ class Session:
             self._model_before = self.state.model
         self._open(
             name, placed, cloud=name, mesh=None, answer=0,
-            model=self.models.solids[0], category=None, layout="single", show=("mesh", "points"),
+            model=self.models.solids[0], category=None, layout="single", show=CLOUD_SHOWS, up=up,
         )  # fmt: skip
 
     def leave_opened(self) -> None:
         """Show samples again."""
-        self.change(mesh=None, cloud=None, model=self._sampling())
+        self.change(mesh=None, cloud=None, model=self._sampling(), up="y")
 
     def _sampling(self) -> str:
         """The model, that from before a cloud was opened, or the first that makes samples."""

@@ -6,8 +6,12 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from geoflow.geometry.axes import UP_AXES
+
 SHOWS = ("mesh", "wireframe", "points", "latent", "slice")
 OPENED_SHOWS = ("mesh", "wireframe", "points")
+CLOUD_SHOWS = ("mesh", "points")
+"""What is drawn of an opened cloud first: the solid, and the points that it is made of."""
 """What can be drawn of a mesh that no model made."""
 LAYOUTS = ("single", "variations", "compare")
 COMPARED_STEPS = (1, 2, 4, 50)
@@ -28,7 +32,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "steps": (int,), "ode": (bool,), "time": (float, int), "to_seed": (int, type(None)),
     "blend": (float, int), "mesh": (str, type(None)), "reconstruct": (bool,), "layout": (str,),
     "show": (tuple,), "slice": (float, int), "cloud": (str, type(None)), "given": (int,),
-    "answer": (int,), "mirrored": (bool,),
+    "answer": (int,), "mirrored": (bool,), "up": (str,),
 }  # fmt: skip
 """Of the fields of a state: what pages send and browsers keep may be anything."""
 
@@ -77,6 +81,8 @@ class State:
     """Which solid: 0 the likeliest, others by the model's flow."""
     mirrored: bool = False
     """Whether the cloud's solid is made symmetric left and right."""
+    up: str = "y"
+    """Axis that points up in the file of what is opened; what is drawn of it stands already."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -93,6 +99,7 @@ class State:
         points, last = f"from {FEWEST_POINTS} to {MOST_POINTS}", NUM_ANSWERS - 1
         _require(FEWEST_POINTS <= self.given <= MOST_POINTS, "given", points, self.given)
         _require(0 <= self.answer <= last, "answer", f"from 0 to {last}", self.answer)
+        _require(self.up in UP_AXES, "up", f"one of {', '.join(UP_AXES)}", self.up)
         is_one = self.mesh is None or self.cloud is None
         _require(is_one, "cloud", "nothing beside an opened mesh", self.cloud)
         known = len(self.show) > 0 and set(self.show) <= set(SHOWS)
