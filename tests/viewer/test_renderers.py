@@ -9,7 +9,8 @@ from geoflow_viewer.items import Item, Result, Rung
 from geoflow_viewer.offscreen import OffscreenUnavailableError, Open3DRenderer
 from geoflow_viewer.offscreen_program import on_white
 from geoflow_viewer.open3d_meshes import mesh
-from geoflow_viewer.picture import render
+from geoflow_viewer.picture import ELEVATION, render
+from geoflow_viewer.projection import view_rotation
 from geoflow_viewer.renderers import SoftwareRenderer, renderer_of
 from geoflow_viewer.scene import tiles
 from geoflow_viewer.state import State
@@ -101,6 +102,16 @@ def test_a_mesh_leaves_nothing_of_its_vertices_to_chance():
     assert outwards.min() > 0.5
 
 
+def test_clouds_are_the_software_s_unless_open3d_is_named(monkeypatch):
+    monkeypatch.setattr("geoflow_viewer.offscreen._PROGRAM", "no_program")
+    said = []
+    cloud = trimesh.PointCloud(0.9 * np.eye(3))
+    renderer_of("auto", said.append).views([cloud, None], [35.0], size=24)
+    assert said == []
+    renderer_of("auto", said.append).views([cloud, bent()], [35.0], size=24)
+    assert len(said) == 1
+
+
 @pytest.mark.screen
 def test_both_renderers_draw_the_same_shape_from_the_same_side():
     shapes = [bent(), None, trimesh.PointCloud(0.9 * np.eye(3), colors=np.full((3, 4), 60))]
@@ -124,3 +135,22 @@ def test_both_renderers_draw_the_same_shape_from_the_same_side():
         assert between.min(1).max() <= 2
         assert between.min(0).max() <= 2
     assert (outline(drawn[0][0]) != outline(drawn[1][0])).mean() > 0.05
+
+
+@pytest.mark.screen
+def test_points_have_the_colour_that_was_asked_for_and_meshes_beside_them_theirs():
+    # A wall across the view: all points are equally far.
+    points = np.random.default_rng(0).uniform(-0.7, 0.7, (9000, 3)) * [1.0, 1.0, 0.0]
+    points = points @ view_rotation(35.0, ELEVATION)
+    orange = trimesh.PointCloud(points, colors=np.tile([255, 165, 0, 255], (9000, 1)))
+    try:
+        ((cloud, solid, again),) = Open3DRenderer().views([orange, bent(), orange], [35.0], size=96)
+        ((alone,),) = Open3DRenderer().views([bent()], [35.0], size=96)
+    except OffscreenUnavailableError as error:
+        pytest.skip(str(error))
+    ((plain,),) = SoftwareRenderer().views([orange], [35.0], size=96)
+    inner = (slice(40, 56),) * 2
+    for picture in (cloud, again):
+        found, expected = (np.median(p[inner], axis=(0, 1)) for p in (picture, plain))
+        np.testing.assert_allclose(found, expected, atol=3)
+    assert np.abs(solid.astype(int) - alone).max() <= 12

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from geoflow_viewer.open3d_meshes import mesh
+from geoflow_viewer.point_picture import faded
 from geoflow_viewer.projection import EXTENT, MARGIN
 
 _DISTANCE = 5.0
@@ -52,9 +53,15 @@ def draw(scene: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "v s h w c"]:
     for i in range(pictures.shape[1]):
         if f"vertices{i}" not in scene:
             continue
-        stage.clear_geometry()
-        stage.add_geometry("shape", *_geometry(open3d, rendering, scene, i, size / (2 * half)))
-        for view, picture in zip(views, pictures[:, i], strict=True):
+        is_cloud = f"faces{i}" not in scene
+        # The engine's tones would make orange points yellow, and no light falls on points anyway.
+        stage.view.set_post_processing(not is_cloud)
+        plain = np.full_like(empty, 255.0) if is_cloud else empty
+        for number, (view, picture) in enumerate(zip(views, pictures[:, i], strict=True)):
+            if is_cloud or number == 0:
+                stage.clear_geometry()
+                drawn = _cloud(scene, i, view, size / (2 * half)) if is_cloud else _mesh(scene, i)
+                stage.add_geometry("shape", *drawn)
             # The sun stands beside the camera, as the lights of the software do.
             stage.scene.set_sun_light(-_SUN @ view, [1.0, 1.0, 1.0], _SUNLIGHT)
             stage.camera.look_at(np.zeros(3), _DISTANCE * view[2], view[1])
@@ -63,29 +70,41 @@ def draw(scene: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "v s h w c"]:
             )
             before_white = taken()
             if not is_cut_out:
-                picture[:] = on_white(before_white, empty)
+                picture[:] = on_white(before_white, plain)
                 continue
             stage.set_background(_BLACK)
-            picture[:] = cut_out(before_white, taken(), empty)
+            picture[:] = cut_out(before_white, taken(), plain)
             stage.set_background(_WHITE)
     return pictures
 
 
-def _geometry(
-    open3d: Any, rendering: Any, scene: Mapping[str, np.ndarray], index: int, pixels_per_unit: float
+def _cloud(
+    scene: Mapping[str, np.ndarray], index: int, view: Float[np.ndarray, "3 3"], scale: float
 ) -> tuple[Any, Any]:
-    vertices, material = scene[f"vertices{index}"], rendering.MaterialRecord()
+    """Points as they look from a side, and their material; `scale` is in pixels per unit."""
+    import open3d
+
+    vertices, colours = scene[f"vertices{index}"], scene[f"colours{index}"]
+    vector, material = (
+        open3d.utility.Vector3dVector,
+        open3d.visualization.rendering.MaterialRecord(),
+    )
+    cloud = open3d.geometry.PointCloud(vector(vertices))
+    cloud.colors = vector(faded(colours, vertices @ view[2]))
+    material.shader = "defaultUnlit"
+    material.point_size = max(_POINT_SIZE * scale, _LEAST_POINT)
+    return cloud, material
+
+
+def _mesh(scene: Mapping[str, np.ndarray], index: int) -> tuple[Any, Any]:
+    """A mesh and its material."""
+    import open3d
+
+    material = open3d.visualization.rendering.MaterialRecord()
+    material.shader, material.base_roughness = "defaultLit", 0.8
     # The engine computes in linear light.
     colours = np.ascontiguousarray(scene[f"colours{index}"]) ** 2.2
-    if f"faces{index}" not in scene:
-        vector = open3d.utility.Vector3dVector
-        cloud = open3d.geometry.PointCloud(vector(vertices))
-        cloud.colors = vector(colours)
-        material.shader = "defaultUnlit"
-        material.point_size = max(_POINT_SIZE * pixels_per_unit, _LEAST_POINT)
-        return cloud, material
-    material.shader, material.base_roughness = "defaultLit", 0.8
-    return mesh(open3d, vertices, scene[f"faces{index}"], colours), material
+    return mesh(open3d, scene[f"vertices{index}"], scene[f"faces{index}"], colours), material
 
 
 def on_white(

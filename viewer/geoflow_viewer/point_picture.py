@@ -8,7 +8,7 @@ from jaxtyping import Float
 from geoflow_viewer.projection import COLOUR, EXTENT, SUPERSAMPLING, project, shrink, view_rotation
 
 # Discs of far points are paler, down to this share of the colour.
-_FAR = 0.45
+_FAR = 0.65
 
 
 def cutout_points(
@@ -44,13 +44,16 @@ def cutout_points(
         column, row = (np.floor(flat).astype(np.int64)[:, None] + offsets).reshape(-1, 2).T
         inside = (column >= 0) & (column < pixels) & (row >= 0) & (row < pixels)
         index = (row * pixels + column)[inside]
-        near = np.clip((depth + 1) / 2, 0, 1)
-        shade = (
-            1 - (1 - (COLOUR if colours is None else colours)) * (_FAR + (1 - _FAR) * near)[:, None]
-        )
+        shade = faded(COLOUR if colours is None else colours, depth)
         depths = np.repeat(depth, len(offsets))[inside]
         # Sorted from far to near, the last write to a pixel is the nearest disc's.
         order = np.argsort(depths, kind="stable")
         image[index[order], :3] = np.repeat(shade, len(offsets), axis=0)[inside][order]
         image[index, 3] = 1.0
     return shrink(image, size)
+
+
+def faded(colours: Float[np.ndarray, "*n 3"], depth: Float[np.ndarray, " m"]) -> np.ndarray:
+    """Colours (m, 3) of points that are paler the farther they are; depth grows towards us."""
+    near = np.clip((depth + 1) / 2, 0, 1)
+    return 1 - (1 - colours) * (_FAR + (1 - _FAR) * near)[:, None]

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
+from trimesh import PointCloud
 
 from geoflow_viewer.offscreen import OffscreenUnavailableError, Open3DRenderer
 from geoflow_viewer.picture import ELEVATION, Shape, cutout, render
@@ -67,6 +68,7 @@ class AutoRenderer:
     """Pictures by Open3D where it draws, else by software, after saying so.
 
     Films and large pictures are the software's: without a GPU Open3D takes several times as long.
+    So are clouds, whose points it draws round and smooth.
 
     Args:
         say: is told why Open3D does not draw, and what to install.
@@ -89,7 +91,8 @@ class AutoRenderer:
         On white; or lit in a studio, with a shadow on the ground.
         """
         software = SoftwareRenderer()
-        if len(shapes) * len(azimuths) * size**2 > _MOST_PIXELS:
+        are_clouds = all(shape is None or isinstance(shape, PointCloud) for shape in shapes)
+        if are_clouds or len(shapes) * len(azimuths) * size**2 > _MOST_PIXELS:
             return software.views(shapes, azimuths, size=size, elevation=elevation, stage=stage)
         try:
             return Open3DRenderer().views(

@@ -240,9 +240,11 @@ def read_card(folder: Path) -> dict[str, Any]:
     """
     with reading(folder / CARD):
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        has = card["format"], card["kind"], card["version"], card["options"]
-    if has[0] != FORMAT:
-        raise ValueError(f"{folder} has format {has[0]}, expected {FORMAT}: prepare it again")
+        found, kind, _, options = (card[name] for name in ("format", "kind", "version", "options"))
+        if kind not in MAKERS or not isinstance(options, dict):
+            raise ValueError(f"it holds {kind!r}, made with {options!r}")
+    if found != FORMAT:
+        raise ValueError(f"{folder} has format {found}, expected {FORMAT}: prepare it again")
     return dict(card)
 
 
