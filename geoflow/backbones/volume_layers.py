@@ -53,13 +53,16 @@ def _corners(
     x = ((places / BOUND + 1) * (0.5 * cells) - 0.5).clamp(0, cells - 1)
     low = x.floor().clamp(max=cells - 2)
     part, first = x - low, low.long()
-    stride = torch.tensor([1, cells, cells * cells], device=places.device)
+    # Nothing comes from the host, so that a GPU's graph can hold it.
     row = torch.arange(len(places), device=places.device)[:, None] * cells**3
+    base = row + first[..., 0] + cells * first[..., 1] + cells**2 * first[..., 2]
+    shares = (1 - part, part)
     indices, weights = [], []
     for corner in range(8):
-        bit = torch.tensor([corner >> axis & 1 for axis in range(3)], device=places.device)
-        weights.append(torch.where(bit.bool(), part, 1 - part).prod(-1).flatten())
-        indices.append((row + ((first + bit) * stride).sum(-1)).flatten())
+        bits = [corner >> axis & 1 for axis in range(3)]
+        indices.append((base + sum(bit * cells**axis for axis, bit in enumerate(bits))).flatten())
+        one, two, three = (shares[bit][..., axis] for axis, bit in enumerate(bits))
+        weights.append((one * two * three).flatten())
     return torch.cat(indices), torch.cat(weights)
 
 

@@ -28,9 +28,11 @@ from geoflow_tools.train_shapes.batches import (
 from geoflow_tools.train_shapes.growing import GrowingBank, Makers
 from geoflow_tools.train_shapes.loops import Clock, encode, train_autoencoder, train_flow
 from geoflow_tools.train_shapes.packed import PackedMeshes
+from geoflow_tools.train_shapes.steps import EncodedDraws
 from geoflow_tools.train_shapes.widened import widen
 
 _MADE, _REAL = (2048, 4096), (4096, 8192)
+_REHEARSAL = 4.0
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,9 @@ class Training:
         model = VolumeGenerator.build(self.size)
         widen(self.start.autoencoder, model.autoencoder)
         model.to(options.device)
+        learning = VolumeFlowTraining(diagonal=0.25, end=0.5)
+        if device.type == "cuda":
+            self._rehearse(model, learning)
         taken = train_autoencoder(
             model, batches, self.clock(options.share), learning_rate=options.autoencoder_rate,
             judge=FieldLoss(sign_weight=0.2, sharpness=100.0), say=self.say, tell=self.tell,
@@ -143,7 +148,6 @@ class Training:
         model.config = replace(self.size, generates=False)
         self.save(model)
         model.config = self.size
-        learning = VolumeFlowTraining(diagonal=0.25, end=0.5)
         draws = encode(
             model,
             loader(FlowDraws(self.shapes, options.draws, learning), options.loaders, device),
@@ -158,6 +162,18 @@ class Training:
         self.save(model)
         self.say(f"flow: {flow_steps} steps; {self.tell()}")
         self.makers.stop()
+
+    def _rehearse(self, model: VolumeGenerator, learning: VolumeFlowTraining) -> None:
+        """What a GPU's graph cannot hold is known before the autoencoder is trained."""
+        tokens = torch.randn(2048, 64, 64, device=self.device)
+        given = tokens * (torch.arange(2048, device=self.device) % 2)[:, None, None]
+        category = torch.zeros(2048, dtype=torch.long, device=self.device)
+        draws = EncodedDraws(tokens.half(), given.half(), category)
+        train_flow(
+            copy.deepcopy(model), draws, Clock(_REHEARSAL, time.monotonic()),
+            learning_rate=1e-3, batch=self.options.flow_batch, options=learning, say=self.say,
+            save=self.save, every=10,
+        )  # fmt: skip
 
     def _card(self, autoencoder: int, flow: int) -> dict[str, Any]:
         o = self.options

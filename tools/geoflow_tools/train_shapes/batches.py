@@ -5,6 +5,7 @@ Both are functions of their number and of which rows are ready, made by a loader
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -27,7 +28,7 @@ from geoflow.training.stages.scans import (
 from geoflow.training.stages.volume_flow import VolumeFlowTraining
 from geoflow.typing import ShapeBatch
 from geoflow_datasets import procedural, universe
-from geoflow_tools.train_shapes.growing import GrowingBank, Job
+from geoflow_tools.train_shapes.growing import GrowingBank, Job, step_aside
 from geoflow_tools.train_shapes.packed import PackedMeshes
 
 ASSEMBLY = "assembly"
@@ -38,6 +39,8 @@ _SHARES = {"mesh": 0.14, "copy": 0.26, "procedural": 0.22, ASSEMBLY: 0.12, "univ
 # and of the others the root of their number of meshes.
 _PROCEDURAL, _MADE, _ROOT = 3.0, 2.0, 0.16
 _DRAWN_AT_ONCE = 64
+# Numbers of points are rounded to these: each is a graph of its own on a GPU.
+_NUMBERS = (48, 96, 192, 384, 768, 1536, 2048)
 _POINTS = 2048
 
 
@@ -149,6 +152,8 @@ class AutoencoderSteps(Dataset[Scan]):
         generator, rng = _random(self.seed, "autoencoder", step)
         made, real = self._rows(rng)
         num = draw_number(self.scans, generator)
+        if num <= _NUMBERS[-1]:
+            num = min(_NUMBERS, key=lambda number: abs(math.log(number / num)))
         batch = self.shapes.batch(made, real, spare(num), self.num_queries, rng)
         seen = scan(mirrored_at_random(batch, generator), self.scans, num, generator)
         return seen.points, seen.normals, seen.oriented, seen.queries, seen.sdf
@@ -269,6 +274,7 @@ def loader(data: Dataset[Any], workers: int, device: torch.device) -> DataLoader
         prefetch_factor=4 if workers else None,
         pin_memory=device.type == "cuda",
         multiprocessing_context="fork" if workers else None,
+        worker_init_fn=step_aside if workers else None,
     )
 
 

@@ -28,6 +28,8 @@ Source = Literal["procedural", "universe", "mesh"]
 _TRIES = 3
 # Beside the training and its loaders.
 _NICE = 5
+# Cores that the training has for itself, where there are twice as many others.
+_OWN = 4
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ class Makers:
             yield self._order[number]
 
     def _work(self) -> None:
+        step_aside()
         os.nice(_NICE)
         for place, row in self._places():
             bank = self.banks[place]
@@ -167,6 +170,13 @@ class Makers:
             except (MeshError, RuntimeError, ValueError):
                 with self._failed.get_lock():
                     self._failed.value += 1
+
+
+def step_aside(worker: int = 0) -> None:
+    """Leave the first cores to the process that launches the device's work."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) >= 3 * _OWN:
+        os.sched_setaffinity(0, cores[_OWN:])
 
 
 def make(job: Job, bank: GrowingBank, meshes: PackedMeshes) -> dict[str, np.ndarray]:

@@ -6,24 +6,28 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
-from geoflow.condition import ANY, Condition
 from geoflow.flow_map import FlowMap
 from geoflow.models.volumes import VolumeGenerator
-from geoflow.objectives import FlowMatching, Guide
-from geoflow.seeds import step_generator
 from geoflow.training.ema import Ema
-from geoflow.training.optimisation import Optimiser, Schedule
-from geoflow.training.stages.field_autoencoder import FieldLoss, field_loss
+from geoflow.training.stages.field_autoencoder import FieldLoss
 from geoflow.training.stages.shapes import frame_on
 from geoflow.training.stages.volume_flow import VolumeFlowTraining
 from geoflow_tools.train_shapes.batches import Draw
+from geoflow_tools.train_shapes.steps import (
+    AutoencoderStep,
+    EncodedDraws,
+    FlowStep,
+    Graphs,
+    StaticOptimiser,
+    autocast,
+)
 
 Say = Callable[[str], None]
 _REPORT = 100
@@ -31,6 +35,9 @@ _SAVE_EVERY = 45.0
 _EMA = 0.998
 _SCALED = 20_000
 _AT_ONCE = 4096
+_WARM, _FALL = 0.02, 0.75
+# The host waits for the device so often, that the clock it reads is the device's.
+_AHEAD = 8
 
 
 @dataclass
@@ -56,29 +63,13 @@ class Clock:
         while self.share < 1:
             yield step
             step += 1
+            if torch.cuda.is_available() and step % _AHEAD == 0:
+                torch.cuda.synchronize()
 
-
-class TimedRate(Schedule):
-    """A learning rate by the time that is over; steps do not count."""
-
-    def __init__(self, learning_rate: float, clock: Clock) -> None:
-        super().__init__(learning_rate, decay=0.75)
-        object.__setattr__(self, "clock", clock)
-
-    def at(self, step: int, steps: int) -> float:
-        """Linear warm-up over a fiftieth of the time, then constant, then falling to zero."""
-        share = self.clock.share  # type: ignore[attr-defined]
-        rise = min((share + 1e-3) / 0.02, 1.0)
-        return self.learning_rate * rise * max(min((1 - share) / self.decay, 1.0), 0.0)
-
-
-@torch.no_grad()
-def follow(average: Ema[Any], module: nn.Module, step: int) -> None:
-    """`Ema.update` in one launch."""
-    decay = min(average.decay, (1 + step) / (10 + step))
-    torch._foreach_lerp_(
-        list(average.module.parameters()), [p.detach() for p in module.parameters()], 1 - decay
-    )
+    def rate(self, peak: float) -> float:
+        """A rate that rises over a fiftieth of the time, and falls to zero over its last part."""
+        share = self.share
+        return peak * min((share + 1e-3) / _WARM, 1.0) * max(min((1 - share) / _FALL, 1.0), 0.0)
 
 
 class Reports:
@@ -88,27 +79,22 @@ class Reports:
         self.name, self.say, self.every = name, say, every
         self.total, self.last, self.waited = torch.zeros((), device=device), time.monotonic(), 0.0
 
-    def add(self, step: int, loss: Tensor, more: str = "") -> None:
-        """Count a step, numbered from 1.
+    def look(self, step: int, tell: Callable[[], str] = str) -> None:
+        """After a step, numbered from 1.
 
         Raises:
             FloatingPointError: if the mean loss is not finite.
         """
-        self.total += loss.detach()
         if step % self.every:
             return
         mean, now = self.total.item() / self.every, time.monotonic()
         each, waited = (1e3 * s / self.every for s in (now - self.last, self.waited))
-        self.say(f"{self.name} {step}: loss {mean:.4f}, {each:.1f} ms ({waited:.1f} waited) {more}")
+        text = f"{self.name} {step}: loss {mean:.4f}, {each:.1f} ms ({waited:.1f} waited)"
+        self.say(f"{text} {tell()}")
         self.total.zero_()
         self.last, self.waited = time.monotonic(), 0.0
         if not math.isfinite(mean):
             raise FloatingPointError(f"{self.name} loss is {mean} at step {step}")
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 on a GPU."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 def train_autoencoder(
@@ -125,37 +111,40 @@ def train_autoencoder(
     """Train the model's autoencoder in place, and keep the average; returns the steps taken."""
     device, module = model.device, model.autoencoder.train()
     average = Ema(module, _EMA)
-    optimiser = Optimiser(module, TimedRate(learning_rate, clock), bf16=device.type == "cuda")
+    optimiser, graphs = StaticOptimiser(module, average), Graphs(device)
     reports, step = Reports("autoencoder", say, device, every), 0
+    # One for each number of points, and for each way in which normals are known.
+    known: dict[tuple[int, bool, bool], tuple[AutoencoderStep, Callable[[], None]]] = {}
     source = iter(batches)
     for step in clock.steps():
         before = time.monotonic()
-        points, normals, oriented, queries, sdf = next(source)
+        batch = next(source)
         reports.waited += time.monotonic() - before
-        points, queries, sdf = (v.to(device, non_blocking=True) for v in (points, queries, sdf))
-        normals = None if normals is None else normals.to(device, non_blocking=True)
-        frame = frame_on("frame", len(points), device)
-        with autocast(device):
-            tokens = module.encode(points, normals, frame, oriented=oriented)
-            noisy = tokens + module.config.noise * torch.randn_like(tokens)
-            predicted = module.decode(noisy, queries, frame)
-        distance, sign = field_loss(predicted.float(), sdf, judge)
-        loss = (distance + judge.sign_weight * sign).mean()
-        loss.backward()
-        optimiser.step(step, 1)
-        follow(average, module, step)
-        reports.add(step + 1, loss, tell())
+        optimiser.set(clock.rate(learning_rate), step)
+        key = (batch[0].shape[1], batch[1] is not None, bool(batch[2]))
+        if key in known:
+            held, run = known[key]
+            held.take(batch)
+            run()
+        else:
+            points, normals, oriented, queries, sdf = batch
+            held = AutoencoderStep(
+                module, optimiser, judge, reports.total, points.to(device),
+                None if normals is None else normals.to(device), bool(oriented),
+                queries.to(device), sdf.to(device), _frame(len(points), device),
+            )  # fmt: skip
+            known[key] = (held, graphs.capture(held, optimiser.parameters))
+            if not graphs.is_cuda:
+                held()
+        reports.look(step + 1, tell)
     model.autoencoder = average.module.eval()
     return step + 1
 
 
-@dataclass(frozen=True)
-class EncodedDraws:
-    """Scaled latents of draws in half precision, those of their scans or zeros, and names."""
-
-    tokens: Tensor
-    given: Tensor
-    category: Tensor
+def _frame(num: int, device: torch.device) -> Tensor:
+    frame = frame_on("frame", num, device)
+    assert frame is not None, "the symmetry has one"
+    return frame
 
 
 @torch.no_grad()
@@ -202,26 +191,17 @@ def train_flow(
     """Train the model's flow map in place, and keep the average; returns the steps taken."""
     device, flow = model.device, model.flow_map.train()
     average: Ema[FlowMap] = Ema(flow, _EMA)
-    optimiser = Optimiser(flow, TimedRate(learning_rate, clock), bf16=device.type == "cuda")
-    objective, guide = options.build_objective(), Guide(average.module)
-    matching = FlowMatching(times=replace(objective.times, diagonal=1.0), weight=objective.weight)
+    optimiser, graphs = StaticOptimiser(flow, average), Graphs(device)
     reports, saved, step = Reports("flow", say, device, every), time.monotonic(), 0
-    first = options.diagonal_first
+    runs: dict[bool, Callable[[], None]] = {}
     for step in clock.steps():
-        past = (clock.share - first) / (1 - first)
-        current = matching if past < 0 else objective.at(min(past, 1.0))
-        index = torch.randint(len(draws.tokens), (batch,), device=device)
-        x1, cond = draws.tokens[index].float(), told(draws, index, options)
-        with autocast(device):
-            losses = replace(current, pool=guide)(
-                flow, torch.randn_like(x1), x1, cond,
-                generator=step_generator(0, "flow", step), average=average.module,
-            )  # fmt: skip
-        loss = losses.total.float().mean()
-        loss.backward()
-        optimiser.step(step, 1)
-        follow(average, flow, step)
-        reports.add(step + 1, loss)
+        optimiser.set(clock.rate(learning_rate), step)
+        jumps = clock.share >= options.diagonal_first
+        if jumps not in runs:
+            one = FlowStep(flow, optimiser, draws, options, batch, jumps=jumps, total=reports.total)
+            runs[jumps] = graphs.capture(one, optimiser.parameters)
+        runs[jumps]()
+        reports.look(step + 1)
         if time.monotonic() - saved > _SAVE_EVERY:
             kept = copy.copy(model)
             kept.flow_map = average.module
@@ -229,19 +209,3 @@ def train_flow(
             saved = time.monotonic()
     model.flow_map = average.module.eval()
     return step + 1
-
-
-def told(draws: EncodedDraws, index: Tensor, options: VolumeFlowTraining) -> Condition:
-    """What examples are told, as `VolumeFlowStage.told`, drawn on the device."""
-    category, given = draws.category[index], draws.given[index].float()
-    chance, guided, place = torch.rand(3, len(index), device=index.device)
-    is_scan = given.flatten(1).any(1)
-    is_named = chance >= torch.where(is_scan, options.unnamed_scans, options.unnamed)
-    weight = 1 / (1 - place * (1 - 1 / options.most_guidance))
-    has_weight = is_named & ~is_scan & (guided < options.guided)
-    return Condition(
-        frame=frame_on("frame", len(index), index.device),
-        category=torch.where(is_named, category, ANY),
-        tokens=given,
-        guidance=torch.where(has_weight, weight, 1.0),
-    )
