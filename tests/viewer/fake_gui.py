@@ -45,7 +45,7 @@ class Page:
     @contextmanager
     def add_folder(self, label, expand_by_default=True):
         self.folders[label] = expand_by_default
-        yield self
+        yield self._add(label)
 
     @contextmanager
     def add_modal(self, title):

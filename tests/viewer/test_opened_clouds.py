@@ -220,11 +220,12 @@ def test_the_page_shows_controls_of_clouds_while_one_is_open(session, ball):
     panel = Panel(page, session)
     session.subscribe(panel.sync)
     labels = ("Points given", "Answer, 0 the likeliest", "Mirrored")
+    assert not page["Opened cloud"].visible
     assert not any(page[label].visible for label in labels)
     upload = page["Open a mesh or a cloud of points"]
     upload.move(SimpleNamespace(name="ball.npz", content=as_file(ball, ".npz")))
     assert made(session)[0].cloud is not None
-    assert all(page[label].visible for label in labels)
+    assert all(page[label].visible for label in (*labels, "Opened cloud"))
     assert tuple(page["Model"].options) == ("shapes", "tiny", "chair")
     for label, value in zip(labels, (64, 1, True), strict=True):
         page[label].move(value)

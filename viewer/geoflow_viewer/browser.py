@@ -316,9 +316,10 @@ def serve(
 
 def _add_layer(scene: Any, name: str, layer: Layer) -> Any:
     if isinstance(layer, PointsLayer):
+        # The engine draws points twice as wide as it is told.
         return scene.add_point_cloud(
             name, layer.points.astype(np.float32), layer.colours,
-            point_size=2 * layer.radius, point_shape="circle",
+            point_size=layer.radius, point_shape="circle",
         )  # fmt: skip
     if isinstance(layer, MeshLayer):
         if layer.is_flat:

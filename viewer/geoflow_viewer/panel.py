@@ -67,7 +67,7 @@ class Panel:
         self._add_sample()
         self._add_way()
         self._add_look()
-        with self._folder("Opened cloud"):
+        with self._folder("Opened cloud") as self._cloud_folder:
             self._of_clouds = cloud_controls(self._gui, session.state)
         for name, handle in self._of_clouds.items():
             self._control(name, handle)
@@ -84,8 +84,8 @@ class Panel:
         models = tuple(self._session.model_names)
         if tuple(self._controls["model"].options) != models:
             self._controls["model"].options = models
-        for control in self._of_clouds.values():
-            control.visible = state.cloud is not None
+        for part in (self._cloud_folder, *self._of_clouds.values()):
+            part.visible = state.cloud is not None
         for name, control in self._controls.items():
             value = self._shown(name)
             if value == self._synced.get(name):
