@@ -195,6 +195,7 @@ def test_no_output_at_all_is_silent(tmp_path):
         (["complet", "x"], "there is no command 'complet'"),
         (["--steps", "3"], "there is no command '--steps'; expected train, sample"),
         (["sample", "--stpes", "3", "--out", "a.obj"], "perhaps --steps was meant"),
+        (["sample", "--ou", "a.obj"], "perhaps --out was meant"),
         (["rig", "a.obj"], "nrecognized"),
         (["view", "--model"], "--model"),
     ],

@@ -31,10 +31,22 @@ def parse(options: type[O], command: str, words: Sequence[str]) -> O:
             found = tyro.cli(options, prog=f"geoflow {command}", args=list(words))
     except SystemExit as end:
         if end.code:
-            raise UsageError(one_line(said.getvalue())) from end
+            line = one_line(said.getvalue())
+            nearest = "" if "perhaps" in line else _nearest(options, words)
+            raise UsageError(line + nearest) from end
         raise
     check_most(found, is_training=command == "train")
     return found
+
+
+def _nearest(options: type[Any], words: Sequence[str]) -> str:
+    """Which option was meant, of a word that is none: the parser does not tell where one lacks."""
+    own = {f"--{field.name.replace('_', '-')}" for field in fields(options)}
+    for name in sorted(given(words)):
+        flag = f"--{name.replace('_', '-')}"
+        if flag not in own and (close := difflib.get_close_matches(flag, sorted(own), 1, 0.8)):
+            return f"; perhaps {close[0]} was meant"
+    return ""
 
 
 def given(words: Sequence[str]) -> frozenset[str]:
@@ -180,7 +192,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "view": Command(
         _plain(View, "view", "view.view", tells_given=True),
-        "Show a mesh file, or samples, in a window, a browser or a file.",
+        "Show a mesh, a cloud or samples, in a window, a browser or a file.",
     ),
     "inspect": Command(
         _plain(Inspect, "inspect", "inspect.inspect"),
