@@ -205,7 +205,7 @@ def _summary(taken: Sequence[MeshReport]) -> str:
 
 MESHES = Preparation(
     kind="meshes",
-    version=9,
+    version=10,
     suffixes=SUFFIXES,
     bank=ShapeBank,
     report=MeshReport,

@@ -25,6 +25,8 @@ _FEW, _MOST_PLACES, _RAYS = 8, 12_000, 12
 # Places beside a piece, in rounds, as long as one of its sides is quite dark; rays from each; and
 # how light the other must be.
 _ROUNDS, _PIECE_RAYS, _LIGHT = (1, 3, 8), 8, 0.05
+# Directions in which a point is asked for its light, and points asked at a time.
+_AROUND, _AT_ONCE = 32, 50_000
 # Places are so far from the surface, and pieces are at most so long.
 _NEAR, _FAR, _PIECE, _MOST_PIECES = 1e-3, 0.1, 0.1, 200_000
 
@@ -81,6 +83,16 @@ class Light:
         found[left] = front.astype(int) - back
         return found
 
+    def at(self, points: np.ndarray) -> np.ndarray:
+        """Which share of all directions leads outside, at points (n, 3)."""
+        shares = [np.zeros(0)]
+        for start in range(0, len(points), _AT_ONCE):
+            origins = np.repeat(points[start : start + _AT_ONCE], _AROUND, 0)
+            around = np.tile(_DIRECTIONS, (len(origins) // _AROUND, 1))
+            free = ~np.isfinite(self._reach(origins, around))
+            shares.append(free.reshape(-1, _AROUND).mean(1))
+        return np.concatenate(shares)
+
     def _places(self, part: np.ndarray, asked: np.ndarray) -> np.ndarray:
         """Faces to look from: each part by its area, and a few times at least."""
         areas = mesh_areas(self.vertices[self.faces])
@@ -128,6 +140,18 @@ class Light:
         import point_cloud_utils as pcu
 
         return pcu.RayMeshIntersector(self.vertices, np.ascontiguousarray(self.faces))
+
+
+def _spread(num: int) -> np.ndarray:
+    """Unit vectors (num, 3), evenly spread along a spiral around the sphere."""
+    height = 1 - (2 * np.arange(num) + 1) / num
+    turn = np.pi * (1 + np.sqrt(5)) * np.arange(num)
+    radius = np.sqrt(1 - height**2)
+    return np.stack([radius * np.cos(turn), height, radius * np.sin(turn)], axis=-1)
+
+
+# The same at each point: random ones would make what is told of neighbours differ.
+_DIRECTIONS = _spread(_AROUND)
 
 
 def mesh_areas(corners: np.ndarray) -> np.ndarray:

@@ -30,6 +30,8 @@ class Parts:
         vertices: (v, 3).
         faces: (f, 3), all of them, without those that come twice; those of sheets are split.
         bounding: (f,), the faces that bound a solid, by whose winding number it is told.
+        closed: (f,), those of closed parts.
+        light: what the parts leave of it.
         num_parts: parts.
         num_closed: closed ones.
         num_inward: closed ones that the file winds inward.
@@ -39,6 +41,8 @@ class Parts:
     vertices: np.ndarray
     faces: np.ndarray
     bounding: np.ndarray
+    closed: np.ndarray
+    light: Light
     num_parts: int
     num_closed: int
     num_inward: int
@@ -86,9 +90,10 @@ def orient(mesh: trimesh.Trimesh, *, keep_cavities: bool = False) -> Parts:
     cavities = _cavities(vertices, faces, part, closed, inward, np.abs(volume))
     if keep_cavities:
         faces = _flipped(faces, cavities[part])
-    vertices, faces, sheets = _face_the_light(vertices, faces, part, ~closed)
+    light = Light(vertices, faces)
+    vertices, faces, sheets, of_closed = _face_the_light(light, part, closed)
     return Parts(
-        vertices, np.ascontiguousarray(faces), ~sheets, num, int(closed.sum()),
+        vertices, np.ascontiguousarray(faces), ~sheets, of_closed, light, num, int(closed.sum()),
         int(inward.sum()), int(cavities.sum()),
     )  # fmt: skip
 
@@ -158,14 +163,14 @@ def _cavities(
 
 
 def _face_the_light(
-    vertices: np.ndarray, faces: np.ndarray, part: np.ndarray, is_open: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices and faces with open ones turned to the lighter side, and which bound nothing.
+    light: Light, part: np.ndarray, closed: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices and faces with open parts turned to the lighter side.
 
-    Sheets are split into pieces.
+    Sheets are split into pieces. And which faces bound nothing, and which are of closed parts.
     """
-    light = Light(vertices, faces)
-    side, sheet, dark = light.of_parts(part, is_open)
+    vertices, faces = light.vertices, light.faces
+    side, sheet, dark = light.of_parts(part, ~closed)
     of_part = _split(faces, part)
     for i in np.flatnonzero(dark):
         outward = _nearly_closed(vertices, of_part[i])
@@ -173,16 +178,18 @@ def _face_the_light(
             side[i], sheet[i] = outward, False
     faces = _flipped(faces, (side < 0)[part])
     if not sheet.any():
-        return vertices, faces, np.zeros(len(faces), dtype=bool)
+        return vertices, faces, np.zeros(len(faces), dtype=bool), closed[part]
     split = pieces(vertices[faces[sheet[part]]])
     turned = light.of_pieces(split)
     split[turned < 0] = split[turned < 0, ::-1]
-    whole = faces[~sheet[part]]
+    kept = ~sheet[part]
+    whole = faces[kept]
     added = len(vertices) + np.arange(3 * len(split)).reshape(-1, 3)
     return (
         np.concatenate([vertices, split.reshape(-1, 3)]),
         np.concatenate([whole, added]),
         np.concatenate([np.zeros(len(whole), dtype=bool), turned == 0]),
+        np.concatenate([closed[part[kept]], np.zeros(len(split), dtype=bool)]),
     )
 
 

@@ -1,7 +1,8 @@
 """Signed distances of meshes as people have them: open, many parts, badly oriented.
 
-Each part is turned outward (see mesh_parts). A point is inside where the generalised winding
-number of the parts that bound a solid is above one half: that closes holes by a smooth membrane.
+Each part is turned outward (see mesh_parts). A point is inside within a closed part, and where the
+generalised winding number of open parts that bound a solid is above one half, which closes holes by
+a smooth membrane; the light at the point has a word there (see mesh_inside).
 
 The distance is exact, to the surfaces that have the outside on a side: those that lie inside the
 solid are left out. Where a part is thinner than asked for, and at sheets, which have the outside
@@ -9,16 +10,15 @@ on both sides, the surface moves outward by what is missing, and nowhere else. T
 `thickened` where that is so for more than two percent of the surface, `shell` where there is no
 inside at all, and else `winding`.
 
-References: Barill et al., "Fast winding numbers for soups and clouds", 2018 (point-cloud-utils);
-Shapira et al., "Consistent mesh partitioning and skeletonisation using the shape diameter
-function", 2008.
+Reference: Shapira et al., "Consistent mesh partitioning and skeletonisation using the shape
+diameter function", 2008.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -30,7 +30,8 @@ from torch import Tensor
 from geoflow.geometry.extraction import EmptySurfaceError, extract_mesh
 from geoflow.geometry.read_mesh import MeshError
 from geoflow_datasets.mesh_body import Body, Inside
-from geoflow_datasets.mesh_parts import Parts, orient, winding
+from geoflow_datasets.mesh_inside import Interior
+from geoflow_datasets.mesh_parts import Parts, orient
 
 Method = Literal["winding", "thickened", "shell"]
 Distance = Callable[[Float[np.ndarray, "n 3"]], Float[np.ndarray, " n"]]
@@ -102,19 +103,17 @@ def sign_mesh(
     if len(mesh.faces) == 0 or not np.isfinite(mesh.vertices).all() or mesh.area <= 1e-9:
         raise MeshError("it has no triangles of finite, positive area")
     parts = orient(mesh, keep_cavities=keep_cavities)
-    bounding = parts.faces[parts.bounding]
-    number = partial(winding, parts.vertices, bounding)
+    interior = Interior(parts)
     probes = np.random.default_rng(0).uniform(-1.05, 1.05, (_PROBES, 3))
-    at_probes = number(probes)
-    body = Body.of(parts.vertices[parts.faces], lambda points: number(points) > 0.5, thickness / 2)
+    is_inside, number = interior.told(probes)
+    body = Body.of(parts.vertices[parts.faces], interior.inside, thickness / 2)
     thin = body.thin_fraction()
     method: Method = "thickened" if thin > _MAX_THIN else "winding"
     if body.sheet.all():
         method = "shell"
-    inner = float(np.mean(at_probes > 0.5))
-    rays = _ray_agreement(parts, probes[:_RAYS], at_probes[:_RAYS] > 0.5)
+    rays = _ray_agreement(parts, probes[:_RAYS], is_inside[:_RAYS])
     return SignedMesh(
-        body, method, inner, _unclear(at_probes), rays,
+        body, method, float(np.mean(is_inside)), _unclear(number), rays,
         thickness / 2 if thin > 0 else 0.0, thin, parts,
     )  # fmt: skip
 

@@ -125,6 +125,20 @@ def test_darkness_of_pieces_has_a_side_and_asks_for_light_on_the_other():
     assert (light.of_pieces(hidden) == 0).all()
 
 
+def test_light_at_a_point_is_the_share_of_the_sky():
+    """A sixth through one side of a cube, nothing from a closed one, all of it far away."""
+    box = trimesh.creation.box(extents=[1, 1, 1])
+    # Turned, so that no ray runs along an edge.
+    turn = trimesh.transformations.rotation_matrix(0.4, [1, 2, 3])
+    places = np.random.default_rng(0).uniform(-0.02, 0.02, (400, 3))
+    for mesh, expected in ((without(box, [0, 1, 0]), 1 / 6), (box, 0.0)):
+        turned = mesh.copy().apply_transform(turn)
+        light = Light(np.asarray(turned.vertices), np.asarray(turned.faces))
+        np.testing.assert_allclose(light.at(places), expected, atol=0.05)
+        assert (light.at(places[:1] + 1e4) == 1).all()
+    assert light.at(np.zeros((0, 3))).shape == (0,)
+
+
 def test_slivers_without_area_bound_nothing_and_break_nothing():
     """Alone among the open parts, and among others."""
     box = trimesh.creation.box(extents=[1.6, 1.2, 2.0])
