@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import trimesh
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from geoflow.geometry.box import box_of
 
 MIN_POINTS = 16
+MOST_POINTS = 65_536
 """Fewest points of which a solid can be made out."""
 # Spreads along the principal axes, as shares of the largest, below which points are flat.
 _FLAT = 1e-3
@@ -85,6 +86,16 @@ def check_solid(points: Float[np.ndarray, "n 3"]) -> None:
         raise ValueError("its points lie on a line: a solid needs points all around it")
     if spreads[2] < _FLAT * spreads[0]:
         raise ValueError("its points lie in a plane: a solid needs points all around it")
+
+
+def thinned(num: int) -> Int[np.ndarray, " k"]:
+    """Which points of a cloud are looked at: all, or of more than MOST_POINTS as many.
+
+    They are the same whoever asks, so that a viewer that keeps no others makes the same of them.
+    """
+    if num <= MOST_POINTS:
+        return np.arange(num)
+    return np.random.default_rng(0).permutation(num)[:MOST_POINTS]
 
 
 def has_company(points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:

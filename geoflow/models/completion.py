@@ -23,7 +23,14 @@ from torch import Tensor
 
 from geoflow.geometry.axes import frame_from_up
 from geoflow.geometry.mirror import mirror_points
-from geoflow.geometry.placing import MIN_POINTS, Place, check_solid, has_company, place_points
+from geoflow.geometry.placing import (
+    MIN_POINTS,
+    Place,
+    check_solid,
+    has_company,
+    place_points,
+    thinned,
+)
 from geoflow.geometry.read_points import Cloud
 from geoflow.models.editing import redraw
 from geoflow.models.fields import FieldGenerator
@@ -178,6 +185,8 @@ def prepare(
     if not MIN_POINTS <= most <= MAX_POINTS:
         raise ValueError(f"most must be from {MIN_POINTS} to {MAX_POINTS}, got {most}")
     check_solid(points)
+    some = thinned(len(points))
+    points, normals = points[some], None if normals is None else normals[some]
     kept = has_company(points)
     left_out = int((~kept).sum())
     chosen = np.random.default_rng(seed).permutation(np.flatnonzero(kept))[:most]

@@ -6,12 +6,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from fake_gui import Gui, Page
 
 from geoflow.geometry.metrics import is_watertight
-from geoflow.geometry.placing import MIN_POINTS
+from geoflow.geometry.placing import MIN_POINTS, MOST_POINTS
 from geoflow.geometry.read_points import Cloud
-from geoflow.models.completion import HYPOTHESES, MAX_POINTS
+from geoflow.models.completion import HYPOTHESES, MAX_POINTS, prepare
 from geoflow_cli.commands import parse
 from geoflow_cli.edit_options import Complete
 from geoflow_viewer.command import command
@@ -19,7 +20,7 @@ from geoflow_viewer.completing import complete_cloud
 from geoflow_viewer.desktop_panel import DesktopPanel
 from geoflow_viewer.export import title_of
 from geoflow_viewer.items import Rung
-from geoflow_viewer.opened import MOST_POINTS, are_equal, placed_cloud
+from geoflow_viewer.opened import are_equal, placed_cloud
 from geoflow_viewer.panel import Panel
 from geoflow_viewer.scene import MeshLayer, PointsLayer, layers
 from geoflow_viewer.session import Session
@@ -153,6 +154,20 @@ def test_a_cloud_is_stood_upright_and_thinned(ball):
     assert len(placed_cloud(Cloud(many)).points) == MOST_POINTS
     assert are_equal(ball, Cloud(ball.points, ball.normals))
     assert not are_equal(ball, Cloud(ball.points))
+
+
+def test_of_a_large_cloud_the_same_points_are_given_as_by_complete(models):
+    rng = np.random.default_rng(1)
+    normals = rng.normal(size=(MOST_POINTS + 999, 3))
+    normals /= np.linalg.norm(normals, axis=1)[:, None]
+    cloud = Cloud(5 + 3 * normals * [1.0, 0.7, 0.5], normals)
+    tiny = models["tiny"].model
+    theirs = prepare(tiny, cloud.points, cloud.normals, most=300, seed=4)
+    placed = placed_cloud(cloud)
+    ours = prepare(tiny, placed.points, placed.normals, most=300, seed=4)
+    torch.testing.assert_close(ours.points, theirs.points, rtol=0, atol=1e-6)
+    other = prepare(tiny, placed.points, placed.normals, most=300, seed=5)
+    assert not torch.allclose(other.points, theirs.points, atol=1e-2)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -8,25 +8,21 @@ import numpy as np
 import trimesh
 
 from geoflow.geometry.axes import frame_from_up
-from geoflow.geometry.placing import check_solid, has_company, place_points
+from geoflow.geometry.placing import check_solid, has_company, place_points, thinned
 from geoflow.geometry.read_points import Cloud
 
 Opened: TypeAlias = trimesh.Trimesh | Cloud
-MOST_POINTS = 65_536
-"""Points of a cloud that are kept; of more, as many are drawn."""
 
 
 def placed_cloud(cloud: Cloud, *, up: str = "y") -> Cloud:
-    """A cloud upright, its box centred, the longest half extent 1, outliers apart.
+    """A cloud upright and thinned, its box centred, the longest half extent 1, outliers apart.
 
     Raises:
         ValueError: for points that no solid can be made of.
     """
     check_solid(cloud.points)
-    points, normals = cloud.points, cloud.normals
-    if len(points) > MOST_POINTS:
-        chosen = np.random.default_rng(0).permutation(len(points))[:MOST_POINTS]
-        points, normals = points[chosen], None if normals is None else normals[chosen]
+    some = thinned(len(cloud.points))
+    points, normals = cloud.points[some], None if cloud.normals is None else cloud.normals[some]
     place = place_points(points[has_company(points)], frame_from_up(up))
     return Cloud(place.normalise(points), None if normals is None else place.turn_normals(normals))
 
