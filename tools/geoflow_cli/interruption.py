@@ -98,10 +98,11 @@ class Interruption:
         import psutil
 
         for child in psutil.Process().children(recursive=True):
-            with suppress(psutil.Error):
-                # Trackers end with us, and take semaphores away.
+            with suppress(psutil.Error, ProcessLookupError):
+                # Trackers end with us, and take semaphores away. psutil's own `kill` takes a child
+                # for another process where the clock was set between its two looks at it.
                 if not any("resource_tracker" in word for word in child.cmdline()):
-                    child.kill()
+                    os.kill(child.pid, signal.SIGKILL)
         os._exit(self.end())
 
 
