@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
+import tempfile
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +35,7 @@ from geoflow_tools.train_shapes.widened import widen
 
 _MADE, _REAL = (2048, 4096), (4096, 8192)
 _REHEARSAL = 4.0
+_LONGEST = 70
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,9 @@ class Training:
 def main() -> None:
     """Train, and end whatever is left of the processes."""
     torch.set_num_threads(1)
+    if len(tempfile.gettempdir()) > _LONGEST:
+        # Batches come by sockets in it; a loader whose socket cannot be made would wait for ever.
+        sys.exit(f"TMPDIR must have at most {_LONGEST} characters, got {tempfile.gettempdir()}")
     training = Training(tyro.cli(Options, description=__doc__))
     training.run()
     # Loaders and makers hold nothing that is worth waiting for.
