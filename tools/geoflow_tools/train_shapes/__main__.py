@@ -192,6 +192,8 @@ class Training:
     def _wait_for_shapes(self) -> None:
         self.say(f"{self.options.first} shapes are awaited")
         while self.makers.num_made < self.options.first or not self.shapes.real.ready.any():
+            if self.makers.have_ended:
+                sys.exit(f"too few shapes to begin with: {self.tell()}, no more to come")
             time.sleep(0.2)
 
 

@@ -146,6 +146,11 @@ class Makers:
         """Shapes that could not be made, whose rows stay empty."""
         return int(self._failed.value)
 
+    @property
+    def have_ended(self) -> bool:
+        """Whether nobody makes anything any more."""
+        return not any(process.is_alive() for process in self._processes)
+
     def stop(self) -> None:
         """End the processes, whatever is left to do."""
         for process in self._processes:
