@@ -138,10 +138,16 @@ from geoflow_cli import interruption
 interruption._PATIENCE = 0.3
 
 def run(words):
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    print(child.pid, flush=True)
+    # Without our pipes, which would stay open as long as it lives.
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], **silent)
+    said = False
     while True:
         try:
+            # In here: the signal follows at once, and must not come before there is a `try`.
+            if not said:
+                said = True
+                print(child.pid, flush=True)
             time.sleep(600)
         except KeyboardInterrupt:
             pass

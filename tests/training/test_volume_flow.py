@@ -1,6 +1,7 @@
 """The flow of many things: what its examples are encoded from, and what they are told."""
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
@@ -154,8 +155,10 @@ def test_some_weights_are_stored_in_eight_bits_and_stay_so(stage, tmp_path):
     stage.model.save_pretrained(tmp_path / "a")
     stored = load_tensors(tmp_path / "a" / WEIGHTS)
     small = [name for name, value in stored.items() if value.dtype == torch.float8_e4m3fn]
-    assert {name.split(".")[0] for name in small} == {"flow"}
-    assert {name.split(".")[-2] for name in small} == {"up", "down"}
+    assert {(name.split(".")[0], name.split(".")[-2]) for name in small} == {
+        *product(["flow"], ["up", "down"]),
+        *product(["autoencoder"], ["first", "second", "up", "down", "qkv"]),
+    }
     again = load_model(tmp_path / "a")
     again.save_pretrained(tmp_path / "b")
     whole = [(tmp_path / name / WEIGHTS).read_bytes() for name in ("a", "b")]
