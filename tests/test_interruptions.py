@@ -131,11 +131,14 @@ def test_a_semaphore_is_noted_by_who_takes_it_away(monkeypatch, capsys):
 def test_who_swallows_an_interruption_is_ended_with_what_it_started(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("""
-import subprocess, sys, time
-import geoflow_cli
+import itertools, subprocess, sys, time
+import geoflow_cli, psutil
 from geoflow_cli import interruption
 
 interruption._PATIENCE = 0.3
+# The clock is set back by an hour between any two looks.
+clock = itertools.count(0, -3600)
+psutil._psplatform.boot_time = lambda: next(clock)
 
 def run(words):
     # Without our pipes, which would stay open as long as it lives.

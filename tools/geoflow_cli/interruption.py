@@ -14,7 +14,10 @@ import sys
 import threading
 from contextlib import suppress
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import psutil
 
 # Seconds in which an interruption must have come through.
 _PATIENCE = 20.0
@@ -97,13 +100,27 @@ class Interruption:
         """End without unwinding, processes as well: somebody swallowed the interruption."""
         import psutil
 
-        for child in psutil.Process().children(recursive=True):
+        for child in _descendants():
             with suppress(psutil.Error, ProcessLookupError):
-                # Trackers end with us, and take semaphores away. psutil's own `kill` takes a child
-                # for another process where the clock was set between its two looks at it.
+                # Trackers end with us, and take semaphores away.
                 if not any("resource_tracker" in word for word in child.cmdline()):
                     os.kill(child.pid, signal.SIGKILL)
         os._exit(self.end())
+
+
+def _descendants() -> list[psutil.Process]:
+    """The processes that this one started, and those that they started.
+
+    psutil's `children` and `kill` compare times of the clock, and so pass over a child where the
+    clock was set between two looks.
+    """
+    import psutil
+
+    everyone = list(psutil.process_iter(["ppid"]))
+    known = {os.getpid()}
+    while more := {each.pid for each in everyone if each.info["ppid"] in known} - known:
+        known |= more
+    return [each for each in everyone if each.pid in known - {os.getpid()}]
 
 
 def _must_be_whole(frame: FrameType | None) -> bool:
