@@ -86,6 +86,13 @@ def disk_full_named(path: Path, needed: int) -> Iterator[None]:
         raise OSError(error.errno, said) from error
 
 
+def check_room(path: Path, needed: int) -> None:
+    """Raise OSError, as a full disk does, where it is foreseen that a file does not fit."""
+    if needed > shutil.disk_usage(path.parent).free:
+        with disk_full_named(path, needed):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def write_text(path: Path, text: str) -> None:
     """As `write_bytes`, in UTF-8."""
     write_bytes(path, text.encode())

@@ -5,34 +5,47 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from geoflow.atomic import disk_full_named, draft_of, sync
+from geoflow.atomic import check_room, disk_full_named, draft_of, sync
 
 
 def write_arrays(folder: Path, arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> None:
-    """Write arrays by name and texts by file name, unless a whole folder is there by then.
+    """Write arrays by name and texts by file name; errors and rivals as of `new_folder`."""
+    needed = sum(array.nbytes for array in arrays.values()) + sum(map(len, texts.values()))
+    with new_folder(folder, needed) as draft:
+        for name, array in arrays.items():
+            np.save(draft / f"{name}.npy", array)
+        for name, text in texts.items():
+            (draft / name).write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def new_folder(folder: Path, needed: int) -> Iterator[Path]:
+    """A draft to fill, which takes the folder's place unless a whole one is there by then.
 
     Of several who write the same at once, the first keeps its place, and all are served by it;
     what is there and is not whole goes.
+
+    Args:
+        folder: whose folder is made, too.
+        needed: bytes that the files will have.
 
     Raises:
         OSError: if it cannot be written, or the disk is full, naming the folder and what it needs;
             nothing is left behind.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    needed = sum(array.nbytes for array in arrays.values()) + sum(map(len, texts.values()))
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         with disk_full_named(folder, needed):
-            for name, array in arrays.items():
-                np.save(draft / f"{name}.npy", array)
-            for name, text in texts.items():
-                (draft / name).write_text(text, encoding="utf-8")
+            check_room(folder, needed)
+            yield draft
             for path in draft.iterdir():
                 sync(path)
         names = [path.name for path in draft.iterdir()]

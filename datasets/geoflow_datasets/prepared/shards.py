@@ -58,16 +58,20 @@ class Shards:
         Raises:
             OSError: if the disk is full, naming the file.
         """
-        opened: dict[Path, np.memmap] = {}
+        layouts: dict[Path, Layout] = {}
         for place, arrays in shapes.items():
             for name, array in arrays.items():
                 path = self._path(place, name)
                 with disk_full_named(path, ROWS * array.nbytes):
-                    if path not in opened:
-                        opened[path] = _opened(path, array)
-                    opened[path][place % ROWS] = array
-        for path, memory in opened.items():
-            memory.flush()
+                    if path not in layouts:
+                        layouts[path] = _begun(path, array)
+                    layout = layouts[path]
+                    row = np.broadcast_to(array, layout.shape).astype(layout.dtype)
+                    # Not through a map: a full disk then ends the process (SIGBUS).
+                    with path.open("r+b") as file:
+                        file.seek(layout.start(place))
+                        file.write(row.tobytes())
+        for path in layouts:
             sync(path)
 
     @cached_property
@@ -82,11 +86,7 @@ class Shards:
             raise DamagedError(f"{self.folder} holds no shards")
         found = {}
         for path in sorted(first.glob("*.npy")):
-            with reading(path), path.open("rb") as file:
-                shape, is_fortran, dtype = npy_header(file, path.stat().st_size)
-                if is_fortran or shape[:1] != (ROWS,):
-                    raise ValueError(f"expected {ROWS} rows, one after the other, got {shape}")
-                found[path.stem] = Layout(dtype, shape[1:], file.tell())
+            found[path.stem] = _layout(path)
         return found
 
     def read(self, place: int, name: str) -> np.ndarray:
@@ -119,12 +119,21 @@ def _kept_open(path: str) -> FileIO:
     return FileIO(path)
 
 
-def _opened(path: Path, row: np.ndarray) -> np.memmap:
-    if path.is_file():
-        return np.lib.format.open_memmap(path, mode="r+")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A header that a kill cut short must never be met: the file gets its name when it is whole.
-    draft = path.with_name(f".{path.name}")
-    np.lib.format.open_memmap(draft, mode="w+", dtype=row.dtype, shape=(ROWS, *row.shape)).flush()
-    draft.replace(path)
-    return np.lib.format.open_memmap(path, mode="r+")
+def _layout(path: Path) -> Layout:
+    """As the header of a shard's file says; DamagedError if it says nothing of the kind."""
+    with reading(path), path.open("rb") as file:
+        shape, is_fortran, dtype = npy_header(file, path.stat().st_size)
+        if is_fortran or shape[:1] != (ROWS,):
+            raise ValueError(f"expected {ROWS} rows, one after the other, got {shape}")
+        return Layout(dtype, shape[1:], file.tell())
+
+
+def _begun(path: Path, row: np.ndarray) -> Layout:
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A header that a kill cut short must never be met: the file gets its name when it is whole.
+        draft = path.with_name(f".{path.name}")
+        shape = (ROWS, *row.shape)
+        np.lib.format.open_memmap(draft, mode="w+", dtype=row.dtype, shape=shape).flush()
+        draft.replace(path)
+    return _layout(path)
