@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Points that are drawn of a mesh, which is reconstructed.
 _MESH_POINTS = 4096
+_MOST_ANSWERS = 100
 # Options of the answers after the first, which is of no evaluation of the flow.
 _OF_FURTHER = ("category", "spread", "steps")
 # Suffixes of meshes whose files hold colours of vertices.
@@ -90,6 +91,11 @@ def complete(options: Complete, asked: Collection[str]) -> None:
 def _check(options: Complete, asked: Collection[str]) -> bool:
     """Refuse what can be refused before anything slow; whether normals need not be given."""
     check_at_least("num", options.num, 1)
+    if options.num > _MOST_ANSWERS:
+        raise UsageError(
+            f"--num must be at most {_MOST_ANSWERS}: answers are made together, in memory; got "
+            f"{options.num:,}"
+        )
     check_at_least("refine", options.refine, 0)
     _check_points(options.points)
     if options.spread is not None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _OF_MODELS = ("steps", "resolution", "category", "device")
 # Distances are between all pairs; points of a set are in memory.
 _MOST = {"num": 100_000, "points": 100_000}
+_MOST_IN_ALL = 100_000_000
 
 
 def evaluate(options: Evaluate, given: Collection[str]) -> None:
@@ -39,6 +40,11 @@ def evaluate(options: Evaluate, given: Collection[str]) -> None:
     for name, most in _MOST.items():
         if getattr(options, name) > most:
             raise UsageError(f"--{name} must be at most {most:,}, got {getattr(options, name):,}")
+    if options.num * options.points > _MOST_IN_ALL:
+        raise UsageError(
+            f"--num times --points must be at most {_MOST_IN_ALL:,}: the points of a set are held "
+            f"in memory; got {options.num * options.points:,}"
+        )
     check_resolution(options.resolution)
     check_folder("out", options.out)
     if options.out.suffix.lower() != ".json":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geoflow_cli import solids
+from geoflow_cli.budget import foreseen
 from geoflow_cli.checks import check_at_least, check_folder, triangles
 from geoflow_cli.edit_options import Interpolate
 from geoflow_cli.errors import Failure, UsageError, failing
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _FILMS = (".gif", ".mp4")
 _SIZE, _AZIMUTH = 320, 35.0
 _FRAMES_PER_SECOND = 18
+_MOST_FRAMES = 1000
 
 
 def interpolate(options: Interpolate) -> None:
@@ -30,6 +32,11 @@ def interpolate(options: Interpolate) -> None:
             f"--out must end in {' or '.join(_FILMS)}, or be a folder, got {options.out.name!r}"
         )
     if suffix:
+        if options.frames > _MOST_FRAMES:
+            raise UsageError(
+                f"--frames must be at most {_MOST_FRAMES:,} of a film, whose shapes are held in "
+                f"memory, got {options.frames:,}: give a folder as --out"
+            )
         check_folder("out", options.out)
     elif options.out.exists() and not options.out.is_dir():
         raise UsageError(f"--out must be a folder, got the file {options.out}")
@@ -77,11 +84,17 @@ def _write_meshes(
     from geoflow.geometry.mesh import write_mesh
 
     options.out.mkdir(parents=True, exist_ok=True)
-    for i, (mesh, place) in enumerate(shapes):
-        path = options.out / f"{i:03d}.obj"
-        placed = mesh.copy().apply_transform(place)
-        write_mesh(turn_up(placed, options.up), path)
-        print(f"{path}: {solids.describe_mesh(placed)}")
+    paths = [options.out / f"{i:03d}.obj" for i in range(options.frames)]
+
+    def written() -> Iterator[Path]:
+        for path, (mesh, place) in zip(paths, shapes, strict=True):
+            placed = mesh.copy().apply_transform(place)
+            write_mesh(turn_up(placed, options.up), path)
+            print(f"{path}: {solids.describe_mesh(placed)}")
+            yield path
+
+    for _ in foreseen(paths, written()):
+        pass
 
 
 def _write_film(

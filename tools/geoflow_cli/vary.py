@@ -10,7 +10,7 @@ from geoflow_cli import solids
 from geoflow_cli.checks import check_at_least, check_output, triangles
 from geoflow_cli.edit_options import Vary
 from geoflow_cli.errors import failing
-from geoflow_cli.kinds.shapes import numbered, preview
+from geoflow_cli.kinds.shapes import check_preview, numbered, preview
 
 if TYPE_CHECKING:
     import trimesh
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def vary(options: Vary) -> None:
     """Check, read, encode, redraw, write, and print one line for each variation."""
     check_at_least("num", options.num, 1)
+    check_preview(options.num, is_drawn=options.preview)
     solids.check_share("strength", options.strength)
     check_output("out", options.out)
     solids.check_edit(options, draws="a variation")

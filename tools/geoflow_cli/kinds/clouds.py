@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geoflow_cli.budget import foresee
 from geoflow_cli.checks import check_at_least, check_folder, check_output, refuse_unread
 from geoflow_cli.errors import UsageError
 from geoflow_cli.kinds import Loaded, shapes
@@ -25,6 +26,8 @@ NUM_POINTS = 2048
 # A surface needs more points than a cloud to look at.
 NUM_SURFACE_POINTS = 20_000
 MOST_POINTS = 10_000_000
+# Bytes of a point in the smallest formats.
+_POINT = 12
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,22 @@ def check_sample(options: Sample, file: ModelFile) -> None:
 def sample(options: Sample, model: PointGenerator) -> None:
     """Generate and write clouds, or surfaces through them; one line for each."""
     paths = shapes.numbered(options.out, options.num)
-    shapes.preview(options.out, paths, _written(options, model, paths), is_drawn=options.preview)
+    points = _points(options)
+    told = foresee(
+        paths,
+        size=_POINT * points if _is_cloud(options.out) else 0.0,
+        parts=options.num * options.steps * max(points / NUM_POINTS, 1.0),
+        part=lambda: model.sample(
+            points=NUM_POINTS, steps=1, seed=options.seed, category=options.category
+        ),
+    )
+    written = _written(options, model, paths)
+    shapes.preview(options.out, paths, written, is_drawn=options.preview, told=told)
+
+
+def _points(options: Sample) -> int:
+    default = NUM_POINTS if _is_cloud(options.out) else NUM_SURFACE_POINTS
+    return default if options.points is None else options.points
 
 
 def _written(options: Sample, model: PointGenerator, paths: list[Path]) -> Iterator[Shape]:
@@ -103,8 +121,7 @@ def _written(options: Sample, model: PointGenerator, paths: list[Path]) -> Itera
     from geoflow.geometry.reconstruction import reconstruct_surface
 
     is_cloud = _is_cloud(options.out)
-    default = NUM_POINTS if is_cloud else NUM_SURFACE_POINTS
-    points = default if options.points is None else options.points
+    points = _points(options)
     clouds = model.iterate(
         num=options.num,
         points=points,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from geoflow_cli.budget import check_disk
+from geoflow_cli.budget import check_disk, foresee
 from geoflow_cli.checks import check_at_least, check_folder
 from geoflow_cli.errors import UsageError
 from geoflow_cli.kinds import Loaded
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 NUM_POINTS = 100_000
 MOST_GATHERED = 50_000_000
+# Points of a small piece of the work, by which large work is foreseen.
+_PART = 8192
 
 
 @dataclass(frozen=True)
@@ -125,14 +127,17 @@ def check_sample(options: Sample, file: ModelFile) -> None:
         raise UsageError(f"--out: {error}") from error
     check_folder("out", options.out)
     points = NUM_POINTS if options.points is None else options.points
-    suffix, numbers = options.out.suffix.lower(), 3 * len(file.config(_config_type()).channels)
-    if suffix == ".npz" and points > MOST_GATHERED:
+    if options.out.suffix.lower() == ".npz" and points > MOST_GATHERED:
         raise UsageError(
             f"--points must be at most {MOST_GATHERED:,} for .npz, which is made in memory, got "
             f"{points:,}: write .npy or .ply"
         )
-    # A number has four bytes, and about ten as text.
-    check_disk(options.out, points * numbers * (10 if suffix == ".xyz" else 4))
+    check_disk(options.out, _size(options.out, points, file.config(_config_type()).size))
+
+
+def _size(out: Path, points: int, numbers: int) -> float:
+    """Bytes: a number has four, and about ten as text."""
+    return points * numbers * (10 if out.suffix.lower() == ".xyz" else 4)
 
 
 def _config_type() -> type:
@@ -149,6 +154,12 @@ def sample(options: Sample, model: GeometryDistribution) -> None:
     from geoflow.geometry.points import write_points
 
     points = NUM_POINTS if options.points is None else options.points
+    foresee(
+        [options.out],
+        size=_size(options.out, points, model.config.size),
+        parts=options.steps * points / _PART,
+        part=lambda: list(model.iterate(_PART, steps=1, seed=options.seed, chunk=_PART)),
+    )
     start = time.perf_counter()
 
     def chunks() -> Iterator[np.ndarray]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geoflow_cli.budget import PART_RESOLUTION, bytes_of_mesh, foresee, parts_of_mesh
 from geoflow_cli.checks import (
     check_faces,
     check_output,
@@ -96,8 +97,16 @@ def check_sample(options: Sample, file: ModelFile) -> None:
 def sample(options: Sample, model: FieldGenerator, *, guidance: float | None = None) -> None:
     """Generate and write meshes; one line for each."""
     paths = shapes.numbered(options.out, options.num)
+    told = foresee(
+        paths,
+        size=bytes_of_mesh(options.faces, options.resolution),
+        parts=options.num * parts_of_mesh(options.steps, options.resolution),
+        part=lambda: model.sample(
+            steps=1, seed=options.seed, resolution=PART_RESOLUTION, category=options.category
+        ),
+    )
     written = _written(options, model, paths, guidance)
-    shapes.preview(options.out, paths, written, is_drawn=options.preview)
+    shapes.preview(options.out, paths, written, is_drawn=options.preview, told=told)
 
 
 def _written(

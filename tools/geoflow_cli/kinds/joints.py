@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from geoflow_cli.checks import check_at_least, refuse_unread
+from geoflow_cli.errors import UsageError
 from geoflow_cli.kinds import Loaded
 from geoflow_cli.kinds.single_stage import model_and_stage, run_of
 from geoflow_cli.options import KindName, TrainOptions
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _GIVES: Final = "figures"
 _NUM_VALIDATION = 32
+_MOST_FIGURES = 200_000
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ Sample = None
 def check(options: Train, given: Collection[str]) -> None:
     """Refuse what is wrong before anything slow."""
     check_at_least("num-shapes", options.num_shapes, 2)
+    if options.num_shapes > _MOST_FIGURES:
+        raise UsageError(
+            f"--num-shapes must be at most {_MOST_FIGURES:,}: figures are held in memory; got "
+            f"{options.num_shapes:,}"
+        )
     from geoflow_datasets import check as check_source
 
     check_source(options.data, "all", gives=_GIVES, num=options.num_shapes)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from geoflow_datasets.sources import Gives
 
 _NUM_VALIDATION = 32
+_MOST_DRAWN = 1000
 _PREVIEW_COLUMNS = 6
 _PREVIEW_SIZE = 240
 _AZIMUTH = 35.0
@@ -216,6 +217,7 @@ def check_sample(options: ShapeSample, file: ModelFile) -> None:
             "makes no samples"
         )
     check_at_least("num", options.num, 1)
+    check_preview(options.num, is_drawn=options.preview)
     if options.category is not None and options.category not in file.choices:
         raise UsageError(
             f"--category must be one of {', '.join(file.choices)}, got {options.category!r}"
@@ -229,9 +231,17 @@ def numbered(path: Path, num: int) -> list[Path]:
     return [path.with_name(f"{path.stem}-{index:03d}{path.suffix}") for index in range(num)]
 
 
-def preview(out: Path, paths: list[Path], shapes: Iterator[Shape], *, is_drawn: bool) -> None:
+def check_preview(num: int, *, is_drawn: bool) -> None:
+    """Raise UsageError for a picture of more shapes than are held in memory."""
+    if is_drawn and num > _MOST_DRAWN:
+        raise UsageError(f"--preview draws at most {_MOST_DRAWN:,} shapes, got --num {num:,}")
+
+
+def preview(
+    out: Path, paths: list[Path], shapes: Iterator[Shape], *, is_drawn: bool, told: bool = False
+) -> None:
     """Let all samples be made; where a picture is asked for, draw them beside the files."""
-    made = foreseen(paths, shapes)
+    made = foreseen(paths, shapes, told=told)
     if not is_drawn:
         for _ in made:
             pass
