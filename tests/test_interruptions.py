@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM while a command starts and while it works; pipes whose reader leaves."""
 
 import contextlib
+import io
 import shlex
 import signal
 import subprocess
@@ -168,6 +169,43 @@ geoflow_cli.main([])
     assert (process.returncode, errors) == (143, "geoflow: terminated\n")
     with contextlib.suppress(psutil.NoSuchProcess):
         psutil.Process(child).wait(60)
+
+
+def test_a_second_signal_while_the_line_is_said_says_no_other(monkeypatch):
+    class Interrupted(io.StringIO):
+        def write(self, text):
+            signal.raise_signal(signal.SIGTERM)
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr("geoflow_cli._run", lambda words: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(sys, "stderr", Interrupted())
+    assert main([]) == 130
+    assert sys.stderr.getvalue() == "geoflow: interrupted\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_end_changes_nothing(number, tmp_path):
+    """While Python takes itself down it would be a traceback or another exit code."""
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import atexit, signal, sys
+import geoflow_cli
+
+class Last:
+    def __del__(self, raise_signal=signal.raise_signal):
+        raise_signal({int(number)})
+
+sys.last = Last()
+atexit.register(signal.raise_signal, {int(number)})
+geoflow_cli._run = lambda words: 2
+sys.exit(geoflow_cli.main())
+""")
+    ended = subprocess.run(
+        [sys.executable, script], capture_output=True, check=False, preexec_fn=interruptible
+    )
+    assert (ended.returncode, ended.stderr) == (2, b"")
 
 
 def test_who_ignores_a_signal_goes_on_ignoring_it():

@@ -14,22 +14,26 @@ from geoflow_cli.interruption import Interruption, close_output, open_output
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse, run, and return the exit code."""
+    """Parse, run, and return the exit code; without arguments, of a process that ends with it."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     open_output()
-    with Interruption() as interruption:
+    with Interruption(is_last=arguments is None) as interruption:
         try:
             code = _run(words)
             sys.stdout.flush()
+            interruption.over()
             return code
         except BrokenPipeError:
+            interruption.over()
             return close_output()
         except KeyboardInterrupt as stop:
+            interruption.over()
             return interruption.end("; ".join(map(str, stop.args)))
         except BaseException:
             # An import that is interrupted may end in any error.
             if interruption.number is None:
                 raise
+            interruption.over()
             return interruption.end()
 
 

@@ -40,9 +40,15 @@ class Stopped(KeyboardInterrupt):
 
 
 class Interruption:
-    """The signals of a command, as a context in the main thread; elsewhere it does nothing."""
+    """The signals of a command, as a context in the main thread; elsewhere it does nothing.
 
-    def __init__(self) -> None:
+    Args:
+        is_last: the process ends after the command; signals that come while it does are not heard,
+            as Python would answer them by a traceback or another exit code.
+    """
+
+    def __init__(self, *, is_last: bool = False) -> None:
+        self._is_last = is_last
         self.number: int | None = None
         self._before: dict[int, Any] = {}
         self._patience = threading.Timer(_PATIENCE, self._leave)
@@ -68,12 +74,18 @@ class Interruption:
         self._patience.cancel()
         if self._waiting is not None:
             self._waiting.cancel()
-        for number, before in self._before.items():
-            signal.signal(number, before)
+        if not self._is_last:
+            for number, before in self._before.items():
+                signal.signal(number, before)
         if self.number is not None:
             # What is torn down half-made complains, and means nothing.
             sys.unraisablehook = lambda _: None
             threading.excepthook = lambda _: None
+
+    def over(self) -> None:
+        """Hear no more: what the command does is done."""
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
 
     def end(self, said: str = "") -> int:
         """Say the one line; the exit code."""
