@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from geoflow.times import TIME_PAIRS, LogitNormalPairs, TimePairs, UniformPairs, expand_time
+from geoflow.times import (
+    TIME_PAIRS,
+    LogitNormalPairs,
+    TimePairs,
+    UniformPairs,
+    expand_time,
+    power_grid,
+)
 
 NUM = 40_000
 # Four standard deviations of a share counted in NUM draws.
@@ -78,6 +85,19 @@ def test_the_grid_cuts_the_distribution_into_equal_parts(key: str) -> None:
     torch.testing.assert_close(found, torch.full((5,), 0.2), atol=TOLERANCE, rtol=0)
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         pairs.grid(0)
+
+
+def test_a_power_makes_the_first_jumps_short() -> None:
+    grid = power_grid(4, 3.0)
+    assert grid.tolist() == [0.0, 1 / 64, 1 / 8, 27 / 64, 1.0]
+    assert (power_grid(4, 0.5).diff().diff() < 0).all()
+    # Twin: power 1 is even, to the bit, as samplers are by default.
+    assert torch.equal(power_grid(7, 1.0), torch.linspace(0, 1, 8, dtype=torch.float64))
+    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+        power_grid(0, 3.0)
+    for power in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="power must be above 0, got"):
+            power_grid(2, power)
 
 
 def test_the_grid_of_another_distribution_does_not() -> None:

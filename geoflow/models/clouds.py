@@ -20,6 +20,8 @@ from geoflow.models.latent import Detail, LatentConfig, LatentGenerator
 from geoflow.samplers import sample_states, without_gradient
 from geoflow.seeds import step_generator
 from geoflow.symmetry import turn_to
+from geoflow.times import power_grid
+from geoflow.typing import Positive
 
 # Points in flight at a time.
 _CHUNK = 65_536
@@ -35,6 +37,16 @@ class PointFlowConfig:
     """Key of PREDICTIONS."""
     spread: float = 0.4
     """Standard deviation of coordinates: the flow's state is a point divided by it."""
+    grid_power: Positive = 1.0
+    """Of the times of a point's jumps, as of the latents'."""
+
+    def grid(self, steps: int) -> Float[Tensor, " n"]:
+        """Times of a point's way of `steps` jumps.
+
+        Raises:
+            ValueError: for fewer than one step.
+        """
+        return power_grid(steps, self.grid_power)
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,7 @@ class PointAutoencoder(nn.Module):
     def __init__(self, config: CloudConfig) -> None:
         super().__init__()
         self.config, self.spread = config.autoencoder, config.points.spread
+        self.grid = config.points.grid
         self.encoder = Encoder(config.autoencoder)
         decoder, points = PointDecoder(config.autoencoder), config.points
         self.flow = FlowMap(decoder, points.interpolant, points.prediction)
@@ -84,9 +97,9 @@ class PointAutoencoder(nn.Module):
     ) -> Float[Tensor, "b n 3"]:
         """Points of each latent's shape, one for each row of unit noise."""
         flow = self.flow_of(Condition(frame, tokens=tokens))
-        parts = []
+        parts, times = [], None if ode else self.grid(steps)
         for part in noise.split(_CHUNK, dim=1):
-            *_, last = sample_states(flow, part, ode=ode, steps=steps)
+            *_, last = sample_states(flow, part, ode=ode, steps=steps, times=times)
             parts.append(last)
         return self.spread * torch.cat(parts, dim=1)
 
@@ -247,16 +260,18 @@ class PointGenerator(LatentGenerator[PointAutoencoder]):
         Args:
             tokens: the latents.
             noise: unit Gaussian, as of `point_noise`.
-            steps: equal intervals of the grid; ignored where `times` is given.
+            steps: jumps; ignored where `times` is given.
             frame: where the samples stand; default: upright.
             ode: follow the ODE of the diagonal.
-            times: grid that rises to 1.
+            times: grid that rises to 1; default: as of `LatentGenerator.trajectory`.
 
         Raises:
             ValueError: for steps < 1, or a grid that does not rise to 1.
         """
         condition = Condition(self.frame_for(len(tokens), frame), tokens=tokens)
         flow = self.autoencoder.flow_of(condition)
+        if times is None and not ode:
+            times = self.autoencoder.grid(steps)
         way = sample_states(flow, noise, ode=ode, steps=steps, times=times)
         for state in without_gradient(way):
             yield self.autoencoder.spread * state

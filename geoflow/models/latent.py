@@ -23,6 +23,8 @@ from geoflow.models.finite import finite
 from geoflow.samplers import sample_states, without_gradient
 from geoflow.seeds import step_generator
 from geoflow.symmetry import FRAME_SIZES, Symmetry, turn_to, upright_frame
+from geoflow.times import power_grid
+from geoflow.typing import Positive
 
 A = TypeVar("A", bound=nn.Module)
 C = TypeVar("C", bound="LatentConfig")
@@ -73,6 +75,8 @@ class LatentConfig:
     """Sizes of the autoencoder."""
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
     """Sizes of the flow map's network."""
+    grid_power: Positive = 1.0
+    """Of the times of a sample's jumps, (i / steps)**power; chosen where a model is validated."""
 
     @classmethod
     def build(
@@ -99,6 +103,14 @@ class LatentConfig:
         """The same networks for other categories."""
         transformer = replace(self.transformer, num_categories=len(names))
         return replace(self, categories=names, transformer=transformer)
+
+    def grid(self, steps: int) -> Float[Tensor, " n"]:
+        """Times of a sample of `steps` jumps.
+
+        Raises:
+            ValueError: for fewer than one step.
+        """
+        return power_grid(steps, self.grid_power)
 
     @staticmethod
     def reads_normals() -> bool:
@@ -320,15 +332,18 @@ class LatentGenerator(Model, Generic[A]):
         Args:
             noise: unit Gaussian.
             cond: as `condition` makes it; default: upright samples of the first category.
-            steps: equal intervals of the grid; ignored where `times` is given.
+            steps: jumps; ignored where `times` is given.
             ode: follow the ODE of the diagonal.
-            times: grid that rises to 1.
+            times: grid that rises to 1; default: that of the configuration, for the ODE one of
+                equal intervals.
 
         Raises:
             ValueError: for steps < 1, a grid that does not rise to 1, or a model without samples.
         """
         self.check_generates()
         cond = self.condition(len(noise)) if cond is None else cond
+        if times is None and not ode:
+            times = self.config.grid(steps)
         way = sample_states(self.flow_map, noise, ode=ode, steps=steps, cond=cond, times=times)
         for state in without_gradient(way):
             yield self.scale.denormalise(state, cond.frame)

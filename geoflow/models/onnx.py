@@ -130,7 +130,7 @@ def sample_latent(
     session = onnxruntime.InferenceSession(folder / FLOW)
     state = np.float32(page["noise_scale"]) * noise.astype(np.float32)
     index = np.full(len(noise), category, dtype=np.int64)
-    for times in pairwise(np.linspace(0.0, 1.0, steps + 1, dtype=np.float32)):
+    for times in pairwise(np.linspace(0.0, 1.0, steps + 1) ** page["grid_power"]):
         t, r = (np.full(len(noise), time, dtype=np.float32) for time in times)
         (state,) = session.run(None, {"state": state, "t": t, "r": r, "category": index})
     return np.asarray(state)
@@ -156,9 +156,10 @@ def _page(model: FieldGenerator) -> dict[str, Any]:
         "noise": shape,
         "noise_scale": float(model.flow_map.interpolant.alpha(torch.zeros(1))),
         "steps": _STEPS,
+        "grid_power": model.config.grid_power,
         "sample": [
             "state = noise_scale * unit Gaussian noise of the shape `noise`",
-            "for t, r in consecutive times of steps + 1 equal ones from 0 to 1: "
+            "for t, r in consecutive times (i / steps) ** grid_power, i from 0 to steps: "
             "state = flow.onnx(state, t, r, category)",
             decode,
         ],

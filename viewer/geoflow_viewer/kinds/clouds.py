@@ -44,7 +44,8 @@ class Source:
         """Points of a latent's shape."""
         assert latent is not None
         noise = between(state, lambda seed: self.model.point_noise(1, rung.points, seed=seed))
-        stops = stops_of(state.steps, state.time)
+        grid = None if state.ode else self.model.config.points.grid(state.steps)
+        stops = stops_of(state.steps, state.time, grid)
         way = self.model.point_trajectory(latent[None], noise, ode=state.ode, times=stops)
         points = state_at(state.time, stops, way, ticket)[0].cpu().numpy()
         return Item(

@@ -61,7 +61,8 @@ def tokens_of(
     generator: LatentGenerator[Any], state: State, time: float, ticket: Ticket | None = None
 ) -> Float[Tensor, "k c"]:
     """Tokens of a state at a time of their way; the ticket ends the work."""
-    stops = stops_of(state.steps, time)
+    grid = None if state.ode else generator.config.grid(state.steps)
+    stops = stops_of(state.steps, time, grid)
     noise = noise_of(state, generator)
     cond = generator.condition(1, category=state.category)
     way = generator.trajectory(noise, cond, ode=state.ode, times=stops)

@@ -1,0 +1,97 @@
+"""The times of a sample's jumps: those of its configuration, wherever it is drawn."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import tiny_models
+
+from geoflow.models.clouds import PointGenerator
+from geoflow.models.config import from_json, to_json
+from geoflow.models.kinds import load
+from geoflow.samplers import sample_flow_map
+from geoflow_viewer.items import Rung
+from geoflow_viewer.kinds import clouds
+from geoflow_viewer.kinds.source import tokens_of
+from geoflow_viewer.state import State
+from geoflow_viewer.worker import Ticket
+
+TIMES = torch.tensor([0.0, 1 / 64, 1 / 8, 27 / 64, 1.0], dtype=torch.float64)
+
+
+@pytest.fixture(params=["sdf", "points", "shapes"])
+def model(request):
+    model = tiny_models()[request.param]
+    model.config = replace(model.config, grid_power=3.0)
+    return model
+
+
+def test_latents_jump_along_the_grid_of_their_model(model):
+    noise, cond = model.noise(2, seed=3), model.condition(2)
+    with torch.no_grad():
+        *_, last = sample_flow_map(model.flow_map, noise, cond=cond, times=TIMES)
+    expected = model.scale.denormalise(last, cond.frame)
+    assert torch.equal(model.sample_latents(noise, cond, steps=4), expected)
+    # Twins: equal jumps lead elsewhere; the ODE goes by equal intervals.
+    even = replace(model.config, grid_power=1.0)
+    slow = model.sample_latents(noise, cond, steps=4, ode=True)
+    model.config = even
+    assert not torch.allclose(model.sample_latents(noise, cond, steps=4), expected)
+    assert torch.equal(model.sample_latents(noise, cond, steps=4, ode=True), slow)
+
+
+def test_points_jump_along_a_grid_of_their_own():
+    model = tiny_models()["points"]
+    points = replace(model.config.points, grid_power=3.0)
+    other = PointGenerator.build(replace(model.config, points=points)).to("cpu")
+    other.autoencoder.load_state_dict(model.autoencoder.state_dict())
+    tokens, noise = model.noise(1, seed=1), model.point_noise(1, 20)
+    *_, last = model.point_trajectory(tokens, noise, times=TIMES)
+    assert torch.equal(other.decode(tokens, 20, steps=4), last)
+    *_, way = other.point_trajectory(tokens, noise, steps=4)
+    assert torch.equal(way, last)
+    # Twins: without it they jump evenly; the ODE goes by equal intervals.
+    assert not torch.allclose(model.decode(tokens, 20, steps=4), last)
+    slow = [one.decode(tokens, 20, steps=4, ode=True) for one in (model, other)]
+    assert torch.equal(*slow)
+
+
+def test_the_viewer_and_the_model_jump_alike(model):
+    state = State(model="tiny", steps=4, seed=5)
+    found = tokens_of(model, state, 1.0)
+    noise = model.noise(1, seed=5)
+    assert torch.equal(found, model.sample_latents(noise, model.condition(1), steps=4)[0])
+    ode = tokens_of(model, replace(state, ode=True), 1.0)
+    assert torch.equal(ode, model.sample_latents(noise, model.condition(1), steps=4, ode=True)[0])
+    # A stop on the way leaves the grid as it is.
+    half = tokens_of(model, state, 0.5)
+    stop = torch.cat([TIMES[:4], torch.tensor([0.5, 1.0])])
+    *_, expected, _ = model.trajectory(noise, model.condition(1), times=stop)
+    assert torch.equal(half, expected[0])
+
+
+def test_the_viewer_draws_points_along_their_grid():
+    model = tiny_models()["points"]
+    points = replace(model.config.points, grid_power=3.0)
+    model = PointGenerator.build(replace(model.config, points=points)).to("cpu")
+    source, state = clouds.Source(model), State(model="tiny", steps=4)
+    latent = source.latent(state)
+    shown = source.item("", state, latent, Rung(8, 32), Ticket()).cloud
+    assert np.array_equal(shown, model.decode(latent[None], 32, steps=4)[0].numpy())
+    # Twin: the ODE goes by equal intervals.
+    slow = source.item("", replace(state, ode=True), latent, Rung(8, 32), Ticket()).cloud
+    assert np.array_equal(slow, model.decode(latent[None], 32, steps=4, ode=True)[0].numpy())
+    assert not np.allclose(slow, shown)
+
+
+def test_files_carry_the_grid(model, tmp_path):
+    model.save_pretrained(tmp_path / "model")
+    assert load(tmp_path / "model").config.grid_power == 3.0
+    told = to_json(model.config)
+    # What was written before there was one is even.
+    del told["grid_power"]
+    assert from_json(type(model.config), told).grid_power == 1.0
+    for wrong in (0.0, -1.0, "fast"):
+        with pytest.raises(ValueError, match="grid_power"):
+            from_json(type(model.config), {**told, "grid_power": wrong})
