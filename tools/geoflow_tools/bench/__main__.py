@@ -10,6 +10,7 @@ from geoflow.atomic import write_text
 from geoflow_tools.bench.completion import CompletionBenchmark
 from geoflow_tools.bench.distillation import DistillationBenchmark
 from geoflow_tools.bench.distribution import DistributionBenchmark
+from geoflow_tools.bench.grid import GridBenchmark
 from geoflow_tools.bench.inversion import InversionBenchmark
 from geoflow_tools.bench.neighbours import NeighboursBenchmark
 from geoflow_tools.bench.objectives import ObjectivesBenchmark
@@ -35,6 +36,7 @@ def main() -> None:
             "completion": CompletionBenchmark,
             "distillation": DistillationBenchmark,
             "distribution": DistributionBenchmark,
+            "grid": GridBenchmark,
             "inversion": InversionBenchmark,
             "neighbours": NeighboursBenchmark,
             "points": PointsBenchmark,

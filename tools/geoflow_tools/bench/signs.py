@@ -29,7 +29,7 @@ from geoflow_datasets.mesh_sdf import THICKNESS, SignedMesh, sign_mesh
 
 # Rays from each point, and from those that these do not settle.
 _DIRECTIONS, _MANY = 48, 256
-_ROUNDS = 80
+_ROUNDS = 1000
 # More than that share crosses alike; less of the sky than that is seen through a crack, and so much
 # of it in the open.
 _SURE, _CRACK, _OPEN = 0.9, 0.02, 0.1
