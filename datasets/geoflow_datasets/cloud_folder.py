@@ -21,14 +21,7 @@ from geoflow.geometry.box import box_of
 from geoflow.geometry.read_points import SUFFIXES, read_points
 from geoflow_datasets.bank import CloudBank
 from geoflow_datasets.cloud_files import clouds_and_meshes
-from geoflow_datasets.folder import (
-    Preparation,
-    Report,
-    load_folder,
-    load_reports,
-    prepare_folder,
-    summarise_reports,
-)
+from geoflow_datasets.folder import Preparation, Report, describe_folder, load_folder
 from geoflow_datasets.layouts import category_names, find_files
 from geoflow_datasets.request import Request
 
@@ -103,14 +96,13 @@ def load(request: Request) -> CloudBank:
 
 def describe(request: Request) -> str:
     """What became of every cloud."""
-    prepared = prepare_folder(
+    return describe_folder(
         CLOUDS,
         request.path,
         CloudOptions(request.up),
         category=request.category,
         cache=request.cache,
     )
-    return summarise_reports(CLOUDS, load_reports(CLOUDS, prepared))
 
 
 def normalise_cloud(

@@ -19,11 +19,12 @@ import numpy as np
 from rich.progress import track
 
 from geoflow.atomic import reading
+from geoflow.geometry.read_mesh import mesh_content
 from geoflow.models.config import from_json
 from geoflow_datasets.bank import CARD, Bank, cache_folder
 from geoflow_datasets.digest import digest, seed_of
 from geoflow_datasets.layouts import ALL, SPLITS, category_of, find_files
-from geoflow_datasets.splits import splits_of
+from geoflow_datasets.splits import splits_of, unknown_names
 from geoflow_datasets.workers import map_in_processes
 
 _REPORT = "report.json"
@@ -87,10 +88,12 @@ def load_folder(
         show_progress: draw a progress bar.
 
     Raises:
-        ValueError: if the folder is missing, has no files of the category, or all are refused.
+        ValueError: if the folder is missing, has no files of the category, or all are refused;
+            if its splits or groups are of other files.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    _unknown_names(preparation, folder)
     prepared = prepare_folder(
         preparation,
         folder,
@@ -155,6 +158,29 @@ def prepare_folder(
     return target
 
 
+def describe_folder(
+    preparation: Preparation[P, R, B],
+    folder: Path,
+    options: P,
+    *,
+    category: str = ALL,
+    cache: Path | None = None,
+) -> str:
+    """What became of every file, and what the folder's own splits and groups name in vain.
+
+    Raises:
+        ValueError: as `load_folder`.
+    """
+    prepared = prepare_folder(preparation, folder, options, category=category, cache=cache)
+    said = summarise_reports(preparation, load_reports(preparation, prepared))
+    return "\n".join([said, *_unknown_names(preparation, folder)])
+
+
+def _unknown_names(preparation: Preparation[P, R, B], folder: Path) -> list[str]:
+    files = find_files(folder, ALL, suffixes=preparation.suffixes, kind=preparation.kind)
+    return unknown_names(folder, [path.relative_to(folder).as_posix() for path in files])
+
+
 def load_reports(preparation: Preparation[P, R, B], prepared: Path) -> list[R]:
     """One report per file, from a folder that `prepare_folder` gave.
 
@@ -186,9 +212,9 @@ def _key(
 
 
 def _content(path: Path) -> bytes:
-    """Of a file; nothing of one that cannot be read, which is refused by name later."""
+    """Of a file with its data; nothing of one that cannot be read, which is refused later."""
     try:
-        return path.read_bytes()
+        return mesh_content(path)
     except OSError:
         return b""
 

@@ -1,4 +1,4 @@
-"""Your own meshes: any folder of .obj, .ply, .stl, .off or .glb files, flat or by category.
+"""Your own meshes: any folder of .obj, .ply, .stl, .off, .glb or .gltf files, flat or by category.
 
 Each mesh is merged, normalised, given a signed distance (see mesh_sdf) and sampled. Whole shapes
 are held out, by families of them (see splits).
@@ -19,14 +19,7 @@ from geoflow.geometry.mesh import SUFFIXES, normalise_mesh
 from geoflow.geometry.read_mesh import MeshError, read_mesh, read_mesh_bytes
 from geoflow_datasets.bank import ShapeBank
 from geoflow_datasets.cloud_files import is_cloud_folder
-from geoflow_datasets.folder import (
-    Preparation,
-    Report,
-    load_folder,
-    load_reports,
-    prepare_folder,
-    summarise_reports,
-)
+from geoflow_datasets.folder import Preparation, Report, describe_folder, load_folder
 from geoflow_datasets.layouts import category_names, find_files
 from geoflow_datasets.mesh_sdf import THICKNESS, sign_mesh
 from geoflow_datasets.queries import sample_queries
@@ -117,14 +110,13 @@ def load(request: Request) -> ShapeBank:
 
 def describe(request: Request) -> str:
     """What became of every mesh."""
-    prepared = prepare_folder(
+    return describe_folder(
         MESHES,
         request.path,
         options_of(request),
         category=request.category,
         cache=request.cache,
     )
-    return summarise_reports(MESHES, load_reports(MESHES, prepared))
 
 
 def options_of(request: Request) -> MeshOptions:

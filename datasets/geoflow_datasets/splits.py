@@ -13,6 +13,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -53,6 +54,8 @@ def extend_splits(
 ) -> list[str]:
     """The split of each shape, where some have one already: it stays, and draws its family to it.
 
+    What the folder says of a shape draws its family as well.
+
     Args:
         folder: as of `splits_of`.
         names: paths inside the folder.
@@ -70,18 +73,48 @@ def extend_splits(
     ]
     fresh = np.flatnonzero([name not in kept for name in names])
     families = _families(names, _same_geometry(shares, fresh), grouped)
+    given = [
+        said.get(name) or said.get(stem) or official.get("/".join(PurePosixPath(name).parts[:2]))
+        or _own_split(name) or kept.get(name)
+        for name, stem in zip(names, stems, strict=True)
+    ]  # fmt: skip
     first: dict[int, str] = {}
     drawn: dict[int, str] = {}
-    for name, family in sorted(zip(names, families, strict=True)):
+    for name, split, family in sorted(zip(names, given, families, strict=True), key=itemgetter(0)):
         first.setdefault(family, name)
-        if name in kept:
-            drawn.setdefault(family, kept[name])
+        if split is not None:
+            drawn.setdefault(family, split)
     return [
-        said.get(name) or said.get(stem) or official.get("/".join(PurePosixPath(name).parts[:2]))
-        or _own_split(name) or kept.get(name) or drawn.get(family)
-        or split_of(first[family], len(names))
-        for name, stem, family in zip(names, stems, families, strict=True)
-    ]  # fmt: skip
+        split or drawn.get(family) or split_of(first[family], len(names))
+        for split, family in zip(given, families, strict=True)
+    ]
+
+
+def unknown_names(folder: Path, names: Sequence[str]) -> list[str]:
+    """A line for each file of splits or groups that names what is not there.
+
+    Args:
+        folder: as of `splits_of`.
+        names: paths inside the folder, of all files of shapes, taken or not.
+
+    Raises:
+        ValueError: if all that one names is not there, or it cannot be read as what it should be.
+    """
+    known = {*names, *(str(PurePosixPath(name).with_suffix("")) for name in names)}
+    lines = []
+    for path, read in ((folder / SPLITS_FILE, _read_splits), (folder / GROUPS_FILE, _read_groups)):
+        said = read(path)
+        gone = [name for name in said if name not in known]
+        if gone and len(gone) == len(said):
+            raise ValueError(
+                f"{path} names none of the files that are there: it names {gone[0]!r}, expected "
+                f"paths inside its folder, such as {names[0]!r}"
+            )
+        if gone:
+            lines.append(
+                f"  {path.name} names {len(gone):,} files that are not there, such as {gone[0]!r}"
+            )
+    return lines
 
 
 def families_of(
@@ -187,7 +220,11 @@ def _read_splits(path: Path) -> dict[str, str]:
         raise ValueError(f"{path} is not JSON: {error}") from error
     by_split = isinstance(given, dict) and set(given) <= set(SPLITS)
     if by_split and all(isinstance(names, list) for names in given.values()):
-        given, by_split = {str(n): split for split, names in given.items() for n in names}, False
+        pairs = [(str(name), split) for split, names in given.items() for name in names]
+        given, by_split = dict(pairs), False
+        twice = next((name for name, split in pairs if given[name] != split), None)
+        if twice is not None:
+            raise ValueError(f"{path} has {twice!r} in more than one split")
     if by_split or not isinstance(given, dict) or not set(map(str, given.values())) <= set(SPLITS):
         raise ValueError(
             f'{path} must be {{"train": [names], "val": ..., "test": ...}} or {{name: split}}'

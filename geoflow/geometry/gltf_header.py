@@ -5,12 +5,12 @@ Reference: Khronos Group, glTF 2.0 specification, https://registry.khronos.org/g
 
 from __future__ import annotations
 
-import json
-import struct
 from typing import Any
 
 from geoflow.geometry.claims import Claim, Prepared
+from geoflow.geometry.gltf_buffers import Fetch, glb, joined, read_header, split_glb
 from geoflow.geometry.gltf_pose import NORMALISED, is_posed, posed
+from geoflow.geometry.gltf_scene import check_indices, flattened
 
 _DRACO = "KHR_draco_mesh_compression"
 # What needs these is read right, or differs in its looks alone.
@@ -19,50 +19,25 @@ _READ = (
     "MSFT_texture_", "KHR_lights_", "KHR_xmp", "EXT_mesh_features", "EXT_structural_metadata",
 )  # fmt: skip
 _INSTANCES = "EXT_mesh_gpu_instancing"
-_JSON, _BINARY = b"JSON", b"BIN\0"
 
 
-def prepare_glb(content: bytes) -> Prepared:
-    """A binary glTF without what lies behind its end, its figures posed, and its claims.
+def prepare_gltf(content: bytes, fetch: Fetch) -> Prepared:
+    """A glTF of either form as a .glb: its data in it, its figures posed, its scene a list.
 
-    Raises:
-        ValueError: if it contradicts itself, or needs what cannot be read.
-    """
-    if content[:4] != b"glTF" or len(content) < 20:
-        raise ValueError("expected a binary glTF, whose first bytes are glTF")
-    (end,) = struct.unpack("<I", content[8:12])
-    if end > len(content):
-        raise ValueError(f"it says {end:,} bytes, and holds {len(content):,}")
-    content = content[:end]
-    (length,) = struct.unpack("<I", content[12:16])
-    header = json.loads(content[20 : 20 + length])
-    check_header(header)
-    if is_posed(header):
-        # The binary chunk is the second, where there is one.
-        header, binary = posed(header, content[28 + length :])
-        content = _glb(header, binary)
-    return content, _claims(header)
-
-
-def prepare_gltf(content: bytes) -> Prepared:
-    """A glTF as text, as it is, and its claims.
+    Args:
+        content: of a .glb or a .gltf.
+        fetch: gives files beside it.
 
     Raises:
         ValueError: if it contradicts itself, or needs what cannot be read.
     """
-    header = json.loads(content)
+    header, binary = split_glb(content) if content[:4] == b"glTF" else (read_header(content), None)
     check_header(header)
+    header, binary = joined(header, binary, fetch)
+    check_indices(header)
     if is_posed(header):
-        raise ValueError("it is posed by skins or morph targets: export it as .glb")
-    return content, _claims(header)
-
-
-def _glb(header: dict[str, Any], binary: bytes) -> bytes:
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 4)
-    chunks = struct.pack("<I4s", len(text), _JSON) + text
-    chunks += struct.pack("<I4s", len(binary), _BINARY) + binary
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+        header, binary = posed(header, binary)
+    return glb(flattened(header), binary), _claims(header)
 
 
 def check_header(header: dict[str, Any]) -> None:
@@ -72,12 +47,6 @@ def check_header(header: dict[str, Any]) -> None:
             raise ValueError(f"it needs {name}: export it without that extension")
     if any(_INSTANCES in node.get("extensions", {}) for node in header.get("nodes", [])):
         raise ValueError(f"its copies are made by {_INSTANCES}: export it with the copies as nodes")
-    sizes = [buffer["byteLength"] for buffer in header.get("buffers", [])]
-    for view in header.get("bufferViews", []):
-        if view["buffer"] >= len(sizes) or (
-            view.get("byteOffset", 0) + view["byteLength"] > sizes[view["buffer"]]
-        ):
-            raise ValueError("a view of its data ends behind the data")
 
 
 def _claims(header: dict[str, Any]) -> list[Claim]:

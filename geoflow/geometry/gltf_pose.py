@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from trimesh.transformations import quaternion_matrix
+
+from geoflow.geometry.gltf_scene import places
 
 # What 1 is as an integer that stands for a share.
 NORMALISED = {5120: 127.0, 5121: 255.0, 5122: 32767.0, 5123: 65535.0}
@@ -39,14 +40,14 @@ def posed(header: Header, binary: bytes) -> tuple[Header, bytes]:
     """The same scene with the positions where the pose has them, and no skins and weights.
 
     Args:
-        header: of a binary glTF.
-        binary: its first buffer.
+        header: of a glTF with one buffer.
+        binary: that.
 
     Raises:
-        ValueError: if what poses it is compressed, sparse, in another file, or no pose at all.
+        ValueError: if what poses it is compressed, sparse, or no pose at all.
     """
     header = deepcopy(header)
-    world = _world(header["nodes"])
+    world = places(header["nodes"])
     for index, node in enumerate(header["nodes"]):
         if not _moves(header, node):
             continue
@@ -132,8 +133,6 @@ def _array(header: Header, binary: bytes, index: int) -> Float[np.ndarray, "n w"
     if "sparse" in accessor or "bufferView" not in accessor:
         raise ValueError("its pose is in sparse accessors: export it without them")
     view = header["bufferViews"][accessor["bufferView"]]
-    if view["buffer"] != 0 or "uri" in header["buffers"][0]:
-        raise ValueError("its pose lies in another file: export it as one .glb")
     dtype, width = np.dtype(_TYPES[accessor["componentType"]]), _WIDTHS[accessor["type"]]
     stride = view.get("byteStride", dtype.itemsize * width)
     start = accessor.get("byteOffset", 0)
@@ -172,30 +171,3 @@ def _put(header: Header, binary: bytes, part: Header, points: Float[np.ndarray, 
     binary += rows.tobytes()
     header["buffers"][0]["byteLength"] = len(binary)
     return binary
-
-
-def _world(nodes: list[Header]) -> Float[np.ndarray, "n 4 4"]:
-    """Where each node is, in the scene."""
-    parents = {child: i for i, node in enumerate(nodes) for child in node.get("children", [])}
-    own = [_own(node) for node in nodes]
-    world = np.empty((len(nodes), 4, 4))
-    for i in range(len(nodes)):
-        matrix, at, above = own[i], i, {i}
-        while at in parents:
-            at = parents[at]
-            if at in above:
-                raise ValueError("its nodes stand in a circle")
-            above.add(at)
-            matrix = own[at] @ matrix
-        world[i] = matrix
-    return world
-
-
-def _own(node: Header) -> Float[np.ndarray, "4 4"]:
-    if "matrix" in node:
-        return np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T
-    x, y, z, w = node.get("rotation", (0.0, 0.0, 0.0, 1.0))
-    matrix = np.array(quaternion_matrix([w, x, y, z]))
-    matrix[:3, :3] *= np.asarray(node.get("scale", (1.0, 1.0, 1.0)))
-    matrix[:3, 3] = node.get("translation", (0.0, 0.0, 0.0))
-    return matrix

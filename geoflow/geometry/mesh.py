@@ -18,8 +18,8 @@ from geoflow.geometry.box import box_of
 from geoflow.geometry.simplification import collapse, decimate, is_solid, merge_equal
 
 # What is read, and what is written.
-SUFFIXES = (".obj", ".ply", ".stl", ".glb", ".off")
-OUT_SUFFIXES = (*SUFFIXES, ".3mf")
+SUFFIXES = (".obj", ".ply", ".stl", ".glb", ".gltf", ".off")
+OUT_SUFFIXES = (".obj", ".ply", ".stl", ".glb", ".off", ".3mf")
 MIN_FACES = 16
 # Of a length unit in millimetres; and of the one unit that a format names, where it names one.
 _MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "in": 25.4}

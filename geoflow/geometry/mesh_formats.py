@@ -14,26 +14,31 @@ import numpy as np
 from jaxtyping import Int64
 
 from geoflow.geometry.claims import Claim, Prepared, claim_of
-from geoflow.geometry.gltf_header import prepare_glb, prepare_gltf
+from geoflow.geometry.gltf_buffers import Fetch
+from geoflow.geometry.gltf_header import prepare_gltf
 from geoflow.geometry.ply_content import prepare_ply
 from geoflow.geometry.polygons import corners_of, triangulate_polygons
 
+_GLTF = ("glb", "gltf")
 _STL_HEADER, _STL_TRIANGLE = 84, 50
 
 
-def prepare(content: bytes, kind: str) -> Prepared:
+def prepare(content: bytes, kind: str, fetch: Fetch) -> Prepared:
     """Content that trimesh reads right, and the claims of its parts, or of the whole.
 
     Args:
         content: of the file.
         kind: the suffix in lower case without its dot.
+        fetch: gives files beside it, by name.
 
     Raises:
         ValueError: if the file contradicts itself, or needs what cannot be read.
     """
+    if kind in _GLTF:
+        return prepare_gltf(content, fetch)
     if kind not in _FORMATS:
         return content, []
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")) and kind in ("obj", "off", "ply", "stl"):
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError("it is text as UTF-16: save it as UTF-8")
     return _FORMATS[kind](content)
 
@@ -222,6 +227,4 @@ _FORMATS: dict[str, Callable[[bytes], Prepared]] = {
     "off": _off,
     "ply": prepare_ply,
     "stl": _stl,
-    "glb": prepare_glb,
-    "gltf": prepare_gltf,
 }

@@ -20,12 +20,17 @@ from trimesh.resolvers import FilePathResolver
 
 from geoflow.geometry.axes import check_up, turn_from_up
 from geoflow.geometry.claims import Claim
+from geoflow.geometry.gltf_buffers import packed
 from geoflow.geometry.mesh_formats import prepare
 
 # What trimesh would say of a broken file on the standard error is said by our one line.
 logging.getLogger("trimesh").addHandler(logging.NullHandler())
 # Vertices are equal that agree to so many digits of the mesh's size.
 _DIGITS = 8
+# Rounding of coordinates may move a vertex by so much of the size.
+_ROUGH = 1e-6
+# The one format whose data may lie in other files.
+GLTF = ".gltf"
 
 
 class MeshError(ValueError):
@@ -73,6 +78,16 @@ def read_mesh_bytes(content: bytes, suffix: str, *, up: str = "y") -> trimesh.Tr
     return _read(content, suffix, None, up)
 
 
+def mesh_content(path: Path) -> bytes:
+    """All that a mesh is made of: its file, and of a .gltf what lies beside it as well.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    content = path.read_bytes()
+    return packed(content, _Beside(path).get) if path.suffix.lower() == GLTF else content
+
+
 class _Beside(FilePathResolver):
     """The files beside a mesh; it keeps the names of those that cannot be read."""
 
@@ -95,9 +110,11 @@ def _read(content: bytes, suffix: str, resolver: Any, up: str) -> trimesh.Trimes
     check_up(up)
     kind = suffix.lower().removeprefix(".")
     try:
-        prepared, claims = prepare(content, kind)
+        prepared, claims = prepare(content, kind, _alone if resolver is None else resolver.get)
         stream = trimesh.util.wrap_as_stream(prepared)
-        scene = trimesh.load_scene(stream, file_type=kind, resolver=resolver, process=False)
+        # Both forms of a glTF are one by now.
+        form = "glb" if kind == "gltf" else kind
+        scene = trimesh.load_scene(stream, file_type=form, resolver=resolver, process=False)
         parts = [part for part in scene.geometry.values() if isinstance(part, trimesh.Trimesh)]
         _check(parts, claims)
         mesh = scene.to_mesh()
@@ -107,6 +124,10 @@ def _read(content: bytes, suffix: str, resolver: Any, up: str) -> trimesh.Trimes
     except Exception as error:  # Readers of many formats fail in as many ways.
         raise MeshError(f"it cannot be read as a mesh: {_words(error)}") from error
     return turn_from_up(mesh, up) if up != "y" else mesh
+
+
+def _alone(name: str) -> bytes:
+    raise ValueError(f"it names {name}, which is not with it")
 
 
 def _words(error: Exception) -> str:
@@ -189,6 +210,9 @@ def _merge(mesh: trimesh.Trimesh) -> None:
     size = float(np.ptp(mesh.vertices[np.unique(mesh.faces)], axis=0).max())
     if not size > 0:
         raise MeshError("its vertices coincide")
+    far = float(np.abs(mesh.bounds).max())
+    if np.spacing(far) > _ROUGH * size:
+        raise MeshError(f"it lies {far:.3g} from the origin, where nothing is left of its form")
     # A tolerance in the file's own units would weld small shapes into nothing.
     digits = _DIGITS - math.floor(math.log10(size))
     mesh.merge_vertices(merge_tex=True, merge_norm=True, digits_vertex=digits)

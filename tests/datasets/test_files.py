@@ -1,9 +1,11 @@
 """Files of folders as they come: links, loops, what macOS leaves, names that are not UTF-8."""
 
+import json
 import os
 
 import pytest
 import trimesh
+from gltf_files import gltf_parts, write_gltf
 
 from geoflow_datasets.files import files_in
 from geoflow_datasets.folder import load_reports, prepare_folder
@@ -71,6 +73,29 @@ def test_one_bad_file_never_ends_a_folders_run(tmp_path, monkeypatch):
     assert sorted(reports) == ["empty.obj", "nan.obj", "odd.glb", "torn.ply"]
     assert all(reports.values())
     assert "not finite" in reports["nan.obj"]
+
+
+def test_a_gltf_is_prepared_anew_when_its_data_changes(tmp_path):
+    data, options = tmp_path / "data", MeshOptions(num_surface=16, num_queries=16)
+    data.mkdir()
+    banks = []
+    for extents in ((1.0, 2.0, 3.0), (1.0, 1.0, 3.0), (1.0, 1.0, 3.0)):
+        write_gltf(trimesh.creation.box(extents), data / "box.gltf")
+        # The text is the same: what it names is not.
+        (data / "box.gltf").write_bytes(gltf_parts(trimesh.creation.box(), "box.bin")[0])
+        strip_box(data / "box.gltf")
+        banks.append(prepare_folder(MESHES, data, options, cache=tmp_path / "c", num_workers=1))
+    assert banks[0] != banks[1] == banks[2]
+    assert all(load_reports(MESHES, bank)[0].refused is None for bank in banks)
+
+
+def strip_box(path):
+    """Leave out what a glTF says of its box."""
+    header = json.loads(path.read_text())
+    for accessor in header["accessors"]:
+        accessor.pop("min", None)
+        accessor.pop("max", None)
+    path.write_text(json.dumps(header))
 
 
 def test_an_error_that_nobody_foresaw_is_a_refusal_too(tmp_path):

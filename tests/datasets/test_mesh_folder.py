@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import trimesh
+from gltf_files import write_gltf
 
 from geoflow.geometry.mesh import SUFFIXES
 from geoflow.geometry.sdf import RoundBox
@@ -31,12 +32,12 @@ def prepare_meshes(folder, *, options=SMALL, **settings):
 def write_box(path, scale=1.0, shift=0.0):
     mesh = trimesh.creation.box(extents=2 * HALF * scale).apply_translation([shift, 0, 2 * shift])
     path.parent.mkdir(parents=True, exist_ok=True)
-    mesh.export(path)
+    write_gltf(mesh, path) if path.suffix == ".gltf" else mesh.export(path)
 
 
 @pytest.fixture(scope="module")
 def boxes(tmp_path_factory):
-    """The same box in five formats, sizes and places."""
+    """The same box in all formats, sizes and places."""
     folder = tmp_path_factory.mktemp("boxes")
     for i, suffix in enumerate(SUFFIXES):
         write_box(folder / f"box{suffix}", scale=3.0**i, shift=float(i))

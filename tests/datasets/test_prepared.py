@@ -11,6 +11,7 @@ import pytest
 import torch
 import trimesh
 from filelock import FileLock
+from gltf_files import gltf_parts, write_gltf
 
 from geoflow.atomic import DamagedError
 from geoflow_datasets import SOURCES, check, describe, load
@@ -88,6 +89,20 @@ def shards(folder):
     return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*.npy"))}
 
 
+def test_a_gltf_is_read_again_when_what_lies_beside_it_changes(tmp_path):
+    source = tmp_path / "src"
+    source.mkdir()
+    write_gltf(trimesh.creation.box([0.3, 0.9, 1.7]), source / "c.gltf")
+    write(source, x_ply=0)
+    assert run(source, tmp_path / "out").made == 2
+    assert run(source, tmp_path / "out").made == 0
+    text = (source / "c.gltf").read_bytes()
+    box = trimesh.creation.box([0.3, 0.9, 1.7])
+    write_gltf(trimesh.Trimesh(box.vertices, box.faces[::-1], process=False), source / "c.gltf")
+    assert (source / "c.gltf").read_bytes() == text
+    assert run(source, tmp_path / "out").made == 1
+
+
 def test_every_layout_and_archive_is_read_in_place(tmp_path):
     source = tmp_path / "src"
     write(source, plain__a_ply=0)
@@ -103,6 +118,10 @@ def test_every_layout_and_archive_is_read_in_place(tmp_path):
         file.writestr("__MACOSX/m.ply", content(4))
     with zipfile.ZipFile(source / "03001627.zip", "w") as file:
         file.writestr("03001627/n/models/model_normalized.obj", content(5, "obj"))
+    text, data = gltf_parts(trimesh.creation.box([0.3, 0.9, 1.7]), "my%20box.bin")
+    with zipfile.ZipFile(source / "cups.zip", "w") as file:
+        file.writestr("cups/c.gltf", text)
+        file.writestr("cups/my box.bin", data)
     with tarfile.open(source / "more.tar.gz", "w:gz") as file:
         member = tarfile.TarInfo("ball/b.ply")
         member.size = len(content(6))
@@ -112,7 +131,7 @@ def test_every_layout_and_archive_is_read_in_place(tmp_path):
         file.writestr(
             "models/dining.obj", "mtllib a.mtl\nusemtl wood\n" + content(7, "obj").decode()
         )
-    assert run(source, tmp_path / "out").taken == 8
+    assert run(source, tmp_path / "out").taken == 9
     found = {name: row.category for name, row in names(tmp_path / "out").items()}
     assert found == {
         "plain/a.ply": "plain",
@@ -121,6 +140,7 @@ def test_every_layout_and_archive_is_read_in_place(tmp_path):
         "glbs/000-023/uid.glb": "thing",
         "mugs/m.ply": "mugs",
         "03001627/n/models/model_normalized.obj": "chair",
+        "cups/c.gltf": "cups",
         "ball/b.ply": "ball",
         "chair/dining-small.obj": "chair",
     }

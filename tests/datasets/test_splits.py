@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from geoflow_datasets.layouts import split_of
-from geoflow_datasets.splits import families_of, splits_of
+from geoflow_datasets.splits import families_of, splits_of, unknown_names
 
 
 def cloud(seed):
@@ -91,3 +91,37 @@ def test_groups_win_over_names_and_geometry(tmp_path):
     (tmp_path / "groups.csv").write_text("file,kind\nx.obj,g\n")
     with pytest.raises(ValueError, match="columns name and group"):
         splits_of(tmp_path, names, same)
+
+
+def test_who_is_named_in_vain_is_said_and_all_in_vain_is_refused(tmp_path):
+    names = ["a.obj", "b/c.obj"]
+    assert unknown_names(tmp_path, names) == []
+    (tmp_path / "splits.json").write_text(json.dumps({"test": ["a", "b/gone.obj", "c.obj"]}))
+    (tmp_path / "groups.csv").write_text("name,group\nb/c,g\nx.obj,g\n")
+    assert unknown_names(tmp_path, names) == [
+        "  splits.json names 2 files that are not there, such as 'b/gone.obj'",
+        "  groups.csv names 1 files that are not there, such as 'x.obj'",
+    ]
+    (tmp_path / "splits.json").write_text(json.dumps({"meshes/a.obj": "test"}))
+    with pytest.raises(ValueError, match="names none of the files that are there: it names 'meshe"):
+        unknown_names(tmp_path, names)
+    (tmp_path / "splits.json").write_text(json.dumps({"test": ["a"], "train": ["b/c", "a"]}))
+    with pytest.raises(ValueError, match="has 'a' in more than one split"):
+        splits_of(tmp_path, names, clouds(2))
+
+
+def test_a_shape_that_is_held_out_by_name_draws_its_family(tmp_path):
+    """Else siblings of what is tested on would be trained on."""
+    names = [f"{word}-{k}.obj" for word in ("ash", "elm", "fir", "oak", "yew") for k in (1, 2)]
+    surface = clouds(10)
+    # By geometry, too: one of another name.
+    surface[9] = surface[1]
+    names[9] = "box.obj"
+    (tmp_path / "splits.json").write_text(json.dumps({"test": ["ash-2.obj", "elm-1"]}))
+    found = dict(zip(names, splits_of(tmp_path, names, surface), strict=True))
+    held = {name for name, split in found.items() if split == "test"}
+    assert held >= {"ash-1.obj", "ash-2.obj", "elm-1.obj", "elm-2.obj", "box.obj"}
+    (tmp_path / "splits.json").write_text(
+        json.dumps({"test": ["ash-2.obj"], "train": ["ash-1.obj"]})
+    )
+    assert splits_of(tmp_path, names, surface)[:2] == ["train", "test"]

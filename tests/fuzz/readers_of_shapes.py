@@ -9,6 +9,7 @@ import laspy
 import numpy as np
 import trimesh
 from fuzz.reader import Reader, finite
+from gltf_files import gltf_parts
 from pypcd4 import Encoding, PointCloud
 
 from geoflow.geometry.mesh import SUFFIXES, normalise_mesh, write_mesh
@@ -24,7 +25,10 @@ def a_mesh(suffix: str) -> Reader:
     def write(folder: Path) -> None:
         mesh = trimesh.creation.icosphere(subdivisions=1)
         mesh.visual.vertex_colors = np.random.default_rng(0).integers(0, 255, (42, 4), np.uint8)
-        write_mesh(mesh, folder / f"a{suffix}")
+        if suffix == ".gltf":
+            (folder / "a.gltf").write_bytes(gltf_parts(mesh)[0])
+        else:
+            write_mesh(mesh, folder / f"a{suffix}")
 
     def read(folder: Path) -> None:
         mesh = read_mesh(folder / f"a{suffix}")

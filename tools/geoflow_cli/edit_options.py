@@ -41,9 +41,9 @@ class EditOptions:
 class Complete(EditOptions):
     """Make a closed solid from points of its surface, where the points are.
 
-    INPUT is a cloud (.ply, .xyz, .npy, .npz, .pcd, .las or .laz), or a mesh (.obj, .ply, .stl, .glb
-    or .off), which is reconstructed. For several answers, NAME-000.obj and on: the first is the
-    likeliest, the others show what else it may be.
+    INPUT is a cloud (.ply, .xyz, .npy, .npz, .pcd, .las or .laz), or a mesh (.obj, .ply, .stl,
+    .glb, .gltf or .off), which is reconstructed. For several answers, NAME-000.obj and on: the
+    first is the likeliest, the others show what else it may be.
     """
 
     input: Annotated[Path, tyro.conf.Positional]

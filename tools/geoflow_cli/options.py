@@ -203,7 +203,7 @@ class Evaluate:
     reference: str
     """Folder of shapes, or a procedural category, whose test split is meant."""
     samples: Path | None = None
-    """Folder of shapes: meshes as .obj, .ply, .stl, .glb, .off; points as .ply, .xyz, .npy,
+    """Folder of shapes: meshes as .obj, .ply, .stl, .glb, .gltf, .off; points as .ply, .xyz, .npy,
     .npz, .pcd, .las or .laz."""
     model: str | None = None
     """Shipped model, or a folder of a model or a run, to sample instead."""

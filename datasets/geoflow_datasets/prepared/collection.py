@@ -11,9 +11,12 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
+from geoflow.geometry.gltf_buffers import packed
+from geoflow.geometry.read_mesh import GLTF, mesh_content
 from geoflow_datasets.attribution import Credit, write_attribution
 from geoflow_datasets.classes import class_of
 from geoflow_datasets.files import files_in
@@ -33,7 +36,8 @@ class Item:
     name: str
     """Its path inside the source, as if archives were folders."""
     stamp: str
-    """Another one where the file may have changed; told without reading it."""
+    """Another one where the file may have changed, told without reading it; "" where it cannot be
+    told: the data of a .gltf lies in other files."""
     size: int
     """Bytes."""
     file: Path
@@ -72,6 +76,7 @@ class Collection:
         """
         self.credits.clear()
         found = [i for i in self._all() if PurePosixPath(i.name).suffix.lower() in suffixes]
+        found = [replace(i, stamp="") if _has_data_beside(i.name) else i for i in found]
         names: dict[str, Item] = {}
         for item in found:
             other = names.setdefault(item.name, item)
@@ -83,21 +88,19 @@ class Collection:
         return found
 
     def read(self, item: Item) -> bytes:
-        """The content of a file.
+        """The content of a file; a .gltf has the data beside it in it.
 
         Raises:
             OSError: if it cannot be read.
         """
         if item.member is None:
-            return item.file.read_bytes()
+            return mesh_content(item.file)
         with _understood(item.file, OSError):
-            archive = self._archive(item.file)
-            if isinstance(archive, zipfile.ZipFile):
-                return archive.read(item.member)
-            opened = archive.extractfile(item.member)
-            if opened is None:
-                raise ValueError(f"{item.member} is no file")
-            return opened.read()
+            content = self._member(item.file, item.member)
+            if not _has_data_beside(item.name):
+                return content
+            above = PurePosixPath(item.member).parent
+            return packed(content, lambda name: self._member(item.file, str(above / unquote(name))))
 
     def copy_notes(self, names: tuple[str, ...], folder: Path) -> None:
         """Write the texts of these names, from the source's root, beside what is made of it."""
@@ -165,6 +168,15 @@ class Collection:
             stamp = f"{info.CRC:08x}-{info.file_size}-{entry.rotation}"
             yield Item(name, stamp, info.file_size, path, entry.model, entry.rotation)
 
+    def _member(self, path: Path, name: str) -> bytes:
+        archive = self._archive(path)
+        if isinstance(archive, zipfile.ZipFile):
+            return archive.read(name)
+        opened = archive.extractfile(name)
+        if opened is None:
+            raise ValueError(f"{name} is no file")
+        return opened.read()
+
     def _archive(self, path: Path) -> zipfile.ZipFile | tarfile.TarFile:
         if self._open is None or self._open[0] != path:
             self.close()
@@ -191,6 +203,10 @@ def _understood(path: Path, raised: type[Exception]) -> Iterator[None]:
 def is_archive(path: Path) -> bool:
     """Whether a file is an archive, by its name."""
     return path.name.lower().endswith((*ZIPS, *TARS))
+
+
+def _has_data_beside(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() == GLTF
 
 
 def stamp_of(path: Path) -> str:

@@ -165,7 +165,7 @@ class _Run:
         """What is left to do; each file is read when a process is free for it."""
         known = self._index.stamps()
         for item in self._items:
-            if known.get(item.name) != item.stamp:
+            if not item.stamp or known.get(item.name) != item.stamp:
                 job = self._job(item)
                 if job is not None:
                     yield job

@@ -21,6 +21,7 @@ from geoflow_datasets.prepared.makers import MAKERS
 from geoflow_datasets.prepared.prepare import CARD, REPORT, read_card
 from geoflow_datasets.prepared.shards import Shards
 from geoflow_datasets.request import Request
+from geoflow_datasets.splits import unknown_names
 
 # Held-out shapes are in memory, as those that numbers and pictures are of.
 _HELD_OUT = 512
@@ -111,6 +112,7 @@ def describe(request: Request) -> str:
     said += [f"  {num:,} x {reason}" for reason, num in reasons.most_common(5)]
     if reasons:
         said.append(f"  each by name: {request.path / REPORT}")
+    said += unknown_names(request.path, [row.name for row in rows])
     return "\n".join(said)
 
 

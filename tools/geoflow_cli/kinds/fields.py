@@ -39,10 +39,10 @@ class Train(MeshTrain):
     --kind shapes, points, distribution or joints trains other models, with other options: see
     geoflow train --kind NAME --help.
 
-    --data is 'procedural', or a folder of .obj, .ply, .stl, .off or .glb files. Without --out the
-    run is in runs/CATEGORY. Steps are 10,000 for the autoencoder and 12,000 for the flow, or a
-    tenth of that with --init-from or --teacher; the objective is shortcut on the linear path of u,
-    the winner of docs/choosing.md.
+    --data is 'procedural', or a folder of .obj, .ply, .stl, .off, .glb or .gltf files. Without
+    --out the run is in runs/CATEGORY. Steps are 10,000 for the autoencoder and 12,000 for the flow,
+    or a tenth of that with --init-from or --teacher; the objective is shortcut on the linear path
+    of u, the winner of docs/choosing.md.
     """
 
 
