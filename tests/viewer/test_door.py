@@ -132,6 +132,30 @@ def test_visers_server_has_the_door(face):
     assert answer(face, "/../../etc/passwd", **own).status == 404
 
 
+STRANGE = [
+    b"Host: 127.0.0.1\r\nOrigin: http://[::1",
+    b"Host: 127.0.0.1\r\nHost: evil.example",
+    b"Host: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\nOrigin: http://evil.example",
+    b"Host: 127.0.0.1\r\nCookie: geoflow-1=\xff\xfe",
+    b"Host: evil.example\\@127.0.0.1",
+    b"Host: 127.0.0.1@evil.example",
+    b"Host: [fe80::1%25evil.example]",
+    b"no header",
+]
+
+
+@pytest.mark.parametrize("lines", STRANGE)
+def test_what_is_no_request_is_refused_and_writes_nothing_on_the_screen(face, lines, capfd):
+    for path in (b"/", b"//[x/"):
+        with socket.create_connection(("127.0.0.1", urlsplit(face.url).port), timeout=30) as asked:
+            asked.sendall(b"GET " + path + b" HTTP/1.1\r\n" + lines + b"\r\n\r\n")
+            said = b""
+            while more := asked.recv(4096):
+                said += more
+        assert said == b"" or said.startswith((b"HTTP/1.1 400", b"HTTP/1.1 403"))
+    assert capfd.readouterr().err == ""
+
+
 def test_nothing_is_served_where_the_door_is_not_used(models, monkeypatch):
     monkeypatch.setattr(Door, "guarding", lambda self: __import__("contextlib").nullcontext())
     with pytest.raises(RuntimeError, match="guarded"):

@@ -38,12 +38,16 @@ class Visitor:
         uuid = self._controls["Seed"]
         self._send(_messages.GuiUpdateMessage(uuid=uuid, updates={"value": seed}))
 
+    def say(self, content):
+        """Anything at all."""
+        self._socket.send(msgspec.msgpack.encode(content))
+
     def leave(self):
         self._socket.close()
         self._thread.join(10)
 
     def _send(self, message):
-        self._socket.send(msgspec.msgpack.encode(message.as_serializable_dict()))
+        self.say(message.as_serializable_dict())
 
     def _listen(self):
         for content in self._socket:

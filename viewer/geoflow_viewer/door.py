@@ -17,6 +17,7 @@ from __future__ import annotations
 import hmac
 import http
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Callable, Iterator
@@ -32,6 +33,8 @@ _DRESS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
+# A name or an address of numbers, and a port: urlsplit finds one in other things as well.
+_HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?", re.ASCII)
 # Of one message from a page; the largest are pieces of an upload.
 _LARGEST_MESSAGE = 16 * 2**20
 _CLOSED = (
@@ -64,13 +67,15 @@ class Door:
         """Servers of websockets that start inside are guarded by this door."""
         import websockets.asyncio.server as module
 
+        from geoflow_viewer.inbox import SILENT, hearing
+
         original = module.serve
 
-        def serve(*arguments: Any, process_request: Any = None, **options: Any) -> Any:
+        def serve(handler: Any, *where: Any, process_request: Any = None, **options: Any) -> Any:
             self.is_shut = True
-            options["max_size"] = _LARGEST_MESSAGE
+            options |= {"max_size": _LARGEST_MESSAGE, "logger": SILENT}
             judged = self._before(process_request)
-            return original(*arguments, process_request=judged, **options)
+            return original(hearing(handler), *where, process_request=judged, **options)
 
         module.serve = serve  # type: ignore[assignment, misc]
         try:
@@ -79,10 +84,17 @@ class Door:
             module.serve = original  # type: ignore[misc]
 
     def _before(self, process_request: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        from websockets.datastructures import MultipleValuesError
+
         def process(connection: Any, request: Any) -> Any:
-            answer = self.judge(request.path, request.headers)
+            try:
+                answer = self.judge(request.path, request.headers)
+                served = process_request(connection, request) if answer is None else None
+            except (ValueError, OSError, MultipleValuesError):
+                # An address, a name or an origin that is none; or a header that comes twice.
+                answer = http.HTTPStatus.BAD_REQUEST, {}, "That is no request of this page.\n"
             if answer is None:
-                answer = process_request(connection, request)
+                answer = served
             else:
                 status, headers, text = answer
                 answer = connection.respond(status, text)
@@ -121,10 +133,9 @@ class Door:
         return None
 
     def _is_ours(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
+        if _HOST.fullmatch(host) is None:
             return False
+        name = urlsplit(f"//{host}").hostname or ""
         if name in {known.lower() for known in self._names}:
             return True
         try:
@@ -134,7 +145,7 @@ class Door:
         return True
 
     def _is_token(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode(), self.token.encode())
+        return hmac.compare_digest(given.encode(errors="replace"), self.token.encode())
 
     def _cookies(self, headers: Any) -> Iterator[str]:
         for line in headers.get_all("Cookie"):

@@ -243,7 +243,7 @@ class Panel:
         """Say what a person did wrong, and go on."""
         try:
             act()
-        except (ValueError, IndexError, RuntimeError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, RuntimeError, TypeError, AttributeError) as error:
             # What a page sends may be of any type.
             self._client.add_notification("Not done", without_folders(str(error)), color="red")
 
@@ -275,22 +275,24 @@ class Panel:
             self.sync()
 
     def _help(self) -> None:
-        """Show the keys; the same key closes them."""
-        if self._modal is not None:
-            self._close_help()
-            return
-        with self._gui.add_modal("Keys") as self._modal:
-            self._gui.add_markdown("```\n" + "\n".join(help_lines()) + "\n```")
-            self._gui.add_button("Close").on_click(lambda _: self._close_help())
-        # A dialog of viser is closed by its server alone.
-        self._leave = self._gui.add_command("close the keys", hotkey="escape")
-        self._leave.on_trigger(lambda _: self._close_help())
+        """Show the keys; the same key closes them, one press after the other."""
+        with self._session.lock:
+            if self._modal is not None:
+                self._close_help()
+                return
+            with self._gui.add_modal("Keys") as self._modal:
+                self._gui.add_markdown("```\n" + "\n".join(help_lines()) + "\n```")
+                self._gui.add_button("Close").on_click(lambda _: self._close_help())
+            # A dialog of viser is closed by its server alone.
+            self._leave = self._gui.add_command("close the keys", hotkey="escape")
+            self._leave.on_trigger(lambda _: self._close_help())
 
     def _close_help(self) -> None:
-        modal, self._modal = self._modal, None
-        if modal is not None:
-            modal.close()
-            self._leave.remove()
+        with self._session.lock:
+            modal, self._modal = self._modal, None
+            if modal is not None:
+                modal.close()
+                self._leave.remove()
 
     def _say(self, handle: Any, text: str) -> None:
         if self._told.get(id(handle)) == text:
