@@ -4,7 +4,7 @@ import pytest
 
 from geoflow_cli import budget, main
 from geoflow_cli.budget import bytes_of_mesh, foresee, foreseen
-from geoflow_cli.errors import Failure
+from geoflow_cli.errors import Failure, failing
 
 
 @pytest.fixture
@@ -96,3 +96,15 @@ def test_a_million_meshes_are_foreseen_by_the_command(tmp_path, monkeypatch, cap
     (line,) = capsys.readouterr().err.splitlines()
     assert "a-000.obj needs about 412.9 GB, and 1.0 GB are free there" in line
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["DefaultCPUAllocator: can't allocate memory", "CUDA out of memory. Tried"],
+)
+def test_memory_that_torch_does_not_get_is_a_line(said):
+    with pytest.raises(Failure, match="memory ran out: ask for less"), failing():
+        raise RuntimeError(said)
+    # Twin: another error is one.
+    with pytest.raises(RuntimeError, match="mat1"), failing():
+        raise RuntimeError("mat1 and mat2 do not fit")

@@ -68,13 +68,15 @@ class VolumeConfig:
     """Standard deviation of the Gaussian added to the latent in training."""
 
     def __post_init__(self) -> None:
-        """Check the number of volumes.
+        """Check the number of volumes, and heads.
 
         Raises:
-            ValueError: if there are not four or five.
+            ValueError: if there are not four or five, or heads do not divide the first.
         """
         if len(self.widths) not in (4, 5):
             raise ValueError(f"widths must be four or five numbers, got {len(self.widths)}")
+        if self.heads < 1 or self.widths[0] % self.heads:
+            raise ValueError(f"heads must divide {self.widths[0]}, got {self.heads}")
 
     @property
     def detail(self) -> int:

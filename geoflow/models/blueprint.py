@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 LARGEST_SIZE, DEEPEST, MOST_WEIGHTS = 65_536, 256, 200_000_000
 """Bounds of a number in a configuration, of a number of blocks or layers, and of all weights."""
 _DEPTHS = ("blocks", "layers", "octaves", "frequencies", "heads", "expansion")
+_SPLIT = ("width", "encoder_width", "vector_width")
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -22,7 +23,8 @@ def check_sizes(config: Any, place: str = "") -> None:
     """Refuse numbers of a configuration that no network has.
 
     Raises:
-        ValueError: for a number below zero, not finite, or too large; or more names than numbers.
+        ValueError: for a number below zero, not finite, or too large; or heads that do not divide
+            what they share.
     """
     for field in dataclasses.fields(config):
         value, name = getattr(config, field.name), f"{place}{field.name}"
@@ -32,6 +34,13 @@ def check_sizes(config: Any, place: str = "") -> None:
             most = DEEPEST if field.name.endswith(_DEPTHS) else LARGEST_SIZE
             if not 0 <= value <= most:
                 raise ValueError(f"{name} must be from 0 to {most}, got {value}")
+    heads = getattr(config, "heads", 1)
+    for split in _SPLIT:
+        # Heads are no tensor's shape, so that no tensor tells that they do not fit.
+        if heads < 1 or getattr(config, split, 0) % heads:
+            raise ValueError(
+                f"{place}heads must divide {split}, got {heads} and {getattr(config, split, 0)}"
+            )
 
 
 def blueprint(build: Callable[[Any], Any], config: Any) -> Shapes:

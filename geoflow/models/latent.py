@@ -78,6 +78,23 @@ class LatentConfig:
     grid_power: Positive = 1.0
     """Of the times of a sample's jumps, (i / steps)**power; chosen where a model is validated."""
 
+    def __post_init__(self) -> None:
+        """Check what no tensor's shape tells.
+
+        Raises:
+            ValueError: for categories that are not those of the network, or come twice, or a frame
+                that is not of the symmetry.
+        """
+        names, num = self.categories, self.transformer.num_categories
+        if len(names) != num or len(set(names)) != num or not all(map(str.isprintable, names)):
+            raise ValueError(f"categories must be {num} different names, got {len(names)}")
+        sizes = {part.frame_size for part in (self.autoencoder, self.transformer)}
+        if sizes != {FRAME_SIZES[self.symmetry]}:
+            raise ValueError(
+                f"frame_size must be {FRAME_SIZES[self.symmetry]} with symmetry {self.symmetry}, "
+                f"got {sorted(sizes)}"
+            )
+
     @classmethod
     def build(
         cls: type[C],

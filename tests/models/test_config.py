@@ -4,11 +4,13 @@ import json
 
 import pytest
 
+from geoflow.models.blueprint import check_sizes
 from geoflow.models.clouds import CloudConfig
 from geoflow.models.config import from_json, to_json
 from geoflow.models.distribution import DistributionConfig
 from geoflow.models.fields import FieldConfig
 from geoflow.models.joints import RiggerConfig
+from geoflow.models.volumes import VolumesConfig
 from geoflow.training.stages.field_autoencoder import AutoencoderTraining
 from geoflow.training.stages.latent_flow import FlowTraining
 
@@ -19,6 +21,29 @@ KNOWN = [FieldConfig, CloudConfig, DistributionConfig, RiggerConfig, FlowTrainin
 def test_a_configuration_survives_json(kind):
     config = kind()
     assert from_json(kind, json.loads(json.dumps(to_json(config)))) == config
+
+
+UNFIT = [
+    (FieldConfig, {"categories": ["a", "b"]}, "categories must be 1 different names, got 2"),
+    (FieldConfig, {"categories": []}, "categories must be 1 different names, got 0"),
+    (FieldConfig, {"categories": ["a\0"]}, "categories must be 1 different names"),
+    (CloudConfig, {"symmetry": "so2"}, "frame_size must be 1 with symmetry so2"),
+    (FieldConfig, {"transformer": {"heads": 0}}, "transformer.heads must divide width, got 0"),
+    (FieldConfig, {"autoencoder": {"heads": 7}}, "autoencoder.heads must divide encoder_width"),
+    (RiggerConfig, {"network": {"heads": 7}}, "network.heads must divide width, got 7"),
+    (VolumesConfig, {"autoencoder": {"heads": 7}}, "heads must divide 192, got 7"),
+]
+
+
+@pytest.mark.parametrize(("kind", "change", "message"), UNFIT)
+def test_what_no_tensor_tells_is_checked(kind, change, message):
+    """Numbers that leave all shapes as they are, and with which the networks fail or mislead."""
+    data = to_json(kind())
+    check_sizes(from_json(kind, data))
+    for name, value in change.items():
+        data[name] = data[name] | value if isinstance(value, dict) else value
+    with pytest.raises(ValueError, match=message):
+        check_sizes(from_json(kind, data))
 
 
 @pytest.mark.parametrize(

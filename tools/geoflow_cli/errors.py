@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_NO_MEMORY = "memory ran out: ask for less, or close other programs"
 _FRAME = r"[\u2500-\u257f]+|\+?-{3,}\+?|^\||\|$"
 
 
@@ -29,7 +30,7 @@ def failing() -> Iterator[None]:
     except (EmptySurfaceError, DamagedError, FloatingPointError, WorkersDiedError) as error:
         raise Failure(str(error)) from error
     except MemoryError as error:
-        raise Failure("memory ran out: ask for less, or close other programs") from error
+        raise Failure(_NO_MEMORY) from error
     except FileExistsError as error:
         raise UsageError(str(error)) from error
     except ValueError as error:
@@ -38,6 +39,11 @@ def failing() -> Iterator[None]:
         raise
     except OSError as error:
         raise Failure(str(error)) from error
+    except RuntimeError as error:
+        # As torch has it, on a processor ("can't allocate memory") and on a GPU.
+        if not re.search("allocate memory|out of memory", str(error)):
+            raise
+        raise Failure(_NO_MEMORY) from error
 
 
 def one_line(message: str) -> str:
