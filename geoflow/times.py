@@ -120,19 +120,27 @@ class LogitNormalPairs(TimePairs):
         return torch.sigmoid(self.mean + self.std * torch.special.ndtri(_levels(steps)))
 
 
-def power_grid(steps: int, power: float) -> Float[Tensor, " n"]:
+def power_grid(steps: int, power: float, start: float = 0.0) -> Float[Tensor, " n"]:
     """Times (i / steps)**power of `steps` jumps from 0 to 1; above power 1 the first are short.
+
+    From a later start they are equal in time**(1 / power) as well.
 
     Short first jumps serve maps whose field turns fast near the noise, as that of many kinds of
     things does, and short last ones those whose detail comes late. With another clock such grids
     are those of Karras et al., 2022, arXiv:2206.00364, equation 5.
 
     Raises:
-        ValueError: for fewer than one step, or a power that is not above 0.
+        ValueError: for fewer than one step, a power that is not above 0, or a start that is not
+            in [0, 1).
     """
     if not power > 0:
         raise ValueError(f"power must be above 0, got {power}")
-    return _levels(steps, torch.float64) ** power
+    if not 0 <= start < 1:
+        raise ValueError(f"start must be in [0, 1), got {start}")
+    times = _levels(steps, torch.float64, start ** (1 / power)) ** power
+    # Not a rounding before the start.
+    times[0] = start
+    return times
 
 
 TIME_PAIRS: dict[str, type[TimePairs]] = {
@@ -151,7 +159,7 @@ def _pair(
     return t, torch.where(is_diagonal, t, r)
 
 
-def _levels(steps: int, dtype: torch.dtype = torch.float32) -> Tensor:
+def _levels(steps: int, dtype: torch.dtype = torch.float32, start: float = 0.0) -> Tensor:
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
-    return torch.linspace(0.0, 1.0, steps + 1, dtype=dtype)
+    return torch.linspace(start, 1.0, steps + 1, dtype=dtype)

@@ -93,6 +93,13 @@ def test_a_power_makes_the_first_jumps_short() -> None:
     assert (power_grid(4, 0.5).diff().diff() < 0).all()
     # Twin: power 1 is even, to the bit, as samplers are by default.
     assert torch.equal(power_grid(7, 1.0), torch.linspace(0, 1, 8, dtype=torch.float64))
+    # From a later start they are equal in the same clock, and even ones stay so, to the bit.
+    late = power_grid(2, 2.0, 0.25)
+    assert late.tolist() == pytest.approx([0.25, 0.75**2, 1.0])
+    assert torch.equal(power_grid(3, 1.0, 0.6), torch.linspace(0.6, 1, 4, dtype=torch.float64))
+    for start in (-0.1, 1.0):
+        with pytest.raises(ValueError, match=r"start must be in \[0, 1\), got"):
+            power_grid(2, 3.0, start)
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         power_grid(0, 3.0)
     for power in (0.0, -1.0, float("nan")):

@@ -52,7 +52,7 @@ def redraw(
         tokens: the latents.
         noise: unit Gaussian.
         strength: share of the way to noise: 0 gives the latents back, 1 knows nothing of them.
-        steps: applications of the flow map.
+        steps: applications of the flow map, along the rest of its grid.
         ode: follow the ODE of the diagonal, as the many-step reference.
         cond: as `FieldGenerator.condition` makes it; default: upright, of the first category.
 
@@ -67,7 +67,9 @@ def redraw(
         return tokens
     cond = model.condition(len(tokens)) if cond is None else cond
     x = model.scale.normalise(tokens, cond.frame)
-    grid = torch.linspace(1.0 - strength, 1.0, steps + 1, dtype=torch.float64)
+    begun = 1.0 - strength
+    even = torch.linspace(begun, 1.0, steps + 1, dtype=torch.float64)
+    grid = even if ode else model.config.grid(steps, begun)
     t = x.new_full((len(x),), float(grid[0]))
     path = model.flow_map.interpolant
     # A sampler starts at alpha_t x0: this x0 makes it start at the mixed latent.

@@ -121,13 +121,13 @@ class LatentConfig:
         transformer = replace(self.transformer, num_categories=len(names))
         return replace(self, categories=names, transformer=transformer)
 
-    def grid(self, steps: int) -> Float[Tensor, " n"]:
-        """Times of a sample of `steps` jumps.
+    def grid(self, steps: int, start: float = 0.0) -> Float[Tensor, " n"]:
+        """Times of a sample of `steps` jumps, or of one that starts on the way.
 
         Raises:
-            ValueError: for fewer than one step.
+            ValueError: for fewer than one step, or a start that is not in [0, 1).
         """
-        return power_grid(steps, self.grid_power)
+        return power_grid(steps, self.grid_power, start)
 
     @staticmethod
     def reads_normals() -> bool:

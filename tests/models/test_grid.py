@@ -9,6 +9,7 @@ from tiny_models import tiny_models
 
 from geoflow.models.clouds import PointGenerator
 from geoflow.models.config import from_json, to_json
+from geoflow.models.editing import redraw
 from geoflow.models.kinds import load
 from geoflow.samplers import sample_flow_map
 from geoflow_viewer.items import Rung
@@ -39,6 +40,24 @@ def test_latents_jump_along_the_grid_of_their_model(model):
     model.config = even
     assert not torch.allclose(model.sample_latents(noise, cond, steps=4), expected)
     assert torch.equal(model.sample_latents(noise, cond, steps=4, ode=True), slow)
+
+
+@pytest.mark.parametrize("model", ["sdf", "shapes"], indirect=True)
+def test_varied_latents_jump_along_the_rest_of_it(model):
+    tokens, noise = model.noise(2, seed=1), model.noise(2, seed=2)
+    cond = model.condition(2)
+    whole = redraw(model, tokens, noise, strength=1.0, steps=4)
+    assert torch.equal(whole, model.sample_latents(noise, cond, steps=4))
+    # Equal in the same clock from the start on: half way is at ((0.5**(1/3) + 1) / 2)**3.
+    part = redraw(model, tokens, noise, strength=0.5, steps=2)
+    x = 0.5 * noise + 0.5 * model.scale.normalise(tokens, cond.frame)
+    times = torch.tensor([0.5, ((0.5 ** (1 / 3) + 1) / 2) ** 3, 1.0], dtype=torch.float64)
+    with torch.no_grad():
+        *_, last = sample_flow_map(model.flow_map, x / 0.5, cond=cond, times=times)
+    torch.testing.assert_close(part, model.scale.denormalise(last, cond.frame))
+    # Twin: equal jumps lead elsewhere.
+    model.config = replace(model.config, grid_power=1.0)
+    assert not torch.allclose(redraw(model, tokens, noise, strength=0.5, steps=2), part)
 
 
 def test_points_jump_along_a_grid_of_their_own():
