@@ -58,12 +58,16 @@ _PLAIN_FACE = re.compile(rf"^f(?= ){_INDEX * 3}[ \t]*$", re.MULTILINE)
 _ANY_FACE = re.compile(r"^\s*fo?\s", re.MULTILINE)
 # trimesh takes vertex 0 for the last one.
 _ZERO = re.compile(r"^[ \t]*fo?[ \t](?:[^\n#]*[ \t])?0+(?:/|\s|\Z)", re.MULTILINE)
+# Free-form surfaces, and files inside files.
+_OTHER = re.compile(r"^[ \t]*(surf|call|bzp|bsp|patch)[ \t]", re.MULTILINE)
 _PLAIN_VERTEX = re.compile(r"^v(?= )[ \t]+(\S+)[ \t]+(\S+)[ \t]+(\S+)", re.MULTILINE)
 _ANY_VERTEX = re.compile(r"^\s*v[ \t]", re.MULTILINE)
 
 
 def _obj(content: bytes) -> Prepared:
     text = _text(content).replace("\r\n", "\n").replace("\r", "\n").replace("\\\n", " ")
+    if (other := _OTHER.search(text)) is not None:
+        raise ValueError(f"its surface is made by {other[1]!r}: export it as faces")
     if _ZERO.search(text):
         raise ValueError("a face names vertex 0, and vertices of an OBJ are counted from 1")
     vertices, faces = _PLAIN_VERTEX.findall(text), _PLAIN_FACE.findall(text)

@@ -24,6 +24,7 @@ _NAMES = {
 _CORNERS = ("vertex_indices", "vertex_index")
 # Pictures are named in comments. Other comments may hold words that trimesh takes for the header's.
 _PICTURE = "TextureFile"
+_STRIPS = "tristrips"
 
 
 def prepare_ply(content: bytes) -> Prepared:
@@ -54,6 +55,8 @@ def prepare_ply(content: bytes) -> Prepared:
 
 
 def _of_ply(data: Any, content: bytes) -> Prepared:
+    if _STRIPS in data and data[_STRIPS].count:
+        raise ValueError(f"its triangles are strips ({_STRIPS}): export them as faces")
     if "face" not in data or "vertex" not in data or not data["face"].count:
         return content, []
     vertex, face = data["vertex"], data["face"]

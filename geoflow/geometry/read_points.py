@@ -49,6 +49,10 @@ def read_points(path: Path) -> Cloud:
     return _checked(rows, normals)
 
 
+# Strips are triangles too, whose reader refuses them by name.
+_FACES = re.compile(rb"^element[ \t]+(?:face|tristrips)[ \t]+(\d+)", re.MULTILINE)
+
+
 def read_points_bytes(content: bytes, suffix: str) -> Cloud:
     """As `read_points`, from the content of a file, such as an upload.
 
@@ -81,9 +85,9 @@ def is_cloud(path: Path) -> bool:
 
 def is_cloud_header(content: bytes) -> bool:
     """Whether a .ply file that begins with these bytes has no faces."""
-    header = content[:_PLY_HEADER].partition(b"end_header")[0]
-    count = re.search(rb"element face (\d+)", header)
-    return header.startswith(b"ply") and (count is None or int(count.group(1)) == 0)
+    header = content[:_PLY_HEADER].partition(b"end_header")[0].replace(b"\r", b"\n")
+    counts = _FACES.findall(header)
+    return header.startswith(b"ply") and not any(int(count) for count in counts)
 
 
 def _checked(rows: np.ndarray, normals: np.ndarray | None) -> Cloud:

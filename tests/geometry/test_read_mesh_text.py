@@ -8,6 +8,7 @@ import trimesh
 
 from geoflow.geometry.mesh import SUFFIXES
 from geoflow.geometry.read_mesh import MeshError, read_mesh, read_mesh_bytes
+from geoflow.geometry.read_points import is_cloud_header
 
 BOX = trimesh.creation.box((1, 2, 3))
 BYTES = {"uchar": "B", "char": "b", "ushort": "H", "int": "i", "uint32": "I"}
@@ -129,3 +130,24 @@ def test_an_off_without_counts_is_refused(content):
 def test_what_is_no_such_file_is_refused_in_one_line(suffix, content):
     with pytest.raises(MeshError, match=r"^it cannot be read as a mesh: [^\n]+$"):
         read_mesh_bytes(content, suffix)
+
+
+def test_a_surface_that_is_not_faces_is_refused_by_name():
+    for line in ("surf 0 1 0 1 1 2 3 4", "  call other.obj 1"):
+        with pytest.raises(MeshError, match=f"its surface is made by '{line.split()[0]}': export"):
+            read_mesh_bytes(obj(behind=line).encode(), ".obj")
+    # Names and comments may say it.
+    is_the_box(obj(behind="o surf 1\n# call x\n#call x"), ".obj")
+    strips = f"ply\nformat ascii 1.0\nelement vertex 3\n{XYZ}element tristrips 1\n"
+    strips += "property list int int vertex_indices\nend_header\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
+    assert not is_cloud_header(strips.encode())
+    with pytest.raises(MeshError, match=r"its triangles are strips \(tristrips\): export them"):
+        read_mesh_bytes(strips.encode(), ".ply")
+
+
+def test_a_ply_of_points_is_told_by_its_header_not_by_its_comments():
+    head = "ply\nformat ascii 1.0\ncomment element face {}\nelement vertex 3\nelement  face {}\n"
+    for end in ("\n", "\r\n", "\r"):
+        for comment, faces in ((0, 7), (7, 0)):
+            text = head.format(comment, faces).replace("\n", end)
+            assert is_cloud_header(text.encode()) == (faces == 0)

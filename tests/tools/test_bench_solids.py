@@ -27,6 +27,11 @@ def test_samples_are_solids_in_every_file_and_by_number(tmp_path, monkeypatch):
         replace(bench, seed=1).measure()
 
 
+def test_models_without_meshes_are_refused():
+    with pytest.raises(ValueError, match="expected a model that makes meshes, got airplane"):
+        SolidsBenchmark(model="airplane", num=1).measure()
+
+
 def test_faults_are_named():
     ball = trimesh.creation.icosphere()
     assert faults(ball) == []
