@@ -55,6 +55,11 @@ def test_parts_that_face_inward_and_cavities_are_told_apart(tmp_path, capsys):
     assert (alone["inward_parts"], alone["hidden_cavities"]) == (1, 0)
 
 
+def test_two_sides_of_a_sheet_are_no_inward_part(tmp_path, capsys):
+    _, (found,) = inspected(capsys, save(tmp_path / "a.ply", box((1.0, 0.0, 3.0))))
+    assert (found["watertight"], found["inward_parts"]) == (True, 0)
+
+
 def test_faces_wound_differently_are_said(tmp_path, capsys):
     mesh = box()
     mesh.faces[3] = mesh.faces[3, ::-1]

@@ -17,6 +17,8 @@ from geoflow_datasets.mesh_folder import MESHES, MeshOptions
 
 # Points that are signed to see whether a mesh is refused; its numbers need no more.
 _FEW = 1024
+# Share of the volume of a ball of the same area, and less, that is rounding.
+_FLAT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,10 @@ def _inward_parts(mesh: trimesh.Trimesh) -> tuple[int, int]:
         faces = np.asarray(mesh.faces)[part]
         shape = trimesh.Trimesh(mesh.vertices, faces, process=False)
         if shape.is_watertight and shape.is_winding_consistent:
-            (outward if _volume(shape) > 0 else inward).append(faces)
+            volume = _volume(shape)
+            # Of two sides that lie on each other neither is outside.
+            if abs(volume) > _FLAT * shape.area**1.5:
+                (outward if volume > 0 else inward).append(faces)
     if not inward or not outward:
         return len(inward), 0
     probes = np.ascontiguousarray([mesh.vertices[faces[0]].mean(axis=0) for faces in inward])

@@ -10,6 +10,8 @@ from jaxtyping import Float, Int
 
 # A corner that turns by less than this share of the polygon's area counts as straight.
 _STRAIGHT = 1e-9
+# Products of three coordinates beyond are no numbers.
+_MOST = 1e60
 
 
 def triangulate_polygons(
@@ -29,7 +31,7 @@ def triangulate_polygons(
         triples of positions in a polygon, and as many indices of polygons, in their order.
 
     Raises:
-        ValueError: for an index outside the vertices, or a vertex that is not finite.
+        ValueError: for an index outside the vertices, or a vertex that is not finite or too far.
 
     Reference: FIST ear cutting as in github.com/mapbox/earcut.hpp.
     """
@@ -53,13 +55,16 @@ def triangulate_polygons(
 
 
 def check_corners(vertices: Float[np.ndarray, "v 3"], used: Int[np.ndarray, " c"]) -> None:
-    """Raise ValueError for a corner outside the vertices, or at one that is not finite."""
+    """Raise ValueError for a corner outside the vertices, or at one not finite or too far."""
     if len(used) and not (used.min() >= 0 and used.max() < len(vertices)):
         bad = int(used.min()) if used.min() < 0 else int(used.max())
         raise ValueError(f"a face names vertex {bad}, there are {len(vertices)} (counted from 0)")
     broken = int((~np.isfinite(vertices[np.unique(used)])).any(axis=1).sum())
     if broken:
         raise ValueError(f"{broken} of its vertices are not finite (NaN or infinite)")
+    far = float(np.abs(vertices[used]).max(initial=0.0))
+    if far > _MOST:
+        raise ValueError(f"a vertex has a coordinate of {far:.3g}, expected at most {_MOST:g}")
 
 
 def _normals(corners: Float[np.ndarray, "m n 3"]) -> Float[np.ndarray, "m 3"]:

@@ -29,6 +29,8 @@ logging.getLogger("trimesh").addHandler(logging.NullHandler())
 _DIGITS = 8
 # Rounding of coordinates may move a vertex by so much of the size.
 _ROUGH = 1e-6
+# Least extent, and one over the most: volumes beyond are no numbers.
+_LEAST = 1e-60
 # The one format whose data may lie in other files.
 GLTF = ".gltf"
 
@@ -210,6 +212,8 @@ def _merge(mesh: trimesh.Trimesh) -> None:
     size = float(np.ptp(mesh.vertices[np.unique(mesh.faces)], axis=0).max())
     if not size > 0:
         raise MeshError("its vertices coincide")
+    if not _LEAST <= size <= 1 / _LEAST:
+        raise MeshError(f"its largest extent is {size:.3g}, expected {_LEAST:g} to {1 / _LEAST:g}")
     far = float(np.abs(mesh.bounds).max())
     if np.spacing(far) > _ROUGH * size:
         raise MeshError(f"it lies {far:.3g} from the origin, where nothing is left of its form")

@@ -166,6 +166,33 @@ def test_a_shape_keeps_its_form_in_any_unit(suffix, size):
     assert mesh.volume == pytest.approx(ball.volume, rel=1e-4)
 
 
+@pytest.mark.parametrize("size", [1e-200, 1e-70, 1e70, 1e200])
+def test_a_size_whose_volume_is_no_number_is_refused(size):
+    corners, polygons = prism()
+    with pytest.raises(MeshError, match=r"expected (1e-60 to|at most) 1e\+60"):
+        read_mesh_bytes(as_obj(corners * size, polygons), ".obj")
+    with pytest.raises(MeshError, match=r"its largest extent is .*, expected 1e-60 to 1e\+60"):
+        read_mesh_bytes(as_obj(trimesh.creation.box().vertices * size, [(0, 1, 3)]), ".obj")
+    for extreme in (size**0.25, size**-0.25):
+        if not 1e-60 < extreme < 1e60:
+            continue
+        mesh = read_mesh_bytes(as_obj(corners * extreme, polygons), ".obj")
+        assert mesh.volume == pytest.approx(3 * PLAN_AREA * extreme**3, rel=1e-6)
+
+
+@pytest.mark.parametrize(("far", "is_read"), [(1e6, True), (1e9, True), (1e11, False)])
+def test_a_shape_far_from_the_origin_is_read_while_its_coordinates_tell_it(far, is_read):
+    corners, polygons = prism()
+    content = as_obj(corners + far, polygons)
+    if is_read:
+        mesh = read_mesh_bytes(content, ".obj")
+        assert mesh.is_watertight
+        assert mesh.volume == pytest.approx(3 * PLAN_AREA, rel=1e-5)
+    else:
+        with pytest.raises(MeshError, match=r"it lies 1e\+11 from the origin"):
+            read_mesh_bytes(content, ".obj")
+
+
 def glb(header, data):
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 4)
