@@ -10,6 +10,9 @@ from jaxtyping import Float, Int
 
 # A corner that turns by less than this share of the polygon's area counts as straight.
 _STRAIGHT = 1e-9
+# Corners of a polygon that is cut: the time goes with up to their square, and no signal is heard in
+# it; with their cube where all places come again and again, as walls to holes do not.
+_MOST_CUT, _OFTEN = 20_000, 2
 # Products of three coordinates beyond are no numbers.
 _MOST = 1e60
 
@@ -31,7 +34,8 @@ def triangulate_polygons(
         triples of positions in a polygon, and as many indices of polygons, in their order.
 
     Raises:
-        ValueError: for an index outside the vertices, or a vertex that is not finite or too far.
+        ValueError: for an index outside the vertices, a vertex that is not finite or too far,
+            or a face of more corners than are cut in good time.
 
     Reference: FIST ear cutting as in github.com/mapbox/earcut.hpp.
     """
@@ -44,6 +48,11 @@ def triangulate_polygons(
         corners = vertices[np.array([polygons[i] for i in chosen], dtype=np.int64)]
         for i, convex in zip(chosen, _strictly_convex(corners), strict=True):
             if not convex:
+                if length > _MOST_CUT:
+                    raise ValueError(
+                        f"a face has {length:,} corners and is not convex, expected at most "
+                        f"{_MOST_CUT:,}: cut it into smaller ones"
+                    )
                 cut[i] = _cut(vertices, polygons[i])
     triangles: list[tuple[int, int, int]] = []
     sources: list[int] = []
@@ -92,7 +101,8 @@ def _cut(vertices: np.ndarray, polygon: Sequence[int]) -> list[tuple[int, int, i
     if len(kept) < 3:
         return []
     corners = vertices[[polygon[i] for i in kept]]
-    found = _ears(corners)
+    crosses = len(kept) > _OFTEN * len(np.unique(corners, axis=0))
+    found = [] if crosses else _ears(corners)
     if len(found) != len(kept) - 2:
         # Without area, or crossing itself: no triangulation is right, a fan keeps the edges.
         found = [(0, k, k + 1) for k in range(1, len(kept) - 1)]

@@ -4,6 +4,7 @@ import json
 import logging
 import struct
 
+import mapbox_earcut
 import numpy as np
 import pytest
 import trimesh
@@ -112,6 +113,35 @@ def test_polygons_that_name_no_vertex_are_refused():
         with pytest.raises(ValueError, match=rf"a face names vertex {bad}, there are 4"):
             triangulate_polygons(np.zeros((4, 3)), [[0, 1, 2, bad]])
     assert triangulate_polygons(np.zeros((4, 3)), [[0, 0, 1], [0, 0, 1, 1]])[1] == [0]
+
+
+def test_a_face_that_would_be_cut_for_minutes_is_refused_or_a_fan(monkeypatch):
+    cut = []
+    triangulate = mapbox_earcut.triangulate_float64
+
+    def counted(plane, ends):
+        cut.append(len(plane))
+        return triangulate(plane, ends)
+
+    monkeypatch.setattr(mapbox_earcut, "triangulate_float64", counted)
+    star = np.random.default_rng(0).normal(size=(20_001, 3))
+    with pytest.raises(ValueError, match=r"has 20,001 corners .* at most 20,000: cut it"):
+        triangulate_polygons(star, [range(20_001)])
+    # The same places again and again, by name or by vertices of their own: a fan keeps the edges.
+    around = [0, 1, 2] * 200
+    for vertices, polygon in ((np.eye(3), around), (np.eye(3)[around], list(range(600)))):
+        triangles, _ = triangulate_polygons(vertices, [polygon])
+        assert (len(triangles), triangles[-1]) == (598, (0, 598, 599))
+    assert not cut
+    # Twins: many places once are cut, and a hole that a wall leads to, which comes by two twice.
+    assert len(triangulate_polygons(star, [range(3000)])[0]) > 0
+    square = np.array([[0, 0, 0], [4, 0, 0], [4, 4, 0], [0, 4, 0]], float)
+    corners = np.concatenate([square, 1 + square[[0, 3, 2, 1]] / 4])
+    corners[4:, 2] = 0
+    keyhole = [0, 1, 2, 3, 0, 4, 5, 6, 7, 4]
+    faces = corners_of([keyhole], *triangulate_polygons(corners, [keyhole]))
+    assert trimesh.Trimesh(corners, faces, process=False).area == pytest.approx(15.0)
+    assert cut == [3000, 10]
 
 
 @pytest.mark.parametrize("corners", ["0 1 2", "1 2 0", "3 0/1/1 2", "1 2 3 0"])
