@@ -16,7 +16,8 @@ from geoflow.backbones.shape_encoder import Encoder
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.models.finite import finite
-from geoflow.models.latent import Detail, LatentConfig, LatentGenerator
+from geoflow.models.latent import Detail, LatentGenerator
+from geoflow.models.latent_config import LatentConfig
 from geoflow.samplers import sample_states, without_gradient
 from geoflow.seeds import step_generator
 from geoflow.symmetry import turn_to

@@ -20,7 +20,8 @@ from geoflow.geometry.extraction import EmptySurfaceError, Field, extract_mesh
 from geoflow.geometry.mesh import remove_crumbs, simplify_mesh, summarise
 from geoflow.geometry.simplification import simplify_within
 from geoflow.models.in_flight import in_order
-from geoflow.models.latent import Check, Detail, LatentConfig, LatentGenerator
+from geoflow.models.latent import Check, Detail, LatentGenerator
+from geoflow.models.latent_config import LatentConfig
 from geoflow.models.refinement import FEWEST_SIGNED, outward_normals, refine_tokens
 
 # Memory of the grids of meshes in flight, and about what one takes for each of its points.

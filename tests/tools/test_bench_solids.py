@@ -28,7 +28,7 @@ def test_samples_are_solids_in_every_file_and_by_number(tmp_path, monkeypatch):
 
 
 def test_models_without_meshes_are_refused():
-    with pytest.raises(ValueError, match="expected a model that makes meshes, got airplane"):
+    with pytest.raises(ValueError, match="airplane is a model of clouds of points"):
         SolidsBenchmark(model="airplane", num=1).measure()
 
 

@@ -22,8 +22,8 @@ from trimesh.grouping import unique_rows
 from geoflow import __version__
 from geoflow.geometry.mesh import OUT_SUFFIXES, mesh_bytes, simplify_mesh
 from geoflow.geometry.simplification import WITHIN, simplify_within
+from geoflow.models.completion import load_solids
 from geoflow.models.fields import FieldGenerator
-from geoflow.models.kinds import load
 
 _DECIMALS = 6
 
@@ -138,9 +138,7 @@ class SolidsBenchmark:
 
     def _all(self) -> Iterator[Checked]:
         """Every sample in every way, from the records or made now."""
-        model = load(self.model)
-        if not isinstance(model, FieldGenerator):
-            raise ValueError(f"expected a model that makes meshes, got {self.model}")
+        model = load_solids(self.model)
         known = self._recorded()
         ways: dict[str, Callable[[trimesh.Trimesh], trimesh.Trimesh]] = {
             "full": lambda full: full,
