@@ -3,6 +3,7 @@
 import gc
 import socket
 import time
+import warnings
 import weakref
 
 import numpy as np
@@ -52,6 +53,28 @@ def test_nothing_of_a_visitor_who_left_is_kept(models, monkeypatch, no_collector
         last = weakref.ref(left)
         del left
         await_that(lambda: last() is None)
+
+
+def test_what_is_drawn_for_who_left_is_said_nowhere(models):
+    from visitor import Visitor
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with Browser(models, State(model="tiny"), port=port, rungs=(Rung(16, 64),)) as face:
+            visitors = [Visitor(face.url, State(model="tiny", seed=seed)) for seed in (1, 2)]
+            await_that(lambda: all(visitor.seen for visitor in visitors))
+            first, second = (drawn._client for drawn in face._visitors.values())
+            for visitor in visitors:
+                visitor.leave()
+            await_that(lambda: not face.sessions)
+            first.local_storage.set_item("a", "b")
+            # Twin: viser would say it on the host's screen.
+            warnings.simplefilter("error")
+            with pytest.raises(UserWarning, match="on a closed connection"):
+                second.local_storage.set_item("a", "b")
 
 
 def test_giving_back_ends_what_holds_itself(no_collector):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+import warnings
 from collections.abc import Mapping
 from contextlib import redirect_stdout, suppress
 from types import TracebackType
@@ -33,6 +34,8 @@ _FIRST_DISTANCE = 6.9
 # Pixels; viser lays its panel over narrower pages. A panel at the side narrows the picture of a
 # wider page as well, which is told from a phone by its form.
 _NARROW, _UPRIGHT = 576, 1.6
+# What viser says of a message to a page that was closed.
+_LEFT = r"Queued a \w+ on a closed connection"
 
 
 class BrowserUnavailableError(RuntimeError):
@@ -70,6 +73,8 @@ class Browser:
         self._door, self._uploads = Door(host, port), UploadLimit()
         # viser prints a table of its own.
         with redirect_stdout(io.StringIO()), self._door.guarding():
+            # A visitor may leave while something is drawn for him: nobody misses it.
+            warnings.filterwarnings("ignore", _LEFT, UserWarning)
             self._server = viser.ViserServer(host=host, port=port, label="geoflow", verbose=False)
         if not self._door.is_shut:
             self._server.stop()
