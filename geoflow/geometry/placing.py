@@ -16,8 +16,9 @@ from scipy.spatial import cKDTree
 from geoflow.geometry.box import box_of
 
 MIN_POINTS = 16
-MOST_POINTS = 65_536
 """Fewest points of which a solid can be made out."""
+MOST_POINTS = 65_536
+"""Points of a cloud that are looked at; of more, as many are drawn."""
 # Spreads along the principal axes, as shares of the largest, below which points are flat.
 _FLAT = 1e-3
 # A point is lonely whose third neighbour is further than so many times the 90 % quantile.
