@@ -247,10 +247,9 @@ def test_precision_is_what_the_device_says(device):
 
 
 def test_a_run_of_the_device_goes_on_on_a_processor(device, data, tmp_path):
-    model = tiny_models()["points"].config
+    model = tiny_models()["points"].config.with_categories(("bottle",))
     stages = {name: replace(STAGES["points", name], steps=4) for name in ("autoencoder", "flow")}
     config = RunConfig(kind="points", model=model, stages=stages, checkpoint_every=1)
-    config = replace(config, model=replace(model, categories=("bottle",)))
     for progress in Run.create(tmp_path / "run", config, device=device).train(data["points"]):
         if (progress.stage, progress.step) == ("flow", 2):
             break
