@@ -10,6 +10,7 @@ from geoflow.atomic import write_text
 from geoflow_tools.bench.completion import CompletionBenchmark
 from geoflow_tools.bench.distillation import DistillationBenchmark
 from geoflow_tools.bench.distribution import DistributionBenchmark
+from geoflow_tools.bench.gpu import GpuBenchmark
 from geoflow_tools.bench.grid import GridBenchmark
 from geoflow_tools.bench.inversion import InversionBenchmark
 from geoflow_tools.bench.neighbours import NeighboursBenchmark
@@ -36,6 +37,7 @@ def main() -> None:
             "completion": CompletionBenchmark,
             "distillation": DistillationBenchmark,
             "distribution": DistributionBenchmark,
+            "gpu": GpuBenchmark,
             "grid": GridBenchmark,
             "inversion": InversionBenchmark,
             "neighbours": NeighboursBenchmark,
