@@ -122,6 +122,34 @@ def test_a_node_that_is_lost_costs_what_it_had_at_hand(cluster, source, tmp_path
     assert shards(tmp_path / "out") == shards(tmp_path / "here")
 
 
+# Both ask the cluster that the first one started for work; the second one has no token of it.
+OWNER = """
+import os, ray, subprocess, sys
+from geoflow_datasets.prepared.engines import Crew
+from geoflow_datasets.prepared.engines.on_ray import ray_engine
+
+results = ray_engine(exec, Crew(address="local", workers=1))(["pass", "pass"])
+next(results)
+ask = "import ray, sys; ray.init(sys.argv[1]); ray.get(ray.remote(lambda: 1).remote(), timeout=60)"
+ask = [sys.executable, "-c", ask, ray.get_runtime_context().gcs_address]
+codes = [subprocess.call(ask), subprocess.call(ask, env=os.environ | {"RAY_AUTH_MODE": "disabled"})]
+list(results)
+print(*codes)
+"""
+
+
+@needs_ray
+@pytest.mark.cluster
+def test_a_cluster_that_is_started_here_does_no_work_of_strangers(tmp_path):
+    # Ray listens on all addresses of the machine, whatever it is started for.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    env |= {"HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    said = subprocess.run(
+        [sys.executable, "-c", OWNER], env=env, capture_output=True, text=True, timeout=600
+    )
+    assert said.stdout.splitlines()[-1:] == ["0 1"], said.stderr
+
+
 @pytest.mark.slow
 def test_a_job_that_hangs_ends_with_who_gave_it(tmp_path):
     marker = tmp_path / "pid"
