@@ -1,0 +1,177 @@
+"""`python -m geoflow_tools.fit_jumps`: few-step samples of a model brought nearer to its own ODE.
+
+    scans   what samples may go through (only for models that complete points, and optional)
+    solve   solutions of the ODE, by Heun's method; several processes may share them
+    fit     the map, to the jumps of samples in one, two and four evaluations
+
+All three write into --out, and go on where they were ended; `fit` may run beside `solve`. The
+autoencoder, the latents and the field on the diagonal stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+from rich.progress import track
+
+from geoflow.models.kinds import load
+from geoflow.models.latent import LatentGenerator
+from geoflow.models.volumes import VolumeGenerator
+from geoflow_datasets import procedural, universe
+from geoflow_tools.fit_jumps.fitting import HELD_OUT, Fit, lag, wait_for
+from geoflow_tools.fit_jumps.scans import encode_scans, make_shapes
+from geoflow_tools.fit_jumps.solutions import BLOCK, Scans, Solutions, Told, solve
+from geoflow_tools.train_shapes.batches import Amounts
+from geoflow_tools.train_shapes.loops import Clock
+from geoflow_tools.train_shapes.packed import PackedMeshes
+
+_SCANS, _SOLUTIONS, _MODEL, _LOG = "scans.npz", "solutions", "model", "log.jsonl"
+# Categories of the procedural family are asked for most, then those that the universe has.
+_PROCEDURAL, _MADE, _OTHER = 3.0, 2.0, 0.8
+
+
+@dataclass(frozen=True)
+class ScansOptions:
+    """Encode scans of made shapes and of meshes, for the model `shapes` and those like it."""
+
+    out: Path
+    """Folder of all that is made."""
+    meshes: Path
+    """File that `geoflow_tools.train_shapes.packed` wrote."""
+    model: str = "shapes"
+    """Shipped model, or a folder of a model or a run."""
+    num: int = 1_536
+    """Scans."""
+    num_meshes: int = 110
+    """Meshes of the file that are scanned."""
+    procedural: int = 600
+    """Procedural shapes that are scanned."""
+    universe: int = 450
+    """Things of the universe likewise."""
+    assemblies: int = 150
+    """Random assemblies likewise."""
+
+    def run(self) -> None:
+        """Make and encode."""
+        model = VolumeGenerator.from_pretrained(self.model)
+        amounts = Amounts(self.procedural, self.universe, self.assemblies, copies=0)
+        meshes = PackedMeshes.read(self.meshes)
+        shapes = make_shapes(model, meshes, amounts, self.num_meshes, self.out / "shapes")
+        total = -(-self.num // 64)
+        parts = list(track(encode_scans(model, shapes, self.num), "scans", total=total))
+        Scans(
+            torch.cat([part.tokens for part in parts]), torch.cat([part.category for part in parts])
+        ).save(self.out / _SCANS)
+
+
+@dataclass(frozen=True)
+class SolveOptions:
+    """Solve the model's ODE from random noise, told what samples are asked for."""
+
+    out: Path
+    """Folder of all that is made."""
+    model: str = "shapes"
+    """Shipped model with a flow of latents, or a folder of a model or a run."""
+    num: int = 24_000
+    """Solutions."""
+    part: int = 0
+    """This process makes one block of 20 in --parts, from this one on."""
+    parts: int = 1
+    """Processes that share them."""
+    seed: int = 0
+    """Of noise and categories."""
+
+    def run(self) -> None:
+        """Make what is missing."""
+        model: Any = load(self.model)
+        path = self.out / _SCANS
+        told = Told(chances_of(model), Scans.load(path) if path.is_file() else None)
+        blocks = range(self.part, -(-self.num // BLOCK), self.parts)
+        made = solve(model, told, self.out / _SOLUTIONS, blocks, self.seed)
+        for _ in track(made, "solutions", total=len(blocks)):
+            pass
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Fit the flow map to the solutions, by the clock."""
+
+    out: Path
+    """Folder of all that is made; the model is in its folder `model`."""
+    model: str = "shapes"
+    """The model whose solutions these are."""
+    seconds: float = 3_300.0
+    """Of the fit; its learning rate falls to zero over the last seven tenths."""
+    batch: int = 48
+    """Pairs of a step."""
+    learning_rate: float = 8e-4
+    """Peak rate."""
+    report_every: float = 240.0
+    """Seconds, after which lag and model are written, too."""
+    seed: int = 0
+    """Of the pairs."""
+
+    def run(self) -> None:
+        """Fit, report the lag of one, two and four evaluations, and write the model."""
+        model: Any = load(self.model)
+        solutions = Solutions(self.out / _SOLUTIONS)
+        wait_for(solutions, HELD_OUT + BLOCK)
+        self._say(step=0, lag=lag(model.flow_map, model, solutions))
+        clock = Clock(self.seconds, time.monotonic())
+        fit = Fit(model, solutions, clock, self.batch, self.learning_rate, self.seed)
+        last, mean = time.monotonic(), 0.0
+
+        def told(step: int, loss: float) -> None:
+            nonlocal last, mean
+            mean = loss if step == 1 else 0.98 * mean + 0.02 * loss
+            if time.monotonic() - last > self.report_every:
+                self._keep(fit, step, mean)
+                last = time.monotonic()
+
+        steps = fit.run(told)
+        self._keep(fit, steps, mean)
+
+    def _keep(self, fit: Fit, step: int, loss: float) -> None:
+        kept: LatentGenerator[Any] = fit.kept()
+        kept.card = {**kept.card, "jumps": {"steps": step, "solutions": len(fit.solutions)}}
+        kept.save_pretrained(self.out / _MODEL)
+        self._say(
+            step=step, loss=loss, solutions=len(fit.solutions),
+            lag=lag(kept.flow_map, kept, fit.solutions),
+        )  # fmt: skip
+
+    def _say(self, **values: Any) -> None:
+        line = json.dumps(values)
+        print(line, flush=True)
+        with (self.out / _LOG).open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+
+
+def chances_of(model: LatentGenerator[Any]) -> tuple[float, ...]:
+    """How often each category of a model is asked for."""
+    weight = [
+        _PROCEDURAL if name in procedural.CATEGORIES
+        else _MADE if name in universe.CATEGORIES
+        else _OTHER
+        for name in model.categories
+    ]  # fmt: skip
+    return tuple(w / sum(weight) for w in weight)
+
+
+def main() -> None:
+    """Parse and run."""
+    torch.set_num_threads(1)
+    scans = Annotated[ScansOptions, tyro.conf.subcommand("scans")]
+    solving = Annotated[SolveOptions, tyro.conf.subcommand("solve")]
+    fitting = Annotated[FitOptions, tyro.conf.subcommand("fit")]
+    tyro.cli(scans | solving | fitting, prog="geoflow_tools.fit_jumps", description=__doc__).run()
+
+
+if __name__ == "__main__":
+    main()
