@@ -3,7 +3,7 @@
 import pytest
 
 from geoflow_cli import budget, main
-from geoflow_cli.budget import bytes_of_mesh, foresee, foreseen
+from geoflow_cli.budget import bytes_of_mesh, foresee, foresee_work, foreseen
 from geoflow_cli.errors import Failure, failing
 
 
@@ -35,6 +35,15 @@ def test_work_is_foreseen_by_a_small_part_of_it(tmp_path, clock, capsys):
     done.clear()
     assert not foresee(paths[:10], size=2e6, parts=10, part=part)
     assert (done, capsys.readouterr().err) == ([], "")
+
+
+def test_work_without_files_is_foreseen_alike(clock, capsys):
+    assert foresee_work("it all", parts=1000, part=lambda: clock(0.5))
+    assert capsys.readouterr().err == "geoflow: it all will take about 8 minutes\n"
+    # Twins: many quick parts are rehearsed and not told, few are not rehearsed.
+    assert not foresee_work("it all", parts=1000, part=lambda: clock(0.05))
+    assert not foresee_work("it all", parts=10, part=pytest.fail)
+    assert capsys.readouterr().err == ""
 
 
 def test_what_the_disk_will_not_hold_is_refused_before_it_begins(tmp_path):

@@ -148,6 +148,42 @@ def test_emd_equals_an_assignment_of_many_points_and_bounds_chamfer():
     assert earth_movers_distance(a, b) > chamfer_distance(a, b)
 
 
+def _places(num, seed):
+    """300 points at few places, which many matchings tie on."""
+    rng = np.random.default_rng(seed)
+    return np.random.default_rng(0).normal(size=(num, 3))[rng.integers(num, size=300)]
+
+
+def _clusters(seed):
+    return _places(5, seed) + 1e-3 * np.random.default_rng(seed).normal(size=(300, 3))
+
+
+_LATTICE = np.stack(np.meshgrid(*[np.arange(7.0)] * 3), -1).reshape(-1, 3)[:300]
+_LINE = np.arange(300.0)[:, None] * [[1.0, 0.0, 0.0]]
+DEGENERATE = {
+    "equal": (_LATTICE, _LATTICE),
+    "one place each": (np.zeros((300, 3)), np.ones((300, 3))),
+    "few places": (_places(5, 1), _places(5, 2)),
+    "half of one place": (_places(300, 1) * (np.arange(300) < 150)[:, None], _places(300, 2)),
+    "clusters": (_clusters(1), _clusters(2)),
+    "lattice, one step": (_LATTICE, _LATTICE + np.array([1.0, 0.0, 0.0])),
+    "lattice, half a step": (_LATTICE, _LATTICE[::-1] + 0.5),
+    "line, turned round": (_LINE, _LINE[::-1] + 7.0),
+}
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_emd_is_the_optimum_of_another_solver_where_matchings_tie(name):
+    """Pivots that change nothing, of which a simplex can make too many."""
+    a, b = (np.asarray(points, dtype=float) for points in DEGENERATE[name])
+    cost = cdist(a, b)
+    best = cost[linear_sum_assignment(cost)].mean()
+    assert earth_movers_distance(a, b) == pytest.approx(best, rel=1e-12, abs=1e-12)
+    # Twin: matchings of these clouds differ, except where all points of each are alike.
+    as_they_come, shifted = np.diag(cost).mean(), np.diag(np.roll(cost, 3, axis=1)).mean()
+    assert max(as_they_come, shifted) > best or name == "one place each"
+
+
 def test_jsd_is_zero_on_itself_and_one_on_strangers():
     a, b = clouds(3, 8), clouds(3, 9)
     assert jensen_shannon_divergence(a, a) == pytest.approx(0.0, abs=1e-12)

@@ -52,13 +52,19 @@ def foresee(
     """
     filled = len(paths) * size
     check_disk(paths[0], filled)
-    seconds = 0.0
-    if parts > _PARTS:
-        start = time.perf_counter()
-        part()
-        seconds = parts * (time.perf_counter() - start)
     what = paths[0].name if len(paths) == 1 else f"{len(paths):,} files"
-    return _said(what, seconds, filled)
+    return _said(what, _rehearsed(parts, part), filled)
+
+
+def foresee_work(what: str, *, parts: float, part: Callable[[], object]) -> bool:
+    """Say how long work takes that fills no disk, before it begins; whether that was said.
+
+    Args:
+        what: its name.
+        parts: how many times the work of `part` it is, about.
+        part: a small piece of it, done once and thrown away where the work is large.
+    """
+    return _said(what, _rehearsed(parts, part), 0.0)
 
 
 def foreseen(paths: list[Path], made: Iterable[T], *, told: bool = False) -> Iterator[T]:
@@ -87,6 +93,15 @@ def bytes_of_mesh(faces: Faces, resolution: int) -> float:
 def parts_of_mesh(steps: int, resolution: int) -> float:
     """How many times the work of a mesh of `PART_RESOLUTION` and one step it is, about."""
     return (resolution / PART_RESOLUTION) ** 1.5 + steps / _STEPS
+
+
+def _rehearsed(parts: float, part: Callable[[], object]) -> float:
+    """Seconds of the whole by those of a part; 0 where that is not worth a rehearsal."""
+    if parts <= _PARTS:
+        return 0.0
+    start = time.perf_counter()
+    part()
+    return parts * (time.perf_counter() - start)
 
 
 def _said(what: str, seconds: float, filled: float) -> bool:

@@ -140,6 +140,13 @@ class Evaluation:
             import_pot()
         open_work_folder(folder, {"geoflow": __version__, **asdict(settings), "content": prints})
 
+    def emd_left(self) -> int:
+        """Distances by EMD that the folder does not hold yet, if every shape can be measured."""
+        if not self.settings.emd_points:
+            return 0
+        num = self.settings.num
+        return sum(block.pairs for block in distances.missing(self._blocks, "emd", num, num))
+
     def run(self) -> Iterator[Progress]:
         """Do what the folder does not hold yet, in stages; then `report` answers.
 

@@ -113,12 +113,16 @@ class PairedEvaluation:
         options = {"geoflow": __version__, "paired": True, **asdict(settings)}
         open_work_folder(folder, {**options, "content": fingerprint(files)})
 
+    def emd_left(self) -> int:
+        """Distances by EMD that the folder does not hold yet, if every shape can be measured."""
+        return len(self._to_do()) if self.settings.emd_points else 0
+
     def run(self) -> Iterator[Progress]:
         """Measure the pairs that the folder does not hold yet; then `report` answers.
 
         A pair with a shape that cannot be measured is left out, and named in the report.
         """
-        to_do = [pair for pair in self.pairs if not self._file(pair).is_file()]
+        to_do = self._to_do()
         done, total = len(self.pairs) - len(to_do), len(self.pairs)
         yield Progress("pairs", done, total)
         workers = min(os.cpu_count() or 1, max(len(to_do) // _PAIRS_PER_PROCESS, 1))
@@ -156,6 +160,9 @@ class PairedEvaluation:
             "metrics": metrics,
             "each": each,
         }
+
+    def _to_do(self) -> list[Pair]:
+        return [pair for pair in self.pairs if not self._file(pair).is_file()]
 
     def _numbers(self, pair: Pair) -> dict[str, Any]:
         path = self._file(pair)
