@@ -186,3 +186,22 @@ def test_an_option_that_nothing_reads_is_refused(tmp_path, words, message):
     (line,) = errors.splitlines()
     assert message in line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("sample --seed 1e3 --out a.obj", "--seed: expected a whole number, got '1e3'"),
+        ("sample --steps 2.5 --out a.obj", "--steps: expected a whole number, got '2.5'"),
+        ("view --blend abc --out a.png", "--blend: expected a number, got 'abc'"),
+        (
+            "view --layout x --out a.png",
+            "--layout must be one of 'single', 'variations', 'compare', got 'x'",
+        ),
+        ("sample --out", "--out needs a value"),
+        ("evaluate --num 2", "missing: --out, --reference"),
+        ("rig", "missing: --out"),
+    ],
+)
+def test_a_value_of_another_type_is_said_shortly(words, message):
+    assert geoflow(*words.split()) == (2, "", f"geoflow: error: {message}\n")

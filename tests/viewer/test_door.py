@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from geoflow_viewer.browser import Browser
-from geoflow_viewer.door import Door
+from geoflow_viewer.browser import Browser, BrowserUnavailableError
+from geoflow_viewer.door import Door, why_closed
 from geoflow_viewer.items import Rung
 from geoflow_viewer.state import State
 
@@ -160,3 +160,23 @@ def test_nothing_is_served_where_the_door_is_not_used(models, monkeypatch):
     monkeypatch.setattr(Door, "guarding", lambda self: __import__("contextlib").nullcontext())
     with pytest.raises(RuntimeError, match="guarded"):
         Browser(models, State(model="tiny"), port=free_port())
+
+
+@pytest.mark.parametrize(
+    "host", ["203.0.113.7", "a b", "::zz", "x" * 300, "no.such.name.invalid", "\0"]
+)
+def test_where_nothing_can_listen_is_said_and_not_waited_for(host, models):
+    with pytest.raises(BrowserUnavailableError) as refused:
+        Browser(models, State(), host=host, port=8080)
+    said = str(refused.value)
+    assert said.startswith(f"no page: nothing can listen at {host!r}, port 8080: ")
+    assert "\n" not in said
+
+
+def test_where_something_listens_another_one_cannot():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        assert f"port {port} is taken" in why_closed("127.0.0.1", port)
+    assert why_closed("127.0.0.1", port) == ""

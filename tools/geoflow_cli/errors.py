@@ -7,6 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _NO_MEMORY = "memory ran out: ask for less, or close other programs"
+# Of the parser's words: a value that is none of the option's type, none of its choices, or missing;
+# and options that must be given.
+_VALUE = re.compile(r"Value error Error parsing (?P<name>\S+): (?P<reason>.*?) Argument helptext: ")
+_CHOICE = re.compile(
+    r"Invalid choice invalid choice (?P<given>.*?) for argument '(?P<name>.*?)'\. "
+    r"Expected one of \((?P<all>.*?)\)\."
+)
+_NO_VALUE = re.compile(
+    r"Missing argument Missing value for argument '(?P<name>--[\w-]+)'\. Expected 1 "
+)
+_REQUIRED = re.compile(r"(?:: |\(required\) )(--[\w-]+)")
 _FRAME = r"[\u2500-\u257f]+|\+?-{3,}\+?|^\||\|$"
 
 
@@ -58,6 +69,26 @@ def one_line(message: str) -> str:
     text = " ".join(part for part in parts if part)
     # The title of the box is the first words of its text.
     text = re.sub(r"^(\w[\w ]+) (?=\1:)", "", text)
+    if refused := _VALUE.match(text):
+        return f"{refused['name']}: {_plain(refused['reason'])}"
+    if refused := _CHOICE.match(text):
+        return f"{refused['name']} must be one of {refused['all']}, got {refused['given']}"
+    if refused := _NO_VALUE.match(text):
+        return f"{refused['name']} needs a value"
+    if text.startswith("Required options"):
+        return f"missing: {', '.join(_REQUIRED.findall(text))}"
     said, _, meant = text.partition(" Perhaps you meant: ")
     nearest = re.match(r"--[\w-]+", meant)
     return f"{said}; perhaps {nearest.group()} was meant" if nearest else text
+
+
+def _plain(reason: str) -> str:
+    """Why a word is no number, as a person would say it."""
+    words = {
+        r"invalid literal for int\(\) with base 10: (.*)": "whole number",
+        r"could not convert string to float: (.*)": "number",
+    }
+    for pattern, kind in words.items():
+        if found := re.fullmatch(pattern, reason):
+            return f"expected a {kind}, got {found[1]}"
+    return reason

@@ -15,7 +15,7 @@ import numpy as np
 import trimesh
 
 from geoflow_viewer.arrangement import FIELD_OF_VIEW, LABEL_DROP, columns_of, eye, fit_distance
-from geoflow_viewer.door import Door
+from geoflow_viewer.door import TAKEN, Door, why_closed
 from geoflow_viewer.memory import give_back
 from geoflow_viewer.models import Models
 from geoflow_viewer.opened import Opened
@@ -46,7 +46,7 @@ class Browser:
     """A server of pages; leaving it as a context closes every session.
 
     Raises:
-        BrowserUnavailableError: without viser, or where the port is taken.
+        BrowserUnavailableError: without viser, or where nothing can listen at host and port.
     """
 
     def __init__(
@@ -65,6 +65,8 @@ class Browser:
             raise BrowserUnavailableError(
                 f"no page: {error}; install the extra with pip install 'geoflow[viewer]'"
             ) from error
+        if reason := why_closed(host, port):
+            raise BrowserUnavailableError(f"no page: {reason}")
         self._models, self._state, self._meshes = models, state, dict(meshes or {})
         self._session_options = session_options
         self._visitors: dict[int, Visitor] = {}
@@ -84,9 +86,7 @@ class Browser:
             )
         if self._server.get_port() != port:
             self._server.stop()
-            raise BrowserUnavailableError(
-                f"no page: port {port} is taken; choose another one with --port"
-            )
+            raise BrowserUnavailableError(f"no page: {TAKEN.format(port)}")
         self.url = self._door.address(host, port)
         self._server.scene.set_up_direction("+y")
         self._server.initial_camera.position = tuple(eye(_FIRST_DISTANCE))
@@ -312,7 +312,7 @@ def serve(
     """Serve until interrupted.
 
     Raises:
-        BrowserUnavailableError: without viser, or where the port is taken.
+        BrowserUnavailableError: without viser, or where nothing can listen at host and port.
     """
     with Browser(models, state, meshes, host=host, port=port) as browser:
         print(f"{browser.url}: open it in a browser; Ctrl-C ends", flush=True)  # noqa: T201

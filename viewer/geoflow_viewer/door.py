@@ -14,17 +14,22 @@ Pages are shown in no frame of another site. viser has no place for any of this;
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import hmac
 import http
 import ipaddress
+import os
 import re
 import secrets
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+TAKEN = "port {} is taken; choose another one with --port"
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _DRESS = {
     "X-Frame-Options": "DENY",
@@ -41,6 +46,32 @@ _CLOSED = (
     "This page is for those who have its whole address, with its token: it is printed where "
     "geoflow view --web was started.\n"
 )
+
+
+def why_closed(host: str, port: int) -> str:
+    """Why no page can be served there, by listening for a moment; nothing where one can.
+
+    viser tries other ports where it cannot listen, and waits for ever where none will do.
+    """
+
+    async def listen() -> None:
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port)
+        server.close()
+        await server.wait_closed()
+
+    # In a thread, since a notebook has a loop of its own in this one.
+    with ThreadPoolExecutor(1) as pool:
+        error = pool.submit(asyncio.run, listen()).exception()
+    if error is None:
+        return ""
+    if not isinstance(error, (OSError, ValueError, OverflowError)):
+        raise error
+    reason = str(error)
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror):
+        if error.errno == errno.EADDRINUSE:
+            return TAKEN.format(port)
+        reason = os.strerror(error.errno or errno.EIO)
+    return f"nothing can listen at {host!r}, port {port}: {reason}"
 
 
 class Door:
