@@ -21,7 +21,7 @@ from geoflow.geometry.box import box_of
 from geoflow.geometry.read_points import SUFFIXES, read_points
 from geoflow_datasets.bank import CloudBank
 from geoflow_datasets.cloud_files import clouds_and_meshes
-from geoflow_datasets.folder import Preparation, Report, describe_folder, load_folder
+from geoflow_datasets.folder import Preparation, Report, describe_request, load_request
 from geoflow_datasets.layouts import category_names, find_files
 from geoflow_datasets.request import Request
 
@@ -83,26 +83,12 @@ def load(request: Request) -> CloudBank:
         ValueError: as `check`, or if all clouds are refused.
     """
     check(request)
-    return load_folder(
-        CLOUDS,
-        request.path,
-        CloudOptions(request.up),
-        category=request.category,
-        split=request.split,
-        cache=request.cache,
-        show_progress=request.show_progress,
-    )
+    return load_request(CLOUDS, request, CloudOptions(request.up))
 
 
 def describe(request: Request) -> str:
     """What became of every cloud."""
-    return describe_folder(
-        CLOUDS,
-        request.path,
-        CloudOptions(request.up),
-        category=request.category,
-        cache=request.cache,
-    )
+    return describe_request(CLOUDS, request, CloudOptions(request.up))
 
 
 def normalise_cloud(

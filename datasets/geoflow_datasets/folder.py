@@ -24,6 +24,7 @@ from geoflow.models.config import from_json
 from geoflow_datasets.bank import CARD, Bank, cache_folder
 from geoflow_datasets.digest import digest, seed_of
 from geoflow_datasets.layouts import ALL, SPLITS, category_of, find_files
+from geoflow_datasets.request import Request
 from geoflow_datasets.splits import splits_of, unknown_names
 from geoflow_datasets.workers import map_in_processes
 
@@ -158,20 +159,29 @@ def prepare_folder(
     return target
 
 
-def describe_folder(
-    preparation: Preparation[P, R, B],
-    folder: Path,
-    options: P,
-    *,
-    category: str = ALL,
-    cache: Path | None = None,
-) -> str:
+def load_request(preparation: Preparation[P, R, B], request: Request, options: P) -> B:
+    """The shapes that are asked for; ValueError as `load_folder`."""
+    return load_folder(
+        preparation,
+        request.path,
+        options,
+        category=request.category,
+        split=request.split,
+        cache=request.cache,
+        show_progress=request.show_progress,
+    )
+
+
+def describe_request(preparation: Preparation[P, R, B], request: Request, options: P) -> str:
     """What became of every file, and what the folder's own splits and groups name in vain.
 
     Raises:
         ValueError: as `load_folder`.
     """
-    prepared = prepare_folder(preparation, folder, options, category=category, cache=cache)
+    folder = request.path
+    prepared = prepare_folder(
+        preparation, folder, options, category=request.category, cache=request.cache
+    )
     said = summarise_reports(preparation, load_reports(preparation, prepared))
     return "\n".join([said, *_unknown_names(preparation, folder)])
 

@@ -19,7 +19,7 @@ from geoflow.geometry.mesh import SUFFIXES, normalise_mesh
 from geoflow.geometry.read_mesh import MeshError, read_mesh, read_mesh_bytes
 from geoflow_datasets.bank import ShapeBank
 from geoflow_datasets.cloud_files import is_cloud_folder
-from geoflow_datasets.folder import Preparation, Report, describe_folder, load_folder
+from geoflow_datasets.folder import Preparation, Report, describe_request, load_request
 from geoflow_datasets.layouts import category_names, find_files
 from geoflow_datasets.mesh_sdf import THICKNESS, sign_mesh
 from geoflow_datasets.queries import sample_queries
@@ -97,26 +97,12 @@ def load(request: Request) -> ShapeBank:
         ValueError: as `check`, or if all meshes are refused.
     """
     check(request)
-    return load_folder(
-        MESHES,
-        request.path,
-        options_of(request),
-        category=request.category,
-        split=request.split,
-        cache=request.cache,
-        show_progress=request.show_progress,
-    )
+    return load_request(MESHES, request, options_of(request))
 
 
 def describe(request: Request) -> str:
     """What became of every mesh."""
-    return describe_folder(
-        MESHES,
-        request.path,
-        options_of(request),
-        category=request.category,
-        cache=request.cache,
-    )
+    return describe_request(MESHES, request, options_of(request))
 
 
 def options_of(request: Request) -> MeshOptions:

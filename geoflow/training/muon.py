@@ -6,6 +6,10 @@ NS(M) approaches U V^T for M = U S V^T, so that every direction of a matrix is l
 rate; the factor gives the update the root mean square of an AdamW step, hence AdamW's
 learning rates. Other parameters belong to AdamW.
 
+Not `torch.optim.Muon`: it rounds to bfloat16 always, which takes 2 to 17 times as long as float32
+where a processor only emulates it, and refuses kernels of convolutions (docs/design.md, by
+`python -m geoflow_tools.bench muon`).
+
 Reference: Jordan et al., "Muon", 2024; scaling by Liu et al., "Muon is scalable for LLM
 training", 2025, arXiv:2502.16982.
 """
@@ -40,7 +44,8 @@ def orthogonalise(
     x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
     for _ in range(_ITERATIONS):
         gram = x @ x.transpose(-1, -2)
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        # Each sum with its product: bfloat16 rounds once where it would three times.
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return (x.transpose(-1, -2) if tall else x).to(matrices.dtype)
 
 

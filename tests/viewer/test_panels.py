@@ -227,3 +227,25 @@ def test_the_command_is_copied_by_the_system_s_program(desk, monkeypatch, tmp_pa
     program.write_text("#!/bin/sh\nexit 3\n")
     with pytest.raises(RuntimeError, match=r"xclip failed .*: a b"):
         clipboard.copy("a b")
+
+
+def test_where_one_program_fails_the_next_copies(monkeypatch, tmp_path):
+    """wl-copy is installed, but the desktop is X11's."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name, does in (("wl-copy", "exit 1"), ("xsel", f"exec /bin/cat > {tmp_path}/copied")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    clipboard.copy("a b")
+    assert (tmp_path / "copied").read_text() == "a b"
+    (tmp_path / "xsel").write_text("#!/bin/sh\nexit 2\n")
+    with pytest.raises(RuntimeError, match=r"wl-copy failed .*, xsel failed .*: a b"):
+        clipboard.copy("a b")
+
+
+def test_a_program_that_hangs_is_not_waited_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(clipboard, "_SECONDS", 0.2)
+    (tmp_path / "xclip").write_text("#!/bin/sh\nexec /bin/sleep 60\n")
+    (tmp_path / "xclip").chmod(0o755)
+    with pytest.raises(RuntimeError, match=r"xclip failed .*timed out"):
+        clipboard.copy("a b")

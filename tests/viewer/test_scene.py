@@ -15,7 +15,7 @@ from geoflow_viewer.export import export, export_bytes, suffixes, turntable
 from geoflow_viewer.items import Item, Result, Rung
 from geoflow_viewer.measure import measure
 from geoflow_viewer.picture import render_mesh
-from geoflow_viewer.scene import PointsLayer, SegmentsLayer, layers, skeleton_layers, solid, tiles
+from geoflow_viewer.scene import PointsLayer, SegmentsLayer, layers, solid, tiles
 from geoflow_viewer.state import LAYOUTS, SHOWS, State, from_json, parts, to_json
 
 SHOWN = State(show=("mesh",))
@@ -77,15 +77,6 @@ def test_points_and_segments_become_solids_at_their_place():
     assert prism.volume == pytest.approx(2 * area)
     np.testing.assert_allclose(np.ptp(prism.bounds, axis=0)[1], 2.0)
     assert (np.asarray(prism.visual.vertex_colors)[:, :3] == colours).all()
-
-
-def test_a_skeleton_is_drawn_over_a_shape_and_its_bones_must_have_ends():
-    joints = np.array([[0.0, 0, 0], [0, 1, 0], [0, 2, 0]])
-    bones, balls = skeleton_layers(joints, np.array([[0, 1], [1, 2]]))
-    np.testing.assert_array_equal(bones.segments[1], joints[1:])
-    assert len(balls.points) == 3
-    with pytest.raises(ValueError, match="3 joints, got index 3"):
-        skeleton_layers(joints, np.array([[0, 3]]))
 
 
 def test_tiles_stand_in_the_plane_of_the_picture():

@@ -6,6 +6,7 @@ counts from the same noise; with --data, shapes and their reconstructions above 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,7 @@ from geoflow.geometry.extraction import extract_mesh
 from geoflow.geometry.mesh import normalise_mesh
 from geoflow.geometry.read_mesh import read_mesh
 from geoflow.geometry.read_points import is_cloud, read_points
-from geoflow.geometry.sdf import union_distance
+from geoflow.geometry.sdf import Solid, union_distance
 from geoflow.models.kinds import describe_kind
 from geoflow.models.latent import Shape
 from geoflow.typing import ShapeDataset
@@ -63,7 +64,11 @@ class Options:
 
 def procedural_mesh(category: str, index: int, *, resolution: int = 96) -> trimesh.Trimesh:
     """Mesh of one shape of the procedural test split."""
-    solids = make_solids(category, index, split="test")
+    return solids_mesh(make_solids(category, index, split="test"), resolution=resolution)
+
+
+def solids_mesh(solids: Sequence[Solid], *, resolution: int) -> trimesh.Trimesh:
+    """Mesh of the union of solids."""
 
     def field(points: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(union_distance(solids, points.double().numpy())).float()

@@ -11,17 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-import trimesh
 import tyro
 from PIL import Image
 
 from geoflow.atomic import write_bytes
-from geoflow.geometry.extraction import extract_mesh
-from geoflow.geometry.sdf import union_distance
 from geoflow.models.joints import Rigger
 from geoflow_datasets.figures import FIGURES, make_figure
-from geoflow_datasets.figures.figure import Figure
+from geoflow_tools.contact_sheet import solids_mesh
 from geoflow_viewer.skeleton_picture import render_skeleton
 
 
@@ -43,15 +39,6 @@ class Options:
     """Pixels of a tile."""
 
 
-def figure_mesh(figure: Figure, *, resolution: int) -> trimesh.Trimesh:
-    """Mesh of a figure's body."""
-
-    def field(points: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(union_distance(figure.solids, points.double().numpy())).float()
-
-    return extract_mesh(field, resolution=resolution).mesh
-
-
 def draw(options: Options) -> None:
     """Write the sheet."""
     rigger = None if options.model is None else Rigger.from_pretrained(options.model)
@@ -60,7 +47,7 @@ def draw(options: Options) -> None:
         tiles = []
         for index in range(options.num):
             figure = make_figure(kind, index, split="test")
-            mesh = figure_mesh(figure, resolution=options.resolution)
+            mesh = solids_mesh(figure.solids, resolution=options.resolution)
             joints, parents, reference = figure.joints, list(figure.parents), None
             if rigger is not None:
                 rig = rigger.rig(mesh, steps=options.steps)

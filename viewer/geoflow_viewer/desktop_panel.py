@@ -56,8 +56,8 @@ class DesktopPanel:
         self.steps = gui.Slider(gui.Slider.INT)
         self.steps.set_limits(1, MAX_STEPS)
         self.steps.set_on_value_changed(lambda value: self.move("steps", value))
-        self.given = self._whole("given", FEWEST_POINTS, MOST_POINTS)
-        self.answer = self._whole("answer", 0, NUM_ANSWERS - 1)
+        self.given = self._slider("given", FEWEST_POINTS, MOST_POINTS, whole=True)
+        self.answer = self._slider("answer", 0, NUM_ANSWERS - 1, whole=True)
         self.mirrored = self._check("mirrored", lambda on: session.change(mirrored=on))
         self.layout = self._choice(LAYOUTS, lambda text: session.change(layout=text))
         self.choose = self._number(lambda value: session.choose(value - 1))
@@ -204,14 +204,9 @@ class DesktopPanel:
         edit.set_on_value_changed(lambda value: self._do(lambda: act(int(value))))
         return edit
 
-    def _slider(self, name: str, low: float, high: float) -> Any:
-        slider = self._gui.Slider(self._gui.Slider.DOUBLE)
-        slider.set_limits(low, high)
-        slider.set_on_value_changed(lambda value: self.move(name, value))
-        return slider
-
-    def _whole(self, name: str, low: int, high: int) -> Any:
-        slider = self._gui.Slider(self._gui.Slider.INT)
+    def _slider(self, name: str, low: float, high: float, *, whole: bool = False) -> Any:
+        kind = self._gui.Slider.INT if whole else self._gui.Slider.DOUBLE
+        slider = self._gui.Slider(kind)
         slider.set_limits(low, high)
         slider.set_on_value_changed(lambda value: self.move(name, value))
         return slider

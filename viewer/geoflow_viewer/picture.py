@@ -104,12 +104,6 @@ def contact_sheet(
     write_bytes(path, png_bytes(np.asarray(sheet)))
 
 
-def write_picture(mesh: Mesh, path: Path, *, size: int = 480) -> None:
-    """Write three views of a mesh side by side as PNG; whole or not at all."""
-    views = [render_mesh(mesh, size=size, azimuth=a) for a in (35.0, 0.0, 125.0)]
-    write_bytes(path, png_bytes(np.concatenate(views, axis=1)))
-
-
 def labelled_grid(
     labels: Sequence[str],
     pictures: Sequence[UInt8[np.ndarray, "t t 3"]],

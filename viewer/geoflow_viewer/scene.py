@@ -150,25 +150,6 @@ def mesh_layer(name: str, mesh: trimesh.Trimesh, colour: Sequence[int] = BLUE) -
     )
 
 
-def skeleton_layers(
-    joints: Float[np.ndarray, "j 3"],
-    bones: Int[np.ndarray, "b 2"],
-    *,
-    radius: float = 0.03,
-) -> list[Layer]:
-    """Joints as balls and bones between them, to be drawn over a shape.
-
-    Raises:
-        ValueError: if a bone names a joint that is not there.
-    """
-    if len(bones) and not (bones.min() >= 0 and bones.max() < len(joints)):
-        raise ValueError(f"bones must join two of {len(joints)} joints, got index {bones.max()}")
-    return [
-        SegmentsLayer("bones", joints[bones], _one((235, 120, 60), len(bones)), radius / 2),
-        PointsLayer("joints", joints, _one((190, 60, 40), len(joints)), radius),
-    ]
-
-
 def solid(layer: Layer) -> trimesh.Trimesh:
     """A layer as coloured triangles, for pictures and files that draw nothing else.
 

@@ -30,7 +30,7 @@ def chair(rng: np.random.Generator) -> list[Solid]:
     rise = rng.uniform(0.34, 0.60)
     solids += _back(rng, width, depth, over, thick, rise, tilt)
     if rng.random() < 0.4:
-        solids += _arms(rng, width, depth, over, thick, rise, tilt)
+        solids += _arms(rng, width, depth, over, thick, tilt)
     return solids
 
 
@@ -230,7 +230,6 @@ def _arms(
     depth: float,
     over: float,
     thick: float,
-    rise: float,
     tilt: float,
 ) -> list[Solid]:
     level = over + rng.uniform(0.16, 0.24)

@@ -15,12 +15,6 @@ def turn_x(angle: float) -> np.ndarray:
     return np.array([[1.0, 0, 0], [0, c, -s], [0, s, c]])
 
 
-def turn_y(angle: float) -> np.ndarray:
-    """Rotation about +Y by `angle` radians."""
-    c, s = np.cos(angle), np.sin(angle)
-    return np.array([[c, 0, s], [0, 1.0, 0], [-s, 0, c]])
-
-
 def turn_z(angle: float) -> np.ndarray:
     """Rotation about +Z by `angle` radians; positive leans +X towards +Y."""
     c, s = np.cos(angle), np.sin(angle)
@@ -54,12 +48,10 @@ def bar(start: np.ndarray, end: np.ndarray, half: float) -> RoundBox:
 def lathe(
     profile: Sequence[tuple[float, float]],
     *,
-    closed: bool = False,
-    radius: float = 0.0,
     centre: Sequence[float] | np.ndarray = (0.0, 0.0, 0.0),
     rotation: np.ndarray | None = None,
 ) -> Revolution:
     """A solid of revolution about +Y (before `rotation`) from (rho, y) pairs."""
     turn = np.eye(3) if rotation is None else rotation
     outline = np.asarray(profile, dtype=float)
-    return Revolution(np.asarray(centre, dtype=float), outline, closed, radius, turn)
+    return Revolution(np.asarray(centre, dtype=float), outline, False, 0.0, turn)

@@ -121,9 +121,9 @@ def airplane(rng: Rng) -> Solid:
         x = span * (0.3 + 0.27 * i)
         z = place - sweep * x / span + 0.25 * root
         y = level + np.tan(np.radians(rise)) * x - 0.06
-        parts.append(both_sides(_engine(rng, 0.05, 0.14).translate((x, y, z))))
+        parts.append(both_sides(_engine(0.05, 0.14).translate((x, y, z))))
     if kind == "jet" and rng.random() < 0.5:
-        parts.append(both_sides(_engine(rng, 0.05, 0.4).translate((radius, -0.2 * radius, -0.5))))
+        parts.append(both_sides(_engine(0.05, 0.4).translate((radius, -0.2 * radius, -0.5))))
     if kind in ("light", "jet", "glider", "biplane") and rng.random() < 0.8:
         parts.append(
             ball((0.5 * radius, 0.7 * radius, 2.2 * radius)).translate((0, 0.75 * radius, 0.35))
@@ -251,7 +251,7 @@ def _tail(rng: Rng, radius: float, thick: float, *, jet: bool) -> Solid:
     return join([fin, level.translate((0, up, shift))])
 
 
-def _engine(rng: Rng, radius: float, half: float) -> Solid:
+def _engine(radius: float, half: float) -> Solid:
     """A nacelle along z, open in front, on a pylon."""
     flat = curve(
         np.array([[0.6, -half], [1.0, 0.0], [1.05, 0.7 * half], [0.9, half]]) * [radius, 1], 10

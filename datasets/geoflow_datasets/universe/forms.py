@@ -98,16 +98,12 @@ def sweep(
     section: Float[Array, "s 2"],
     *,
     scale: Float[Array, " r"] | float = 1.0,
-    twist: float = 0.0,
     closed: bool = False,
 ) -> Solid:
-    """A section moved along a path without turning about it, but for a twist in radians."""
+    """A section moved along a path without turning about it."""
     frames = _frames(path, closed=closed)
-    turn = np.linspace(0, twist, len(path))
     size = np.broadcast_to(np.asarray(scale, dtype=float), (len(path),))
-    cos, sin = np.cos(turn) * size, np.sin(turn) * size
-    x = cos[:, None] * section[:, 0] - sin[:, None] * section[:, 1]
-    y = sin[:, None] * section[:, 0] + cos[:, None] * section[:, 1]
+    x, y = size[:, None] * section[:, 0], size[:, None] * section[:, 1]
     rings = path[:, None] + x[..., None] * frames[:, None, 0] + y[..., None] * frames[:, None, 1]
     return loft(rings, closed=closed)
 
@@ -131,7 +127,7 @@ def ring(num: int = SEGMENTS, power: float = 1.0) -> Float[Array, "s 2"]:
     return np.asarray(np.sign(flat) * np.abs(flat) ** power)
 
 
-def block(half: Vector, radius: float = 0.0, *, power: float = 1.0) -> Solid:
+def block(half: Vector, radius: float = 0.0) -> Solid:
     """A box about the origin, its edges rounded."""
     x, y, z = (float(value) for value in half)
     if radius <= 0.02 * min(x, y, z):

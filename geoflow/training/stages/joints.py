@@ -107,7 +107,8 @@ class JointStage(FlowStage[Rigger, Figures]):
         Raises:
             ValueError: for figures with more joints than the cloud has points.
         """
-        data, config, device = self.context.data, self.model.config, self.context.device
+        data: FigureDataset = self.context.data
+        config, device = self.model.config, self.context.device
         rows = torch.randint(len(data), (self.options.batch,), generator=generator).numpy()
         points, joints, counts = data.batch(rows, num_points=config.num_points, generator=generator)
         centre, scale = standardise(points)

@@ -13,6 +13,7 @@ from geoflow_tools.bench.distribution import DistributionBenchmark
 from geoflow_tools.bench.gpu import GpuBenchmark
 from geoflow_tools.bench.grid import GridBenchmark
 from geoflow_tools.bench.inversion import InversionBenchmark
+from geoflow_tools.bench.muon import MuonBenchmark
 from geoflow_tools.bench.neighbours import NeighboursBenchmark
 from geoflow_tools.bench.objectives import ObjectivesBenchmark
 from geoflow_tools.bench.points import PointsBenchmark
@@ -40,6 +41,7 @@ def main() -> None:
             "gpu": GpuBenchmark,
             "grid": GridBenchmark,
             "inversion": InversionBenchmark,
+            "muon": MuonBenchmark,
             "neighbours": NeighboursBenchmark,
             "points": PointsBenchmark,
             "pose": PoseBenchmark,

@@ -74,17 +74,21 @@ class Settings:
             raise ValueError("give either --samples or --model")
         if self.num < 2:
             raise ValueError(f"--num must be at least 2, got {self.num}")
-        if self.points < 1:
-            raise ValueError(f"--points must be at least 1, got {self.points}")
-        if not 0 <= self.emd_points <= self.points:
-            raise ValueError(
-                f"--emd-points must be between 0 and --points ({self.points}), "
-                f"got {self.emd_points}"
-            )
+        check_points(self.points, self.emd_points)
         if self.normalise not in NORMALISATIONS:
             raise ValueError(
                 f"--normalise must be one of {', '.join(NORMALISATIONS)}, got {self.normalise!r}"
             )
+
+
+def check_points(points: int, emd_points: int) -> None:
+    """Raise ValueError for no points, or for more that EMD sees than there are."""
+    if points < 1:
+        raise ValueError(f"--points must be at least 1, got {points}")
+    if not 0 <= emd_points <= points:
+        raise ValueError(
+            f"--emd-points must be between 0 and --points ({points}), got {emd_points}"
+        )
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from geoflow.geometry.metrics.emd import import_pot
 from geoflow.geometry.metrics.estimate import mean
 from geoflow.geometry.metrics.surface import F_SCORE_THRESHOLD
 from geoflow_datasets.workers import map_in_processes
-from geoflow_tools.evaluation.evaluation import Progress
+from geoflow_tools.evaluation.evaluation import Progress, check_points
 from geoflow_tools.evaluation.shapes import Shape, draw_points, fingerprint, list_shapes, read_shape
 from geoflow_tools.evaluation.work_folder import open_work_folder
 
@@ -68,14 +68,9 @@ class PairSettings:
         Raises:
             ValueError: for a setting out of range.
         """
-        for name, value in (("num", self.num), ("points", self.points)):
-            if value < 1:
-                raise ValueError(f"--{name} must be at least 1, got {value}")
-        if not 0 <= self.emd_points <= self.points:
-            raise ValueError(
-                f"--emd-points must be between 0 and --points ({self.points}), "
-                f"got {self.emd_points}"
-            )
+        if self.num < 1:
+            raise ValueError(f"--num must be at least 1, got {self.num}")
+        check_points(self.points, self.emd_points)
         if self.normalise not in PLACES:
             raise ValueError(
                 f"--normalise must be one of {', '.join(PLACES)} with --paired: a pair is placed "

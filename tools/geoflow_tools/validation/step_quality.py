@@ -25,14 +25,9 @@ from scipy.optimize import linear_sum_assignment
 
 from geoflow.geometry.metrics import Estimate, pairwise_chamfer
 from geoflow.geometry.metrics.estimate import mean
-from geoflow.models.latent import Detail
 
 STEPS = (1, 2, 4, 8)
 ODE_STEPS = 50
-_NUM_SHAPES = 16
-# Cells of the extraction grid along an edge, and points: five meshes of every sample in seconds.
-_DETAIL = Detail(resolution=48, points=1024)
-_SURFACE_POINTS = 4096
 
 Clouds = Sequence[Float[np.ndarray, "_ 3"]]
 Measure = Callable[[int, bool], Estimate]
