@@ -22,6 +22,7 @@ from geoflow.geometry.axes import check_up, turn_from_up
 from geoflow.geometry.claims import Claim
 from geoflow.geometry.gltf_buffers import packed
 from geoflow.geometry.mesh_formats import prepare
+from geoflow.geometry.wording import in_a_line
 
 # What trimesh would say of a broken file on the standard error is said by our one line.
 logging.getLogger("trimesh").addHandler(logging.NullHandler())
@@ -58,7 +59,7 @@ def read_mesh(path: str | Path, *, up: str = "y") -> trimesh.Trimesh:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise MeshError(f"it cannot be read as a mesh: {error}") from error
+        raise MeshError(f"it cannot be read as a mesh: {in_a_line(error)}") from error
     beside = _Beside(path)
     mesh = _read(content, path.suffix, beside, up)
     mesh.metadata["missing"] = tuple(dict.fromkeys(beside.missing))
@@ -104,7 +105,7 @@ class _Beside(FilePathResolver):
         for known in dict.fromkeys((name, unquote(name))):
             with suppress(OSError, ValueError):
                 return bytes(super().get(known))
-        self.missing.append(name.strip())
+        self.missing.append(in_a_line(name))
         raise ValueError(f"it names {name.strip()}, which cannot be read")
 
 
@@ -134,7 +135,7 @@ def _alone(name: str) -> bytes:
 
 def _words(error: Exception) -> str:
     """One line of an error that a reader may have raised without a thought of its message."""
-    said = " ".join(str(error).split())
+    said = in_a_line(error)
     if isinstance(error, KeyError):
         return f"it lacks {said}"
     if isinstance(error, IndexError):

@@ -15,6 +15,7 @@ from geoflow.arrays import load_npy, load_npz
 from geoflow.geometry.laz_header import check_laz
 from geoflow.geometry.pcd_header import prepare_pcd
 from geoflow.geometry.ply_header import check_ply_counts
+from geoflow.geometry.wording import in_a_line
 
 # A header's end is sought in so many bytes.
 _PLY_HEADER = 65_536
@@ -45,7 +46,7 @@ def read_points(path: Path) -> Cloud:
         with path.open("rb") as file:
             rows, normals = _reader(path.suffix)(file)
     except Exception as error:  # Readers of many formats fail in as many ways.
-        raise ValueError(f"it cannot be read: {error}") from error
+        raise ValueError(f"it cannot be read: {in_a_line(error)}") from error
     return _checked(rows, normals)
 
 
@@ -66,7 +67,7 @@ def read_points_bytes(content: bytes, suffix: str) -> Cloud:
     try:
         rows, normals = _reader(suffix)(io.BytesIO(content))
     except Exception as error:  # As above.
-        raise ValueError(f"it cannot be read: {error}") from error
+        raise ValueError(f"it cannot be read: {in_a_line(error)}") from error
     return _checked(rows, normals)
 
 

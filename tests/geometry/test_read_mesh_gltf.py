@@ -126,3 +126,12 @@ def test_the_scene_is_the_one_that_is_named_or_else_the_first_or_all():
 def test_a_scene_that_is_none_is_refused_by_name(changes, said):
     with pytest.raises(MeshError, match=said):
         read(**({"scene": 0} | changes))
+
+
+def test_a_name_as_long_as_the_data_is_said_by_its_beginning(tmp_path):
+    text, _ = gltf_parts(BOX, None)
+    (tmp_path / "box.gltf").write_bytes(text.replace(b'"data:', b'"dqta:'))
+    for read in (read_mesh, lambda path: read_mesh_bytes(path.read_bytes(), ".gltf")):
+        with pytest.raises(MeshError, match=r"it names dqta:application\S+…") as refused:
+            read(tmp_path / "box.gltf")
+        assert len(str(refused.value)) < 200

@@ -124,3 +124,22 @@ def test_a_scan_that_names_more_than_it_holds_is_refused(tmp_path, place, number
     struct.pack_into("<I", content, place, number)
     with pytest.raises(ValueError, match="it cannot be read: it"):
         read_points_bytes(bytes(content), ".laz")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        (".xyz", b"0 0 0\n1 1 %s\n" % (b"x" * 5000)),
+        (".xyz", b"0 0 0\n%s\n" % (b"ab " * 2000)),
+        (
+            ".ply",
+            b"ply\nformat ascii 1.0\nelement vertex 1\nproperty %s x\nend_header\n1\n"
+            % (b"f" * 5000),
+        ),
+        (".pcd", b"VERSION .7\nFIELDS %s\nSIZE 4\n" % (b"x" * 5000)),
+    ],
+)
+def test_long_words_of_a_file_are_said_by_their_beginning(suffix, content):
+    with pytest.raises(ValueError, match="it ") as refused:
+        read_points_bytes(content, suffix)
+    assert len(str(refused.value)) < 700
