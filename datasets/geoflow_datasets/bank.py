@@ -84,9 +84,12 @@ class Bank(ABC):
         return len(self.names)
 
     def subset(self: B, indices: Sequence[int] | np.ndarray) -> B:
-        """The shapes at `indices`, in that order."""
+        """The shapes at `indices`, in that order; of neighbours on disk, what is there."""
         index = np.asarray(indices, dtype=np.int64)
-        arrays = {name: getattr(self, name)[index] for name in self.array_names()}
+        one_by_one = len(index) > 0 and index[0] >= 0 and bool((np.diff(index) == 1).all())
+        # A slice is a view, which memory-mapped arrays stay in; a gather reads all of it.
+        part = slice(index[0], index[-1] + 1) if one_by_one else index
+        arrays = {name: getattr(self, name)[part] for name in self.array_names()}
         return replace(self, names=tuple(self.names[i] for i in index), **arrays)
 
     def with_categories(self: B, names: Sequence[str]) -> B:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -19,13 +21,14 @@ import numpy as np
 from rich.progress import track
 
 from geoflow.atomic import reading
-from geoflow.geometry.read_mesh import mesh_content
+from geoflow.geometry.read_mesh import GLTF, mesh_content
 from geoflow.models.config import from_json
 from geoflow_datasets.bank import CARD, Bank, cache_folder
+from geoflow_datasets.bank_writer import Card, write_kept
 from geoflow_datasets.digest import digest, seed_of
 from geoflow_datasets.layouts import ALL, SPLITS, category_of, find_files
 from geoflow_datasets.request import Request
-from geoflow_datasets.splits import splits_of, unknown_names
+from geoflow_datasets.splits import own_split, splits_of, unknown_names
 from geoflow_datasets.workers import map_in_processes
 
 _REPORT = "report.json"
@@ -127,6 +130,8 @@ def prepare_folder(
         ValueError: as `load_folder`.
     """
     files = find_files(folder, category, suffixes=preparation.suffixes, kind=preparation.kind)
+    # Shapes of a split that the folder names are neighbours, which are not read to be chosen.
+    files.sort(key=lambda path: own_split(path.relative_to(folder).as_posix()) or "")
     # Files directly inside have the category that is asked for.
     named = [(path, category_of(folder, path) or category) for path in files]
     key = _key(preparation, folder, options, named)
@@ -135,28 +140,40 @@ def prepare_folder(
         return target
     work = partial(_process, preparation=preparation, options=options, folder=folder)
     most = max(len(files) // preparation.files_per_process, 1)
-    done = map_in_processes(work, named, min(num_workers or os.cpu_count() or 1, most))
-    results = list(
-        track(done, total=len(files), description=preparation.kind, disable=not show_progress)
-    )
-    reports = [report for report, _ in results]
-    kept = [(report, arrays) for report, arrays in results if arrays is not None]
-    if not kept:
-        first = reports[0]
-        raise ValueError(
-            f"all {len(reports)} {preparation.kind} of {folder} were refused; "
-            f"{first.name}: {first.refused}"
+    workers = min(num_workers or os.cpu_count() or 1, most)
+    reports: list[R] = []
+    with closing(map_in_processes(work, named, workers)) as done:
+        shown = track(
+            done, total=len(files), description=preparation.kind, disable=not show_progress
         )
-    names = sorted({report.category for report, _ in kept})
-    bank = preparation.bank(
-        **{key: np.stack([arrays[key] for _, arrays in kept]) for key in kept[0][1]},
-        categories=np.array([names.index(report.category) for report, _ in kept]),
-        names=tuple(report.name for report, _ in kept),
-        category_names=tuple(names),
-    )
-    text = json.dumps([asdict(report) for report in reports], indent=2)
-    bank.save(target, {_REPORT: text})
+        kept = _kept(shown, reports)
+        first = next(kept, None)
+        if first is None:
+            raise ValueError(
+                f"all {len(reports)} {preparation.kind} of {folder} were refused; "
+                f"{reports[0].name}: {reports[0].refused}"
+            )
+        write_kept(target, chain([first], kept), most=len(files), card=lambda: _card(reports))
     return target
+
+
+def _kept(results: Iterable[tuple[R, Arrays | None]], reports: list[R]) -> Iterator[Arrays]:
+    """The arrays of files that were taken, as they come; every file's report goes to the list."""
+    for report, arrays in results:
+        reports.append(report)
+        if arrays is not None:
+            yield arrays
+
+
+def _card(reports: Sequence[Report]) -> Card:
+    taken = [report for report in reports if report.refused is None]
+    names = sorted({report.category for report in taken})
+    return Card(
+        names=[report.name for report in taken],
+        categories=[names.index(report.category) for report in taken],
+        category_names=names,
+        texts={_REPORT: json.dumps([asdict(report) for report in reports], indent=2)},
+    )
 
 
 def load_request(preparation: Preparation[P, R, B], request: Request, options: P) -> B:
@@ -215,10 +232,39 @@ def summarise_reports(preparation: Preparation[P, R, B], reports: Sequence[R]) -
 def _key(
     preparation: Preparation[P, R, B], folder: Path, options: P, named: Sequence[tuple[Path, str]]
 ) -> str:
-    parts: list[str | bytes] = [str(preparation.version), repr(options)]
-    for path, category in named:
-        parts += [path.relative_to(folder).as_posix(), category, _content(path)]
-    return f"{folder.name}-{digest(parts)}"
+    entries = tuple(
+        (path.relative_to(folder).as_posix(), category, _stamp(path)) for path, category in named
+    )
+    about = (str(preparation.version), repr(options))
+    # What lies beside a .gltf has no entry here.
+    is_whole = all(path.suffix.lower() != GLTF for path, _ in named)
+    return f"{folder.name}-{(_digest if is_whole else _digest.__wrapped__)(folder, about, entries)}"
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes with a file's content; nothing of one that cannot be read."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+# A run asks for one folder split by split: its files are read once.
+@lru_cache(maxsize=4)
+def _digest(
+    folder: Path, about: tuple[str, ...], entries: tuple[tuple[str, str, tuple[int, ...]], ...]
+) -> str:
+    """Of all that a bank depends on; in memory is one file at a time."""
+
+    def parts() -> Iterator[str | bytes]:
+        yield from about
+        for name, category, _ in entries:
+            yield name
+            yield category
+            yield _content(folder / name)
+
+    return digest(parts())
 
 
 def _content(path: Path) -> bytes:

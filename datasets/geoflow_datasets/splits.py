@@ -75,7 +75,7 @@ def extend_splits(
     families = _families(names, _same_geometry(shares, fresh), grouped)
     given = [
         said.get(name) or said.get(stem) or official.get("/".join(PurePosixPath(name).parts[:2]))
-        or _own_split(name) or kept.get(name)
+        or own_split(name) or kept.get(name)
         for name, stem in zip(names, stems, strict=True)
     ]  # fmt: skip
     first: dict[int, str] = {}
@@ -136,7 +136,7 @@ def _families(
     return connected_components(graph, directed=False)[1].tolist()
 
 
-def _own_split(name: str) -> str | None:
+def own_split(name: str) -> str | None:
     """The split that a folder of the path names."""
     return next((part for part in PurePosixPath(name).parts[:-1][:2][::-1] if part in SPLITS), None)
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from typing import TypeVar
 
 from loky import ProcessPoolExecutor
+
+# Parts that a process may be ahead of who takes the results: those that wait are in memory.
+_AHEAD = 64
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -19,7 +23,7 @@ class WorkersDiedError(RuntimeError):
 
 def map_in_processes(
     work: Callable[[J], R], jobs: Sequence[J], workers: int, *, chunk: int = 1
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """Results of the jobs in their order; one worker is this process.
 
     Workers are started anew, not forked, and do not import the script: it needs no main guard.
@@ -40,9 +44,11 @@ def map_in_processes(
     try:
         # Not the pool's own `map`, which cancels what it gave out, and then cannot be shut down.
         parts = (jobs[first : first + chunk] for first in range(0, len(jobs), chunk))
-        waiting = deque(pool.submit(_done, work, part) for part in parts)
+        waiting = deque(pool.submit(_done, work, part) for part in islice(parts, _AHEAD * workers))
         while waiting:
-            yield from waiting.popleft().result()
+            results = waiting.popleft().result()
+            waiting.extend(pool.submit(_done, work, part) for part in islice(parts, 1))
+            yield from results
         is_done = True
     except BrokenProcessPool:
         raise WorkersDiedError(

@@ -1,5 +1,7 @@
 """Folders of clouds: PC15k and plain ones, every format, every wrong file, one rule of splits."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import trimesh
 
 from geoflow.geometry.points import SUFFIXES, write_points
 from geoflow_datasets import describe, load
+from geoflow_datasets import folder as folder_module
 from geoflow_datasets.cloud_folder import CLOUDS, CloudOptions, normalise_cloud
 from geoflow_datasets.folder import load_folder, load_reports, prepare_folder
 from geoflow_datasets.layouts import category_of, split_of
@@ -181,3 +184,65 @@ def test_splits_have_one_rule(tmp_path):
     ):
         assert split_of(name, 5) == split
         assert category_of(tmp_path, tmp_path / name) == category
+
+
+@pytest.fixture
+def large(tmp_path):
+    """Three splits, of two categories, of 24 files of 0.48 MB."""
+    for i in range(24):
+        synset, split = ("02691156", "03001627")[i % 2], ("train", "train", "val", "test")[i % 4]
+        write(
+            tmp_path / "large" / synset / split / f"{i}.npy", np.tile(ellipsoid(2000, i), (20, 1))
+        )
+    return tmp_path / "large"
+
+
+def test_a_folder_is_prepared_in_the_memory_of_a_few_clouds(large, tmp_path):
+    """Not of all files, and not of their bank, which is 1.2 MB."""
+    options = CloudOptions(num_surface=8192)
+    tracemalloc.start()
+    try:
+        folder = prepare_folder(CLOUDS, large, options, cache=tmp_path / "cache", num_workers=1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    files = sum(path.stat().st_size for path in large.rglob("*.npy"))
+    assert files > 11e6
+    assert peak < 5e6
+    assert len(load_reports(CLOUDS, folder)) == 24
+
+
+def test_shapes_of_a_folders_own_split_stay_on_disk(large, tmp_path):
+    for split, num in (("train", 12), ("val", 6), ("test", 6)):
+        bank = load_clouds(large, split=split, cache=tmp_path / "cache")
+        assert len(bank) == num
+        assert all(f"/{split}/" in name for name in bank.names)
+        assert isinstance(bank.surface, np.memmap)
+
+
+def test_the_files_of_a_run_are_digested_once(large, tmp_path, monkeypatch):
+    seen = []
+    content = folder_module.mesh_content
+    monkeypatch.setattr(
+        folder_module, "mesh_content", lambda path: seen.append(path) or content(path)
+    )
+    for split in ("train", "val"):
+        load_clouds(large, split=split, cache=tmp_path / "cache")
+    describe(str(large), gives="points", cache=tmp_path / "cache")
+    assert len(seen) == len(set(seen)) == 24
+    # Twin: a file that changed is read again, and so is what is beside it.
+    write(seen[0], ellipsoid(700))
+    assert len(load_clouds(large, cache=tmp_path / "cache")) == 12
+    assert len(seen) == 48
+
+
+def test_files_that_are_refused_leave_no_rows(large, tmp_path):
+    """How many shapes there are is not known before the last; the array says it all the same."""
+    broken = sorted(large.rglob("*.npy"))[:3]
+    for path in broken:
+        path.write_bytes(b"nothing")
+    folder = prepare_folder(CLOUDS, large, CloudOptions(), cache=tmp_path / "cache")
+    surface = np.load(folder / "surface.npy")
+    assert surface.shape == (21, 8192, 3)
+    assert np.abs(surface).max(axis=(1, 2)).min() == 1.0
+    assert sum(report.refused is not None for report in load_reports(CLOUDS, folder)) == 3

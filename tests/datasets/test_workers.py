@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from functools import partial
 
 import pytest
 
@@ -86,3 +88,20 @@ def test_one_worker_is_this_process():
 def test_errors_of_the_work_are_its_own(workers):
     with pytest.raises(KeyError, match="job 1"):
         list(map_in_processes(refuse, [1], workers))
+
+
+def test_results_that_nobody_takes_are_not_made(tmp_path):
+    """They would be in memory, all of them, where who takes them is slow."""
+    results = map_in_processes(partial(touched, tmp_path), range(1000), 2)
+    assert next(results) == 0
+    time.sleep(2)
+    assert 1 <= len(list(tmp_path.iterdir())) <= 2 * 64 + 1
+    results.close()
+    again = tmp_path / "again"
+    again.mkdir()
+    assert list(map_in_processes(partial(touched, again), range(300), 2)) == list(range(300))
+
+
+def touched(folder, number):
+    (folder / str(number)).touch()
+    return number
