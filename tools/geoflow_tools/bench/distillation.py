@@ -3,7 +3,9 @@
 The teacher is trained by flow matching alone; each student starts with its weights. On the mixture,
 whose flow is known, `rms` is the distance of samples from the ends of the exact flow: what a
 student loses against its teacher's 50 steps is what its objective costs. `to_teacher` is that from
-the ends of those 50 steps, on any data.
+the ends of those 50 steps, on any data. Of data that are few, as digits, `to_training` says how far
+samples are from the nearest example to learn from, in units of how far held-out examples are
+(medians): 1 for new ones of the same distribution, 0 for copies.
 
 References: Lagrangian (LMD), Eulerian (EMD) and progressive (PFMM) distillation, Boffi et al.,
 "Flow map matching", 2024, arXiv:2406.07507; consistency distillation, Song et al., 2023,
@@ -43,7 +45,7 @@ from geoflow_tools.bench.ladder import (
     summarise,
     train,
 )
-from geoflow_tools.bench.toy_data import DATA, EXACT
+from geoflow_tools.bench.toy_data import DISTILLED, EXACT
 
 NUM_DATA = 200_000
 STUDENTS = tuple(name for name, found in OBJECTIVES.items() if issubclass(found, Distillation))
@@ -68,15 +70,15 @@ class DistillationBenchmark:
 
     data: Annotated[tuple[str, ...], tyro.conf.arg(metavar="DATA ...")] = (
         "mixture",
-        "checkerboard",
+        "digits",
     )
-    """Keys of DATA."""
+    """Keys of DISTILLED."""
     students: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = STUDENTS
     """Keys of OBJECTIVES that distil."""
     seeds: int = 1
     """Teachers, each with students; means and standard deviations are reported."""
     samples: int = 1_500
-    """Samples of a comparison."""
+    """Samples of a comparison; of digits there are 360 at most."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Processes of one thread each."""
     teacher: Budget = field(default_factory=Budget)
@@ -92,9 +94,9 @@ class DistillationBenchmark:
         Raises:
             ValueError: for unknown data, or a student that cannot distil.
         """
-        if set(self.data) - set(DATA) or set(self.students) - set(STUDENTS):
+        if set(self.data) - set(DISTILLED) or set(self.students) - set(STUDENTS):
             raise ValueError(
-                f"data are {', '.join(DATA)}; students are {', '.join(STUDENTS)}; "
+                f"data are {', '.join(DISTILLED)}; students are {', '.join(STUDENTS)}; "
                 f"got {', '.join(self.data)} and {', '.join(self.students)}"
             )
         if self.seeds < 1:
@@ -125,8 +127,8 @@ class DistillationBenchmark:
         """The file of the data's examples."""
         generator = torch.Generator().manual_seed(0)
         drawn = {
-            "data": DATA[name](NUM_DATA, generator, "train"),
-            "reference": DATA[name](self.samples, generator, "test"),
+            "data": DISTILLED[name](NUM_DATA, generator, "train"),
+            "reference": DISTILLED[name](self.samples, generator, "test"),
         }
         if name in EXACT:
             drawn["exact"] = EXACT[name](start_noise(drawn["reference"]))
@@ -147,13 +149,15 @@ def teach(task: Task) -> dict[str, Any]:
     *_, ends = sample_ode(teacher, start_noise(reference), steps=ODE_STEPS)
     # Without a jump of its own, the teacher's few steps are Euler's.
     euler = teacher.diagonal()
-    table = {"teacher": _row(euler, steps, reference, exact, ends, ends_only=False)}
+    few = data if len(data) < NUM_DATA else None
+    about = (reference, exact, ends, few)
+    table = {"teacher": _row(euler, steps, *about, ends_only=False)}
     for name in task.students:
         student = copy.deepcopy(teacher).requires_grad_(True)
         objective = build_objective(name).distilling(teacher)
         taken, kept = train(student, objective, data, task.budget, seed=task.seed)
         ends_only = name in ENDS_ONLY
-        table[name] = _row(kept.module, taken, reference, exact, ends, ends_only=ends_only)
+        table[name] = _row(kept.module, taken, *about, ends_only=ends_only)
     return table
 
 
@@ -164,14 +168,26 @@ def _row(
     reference: Float[Tensor, "n d"],
     exact: Float[Tensor, "n d"] | None,
     teacher: Float[Tensor, "n d"],
+    few: Float[Tensor, "m d"] | None,
     *,
     ends_only: bool,
 ) -> dict[str, Any]:
-    """Scores of a map, and its distance from the teacher's ends."""
-    apart = {}
+    """Scores of a map, and the distances of its samples from the teacher's ends and from data."""
+    row: dict[str, Any] = {"training_steps": steps, "to_teacher": {}}
     for num in STEPS:
         *_, end = sample_flow_map(flow_map, start_noise(reference), steps=num)
         distance = (end - teacher).square().sum(1).mean().sqrt().item()
-        apart[str(num)] = distance if torch.isfinite(end).all() else None
-    scores = score(flow_map, reference, exact=exact, ends_only=ends_only)
-    return {"training_steps": steps, "to_teacher": apart, **scores}
+        is_finite = bool(torch.isfinite(end).all())
+        row["to_teacher"][str(num)] = distance if is_finite else None
+        if few is not None:
+            near = newness(end, few, reference) if is_finite else None
+            row.setdefault("to_training", {})[str(num)] = near
+    return row | score(flow_map, reference, exact=exact, ends_only=ends_only)
+
+
+def newness(
+    samples: Float[Tensor, "n d"], data: Float[Tensor, "m d"], held_out: Float[Tensor, "k d"]
+) -> float:
+    """Median distance of samples to the nearest of the data, over that of held-out examples."""
+    near, usual = (torch.cdist(x, data).min(1).values.median() for x in (samples, held_out))
+    return (near / usual).item()

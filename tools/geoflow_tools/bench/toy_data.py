@@ -70,6 +70,23 @@ def chair_latents(num: int, generator: torch.Generator, split: str) -> Float[Ten
     return scaled[torch.randperm(len(scaled), generator=generator)[:num]]
 
 
+def digits(num: int, generator: torch.Generator, split: str) -> Float[Tensor, "n 64"]:
+    """Handwritten digits of 8 x 8 pixels in [-1, 1], every fifth held out; of scikit-learn.
+
+    Raises:
+        ValueError: without scikit-learn.
+    """
+    try:
+        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    except ImportError:
+        raise ValueError("digits need scikit-learn: pip install 'geoflow[examples]'") from None
+
+    pixels = torch.from_numpy(load_digits().data).float() / 8 - 1
+    is_test = torch.arange(len(pixels)) % 5 == 0
+    chosen = pixels[is_test if split == "test" else ~is_test]
+    return chosen[torch.randperm(len(chosen), generator=generator)[:num]]
+
+
 # Each draws at most `num` examples of a split; only chairs know splits, and are finite.
 DATA: dict[str, Callable[[int, torch.Generator, str], Tensor]] = {
     "mixture": mixture,
@@ -77,5 +94,7 @@ DATA: dict[str, Callable[[int, torch.Generator, str], Tensor]] = {
     "surface": surface,
     "chair-latents": chair_latents,
 }
+# What is small enough to distil one teacher in every way.
+DISTILLED = {**DATA, "digits": digits}
 # Where noise ends, for data whose flow is known.
 EXACT: dict[str, Callable[[Tensor], Tensor]] = {"mixture": mixture_end}
