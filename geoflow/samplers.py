@@ -97,7 +97,8 @@ def sample_ode(
     corrected and goes to the data that the state is expected to become, so that no noise is left
     where data are thin. On `vp`, whose noise ends with infinite slope, this is of first order in
     the length of that step for data that are smooth; there landing="velocity" keeps the order, and
-    leaves noise on thin data.
+    leaves noise on thin data. On data thinner than a step the order is seen by shorter steps alone
+    (but on `ve`, whose steps shorten with the noise): till then what is off is their thickness.
 
     Args:
         flow_map: the map, of which only the diagonal is used.

@@ -113,6 +113,30 @@ def test_heun_leaves_no_noise_on_thin_data(path_key: str, key: str, steps: int) 
         assert (left[-1] - place).abs().mean() > 0.01
 
 
+@pytest.mark.parametrize(
+    ("path_key", "thin", "steps"),
+    [("linear", 0.05, 256), ("trigonometric", 0.05, 256), ("ve", 0.001, 32)],
+)
+def test_order_on_thin_data_is_that_of_steps_shorter_than_it(
+    path_key: str, thin: float, steps: int
+) -> None:
+    """A slab as thin as `thin`; longer steps leave its thickness, whatever their number."""
+    std, x0 = torch.tensor([thin, 1.5], dtype=torch.float64), noise()
+    flow_map = GaussianField.flow_map(MEAN, std, INTERPOLANTS[path_key](), "x1")
+
+    def error(steps: int) -> float:
+        *_, x1 = sample_ode(flow_map, x0, steps=steps, method="heun")
+        return (x1 - exact(flow_map, x0)).square().mean().sqrt().item()
+
+    errors = [error(num) for num in (steps, 2 * steps)]
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(2, abs=0.15)
+    if path_key != "ve":
+        thinner = GaussianField.flow_map(MEAN, 0.02 * std, INTERPOLANTS[path_key](), "x1")
+        *_, x1 = sample_ode(thinner, x0, steps=steps, method="heun")
+        off = (x1 - exact(thinner, x0))[:, 0].abs()
+        assert 0.2 * 0.02 * thin < off.mean() < 0.02 * thin
+
+
 def test_landing_on_data_costs_accuracy_on_vp_where_data_are_smooth() -> None:
     flow_map, x0 = oracle("vp", "x1"), noise()
     ratios = {}
