@@ -38,17 +38,30 @@ def broken(monkeypatch, tmp_path, request):
 
 
 @pytest.mark.parametrize("broken", FAILING, indirect=True)
-def test_without_drivers_the_software_draws_and_the_packages_are_named(broken):
+def test_without_drivers_the_software_draws_and_the_missing_packages_are_named(broken, monkeypatch):
+    missing = ["libegl1", "mesa-vulkan-drivers"]
+    monkeypatch.setattr("geoflow_viewer.display.missing_packages", lambda: missing)
     said = []
     ((picture,),) = renderer_of("auto", said.append).views([bent()], [35.0], size=40)
     np.testing.assert_array_equal(picture, render(bent(), size=40))
     (message,) = said
     assert message.startswith("drawn by software: Open3D's renderer does not work here")
-    assert "apt-get install libgl1 libegl1" in message
+    assert message.endswith("); on Debian: apt-get install libegl1 mesa-vulkan-drivers")
     with pytest.raises(OffscreenUnavailableError, match="mesa-vulkan-drivers"):
         renderer_of("open3d", said.append).views([bent()], [35.0], size=40)
     renderer_of("software", said.append).views([bent()], [35.0], size=40)
     assert said == [message]
+    # What is there is not advised, the extra neither.
+    missing.clear()
+    with pytest.raises(OffscreenUnavailableError, match=r"does not work here \(.*\)$"):
+        renderer_of("open3d", said.append).views([bent()], [35.0], size=40)
+
+
+def test_without_open3d_the_extra_is_named(monkeypatch):
+    monkeypatch.setattr("geoflow_viewer.display.missing_packages", lambda: ["libegl1"])
+    monkeypatch.setattr("geoflow_viewer.offscreen._PROGRAM", "no_such_program")
+    with pytest.raises(OffscreenUnavailableError, match=r"install 'geoflow\[viewer\]'$"):
+        Open3DRenderer().views([bent()], [35.0], size=40)
 
 
 def test_the_reason_is_the_last_line_that_was_said(monkeypatch, tmp_path):

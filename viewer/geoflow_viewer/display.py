@@ -37,7 +37,6 @@ _FOUND_BY: dict[str, Callable[[], bool]] = {
     "libgl1-mesa-dri": lambda: any(Path("/usr/lib").glob("*/dri/*_dri.so")),
     "mesa-vulkan-drivers": lambda: any(Path("/usr/share/vulkan/icd.d").glob("*.json")),
 }
-PACKAGES = "libgl1 libegl1 libgomp1 libusb-1.0-0 libgl1-mesa-dri libvulkan1 mesa-vulkan-drivers"
 
 
 class DisplayUnavailableError(RuntimeError):
@@ -61,14 +60,17 @@ def check_display() -> None:
         if probe.returncode == 0:
             return
     reason = _reason(probe)
-    if "No module named" in reason:
-        advice = "; install the extra with pip install 'geoflow[viewer]'"
-    else:
-        missing = " ".join(missing_packages())
-        advice = f"; on Debian: apt-get install {missing}" if missing else ""
     raise DisplayUnavailableError(
-        f"no window: Open3D opens none ({reason}); writing a picture instead{advice}"
+        f"no window: Open3D opens none ({reason}); writing a picture instead{advice(reason)}"
     )
+
+
+def advice(reason: str) -> str:
+    """What to install where Open3D fails for a reason: nothing that is there already."""
+    if "No module named" in reason:
+        return "; install the extra with pip install 'geoflow[viewer]'"
+    missing = " ".join(missing_packages())
+    return f"; on Debian: apt-get install {missing}" if missing else ""
 
 
 def missing_packages() -> list[str]:

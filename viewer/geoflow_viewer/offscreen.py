@@ -17,7 +17,7 @@ import trimesh
 from jaxtyping import UInt8
 
 from geoflow.geometry.mesh import vertex_colours
-from geoflow_viewer.display import PACKAGES
+from geoflow_viewer.display import advice
 from geoflow_viewer.picture import ELEVATION, Shape
 from geoflow_viewer.projection import COLOUR, view_rotation
 from geoflow_viewer.studio import Set, Stage
@@ -113,6 +113,5 @@ def _run(arrays: dict[str, np.ndarray], seconds: float) -> UInt8[np.ndarray, "v 
 
 def _unavailable(reason: str) -> OffscreenUnavailableError:
     return OffscreenUnavailableError(
-        f"Open3D's renderer does not work here ({reason}); install the extra with pip install "
-        f"'geoflow[viewer]', and on Debian: apt-get install {PACKAGES}"
+        f"Open3D's renderer does not work here ({reason}){advice(reason)}"
     )
