@@ -129,7 +129,7 @@ def test_a_fit_brings_jumps_nearer_and_leaves_the_field(tmp_path):
                 self.at = step
                 yield step
 
-    fit = Fit(model, solutions, Steps(1.0, time.monotonic()), 32, 2e-3, seed=0)
+    fit = Fit(model, solutions, Steps(1.0, time.monotonic()), 32, 2e-3, 1.0, seed=0)
     states, cond = solutions.take(np.arange(HELD_OUT))
     t = torch.full((HELD_OUT,), 0.5)
     velocity = fit.teacher.velocity(states[:, 3], t, cond)
@@ -139,6 +139,14 @@ def test_a_fit_brings_jumps_nearer_and_leaves_the_field(tmp_path):
     assert all(after[steps] < 0.9 * before[steps] for steps in (1, 2, 4)), (before, after)
     moved = relative_error(kept.flow_map.velocity(states[:, 3], t, cond), velocity)
     assert moved < 0.2
+    # Half of the way.
+    fit.share = 0.5
+    half, weights = (
+        fit.kept().flow_map,
+        zip(kept.flow_map.parameters(), fit.teacher.parameters(), strict=True),
+    )
+    for found, (fitted, was) in zip(half.parameters(), weights, strict=True):
+        torch.testing.assert_close(found, 0.5 * (fitted + was))
 
 
 def test_the_commands_go_on_and_write_a_model(tmp_path):

@@ -110,8 +110,10 @@ class FitOptions:
     """Of the fit; its learning rate falls to zero over the last seven tenths."""
     batch: int = 48
     """Pairs of a step."""
-    learning_rate: float = 8e-4
+    learning_rate: float = 3e-4
     """Peak rate."""
+    share: float = 0.75
+    """Of the way from the weights that were to those that are fitted, that is gone."""
     report_every: float = 240.0
     """Seconds, after which lag and model are written, too."""
     seed: int = 0
@@ -124,7 +126,7 @@ class FitOptions:
         wait_for(solutions, HELD_OUT + BLOCK)
         self._say(step=0, lag=lag(model.flow_map, model, solutions))
         clock = Clock(self.seconds, time.monotonic())
-        fit = Fit(model, solutions, clock, self.batch, self.learning_rate, self.seed)
+        fit = Fit(model, solutions, clock, self.batch, self.learning_rate, self.share, self.seed)
         last, mean = time.monotonic(), 0.0
 
         def told(step: int, loss: float) -> None:
@@ -139,7 +141,8 @@ class FitOptions:
 
     def _keep(self, fit: Fit, step: int, loss: float) -> None:
         kept: LatentGenerator[Any] = fit.kept()
-        kept.card = {**kept.card, "jumps": {"steps": step, "solutions": len(fit.solutions)}}
+        about = {"steps": step, "solutions": len(fit.solutions), "share": self.share}
+        kept.card = {**kept.card, "jumps": about}
         kept.save_pretrained(self.out / _MODEL)
         self._say(
             step=step, loss=loss, solutions=len(fit.solutions),

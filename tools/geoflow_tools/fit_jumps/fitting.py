@@ -5,8 +5,12 @@
 over pairs (t, r) of the jumps that samples of one, two and four evaluations take, and a few others;
 an eighth of the rows hold the diagonal where the teacher has it, so that its ODE stays.
 
-Reference: from all states of stored trajectories, Hu et al., "CMT: Mid-Training for Efficient
-Learning of Consistency, Mean Flow, and Flow Map Models", 2025, arXiv:2509.24526.
+What is kept lies between the weights that were and those that are fitted, which follow the
+solutions that they saw more closely than others.
+
+References: from all states of stored trajectories, Hu et al., "CMT: Mid-Training for Efficient
+Learning of Consistency, Mean Flow, and Flow Map Models", 2025, arXiv:2509.24526; weights between,
+Wortsman et al., "Robust fine-tuning of zero-shot models", 2021, arXiv:2109.01903.
 """
 
 from __future__ import annotations
@@ -75,6 +79,8 @@ class Fit:
     clock: Clock
     batch: int
     learning_rate: float
+    share: float
+    """Of the way from the weights that were to those that are fitted, that is gone."""
     seed: int
 
     def __post_init__(self) -> None:
@@ -111,9 +117,13 @@ class Fit:
         return step + 1
 
     def kept(self) -> LatentGenerator[Any]:
-        """The model with the average of the weights."""
+        """The model with weights between those that were and the average of the fitted ones."""
         model = copy.copy(self.model)
-        model.flow_map = self.average.module
+        model.flow_map = copy.deepcopy(self.average.module)
+        with torch.no_grad():
+            pairs = zip(model.flow_map.parameters(), self.teacher.parameters(), strict=True)
+            for fitted, before in pairs:
+                fitted.lerp_(before, 1 - self.share)
         return model
 
     def _loss(self) -> Tensor:
