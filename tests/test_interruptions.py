@@ -243,7 +243,8 @@ def test_no_output_at_all_is_silent(tmp_path):
         (["--steps", "3"], "there is no command '--steps'; expected train, sample"),
         (["sample", "--stpes", "3", "--out", "a.obj"], "perhaps --steps was meant"),
         (["sample", "--ou", "a.obj"], "perhaps --out was meant"),
-        (["rig", "a.obj"], "nrecognized"),
+        (["rig", "a.obj"], "missing: --out; unrecognized: a.obj"),
+            (["rig", "--out", "a.json", "a.obj"], "Unrecognized options: a.obj"),
         (["view", "--model"], "--model"),
     ],
 )

@@ -76,7 +76,11 @@ def one_line(message: str) -> str:
     if refused := _NO_VALUE.match(text):
         return f"{refused['name']} needs a value"
     if text.startswith("Required options"):
-        return f"missing: {', '.join(_REQUIRED.findall(text))}"
+        missing, _, rest = text.partition(" Unrecognized options: ")
+        unknown = rest.partition(" For full helptext")[0]
+        return f"missing: {', '.join(_REQUIRED.findall(missing))}" + (
+            f"; unrecognized: {unknown}" if unknown else ""
+        )
     said, _, meant = text.partition(" Perhaps you meant: ")
     nearest = re.match(r"--[\w-]+", meant)
     return f"{said}; perhaps {nearest.group()} was meant" if nearest else text
