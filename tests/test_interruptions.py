@@ -244,7 +244,7 @@ def test_no_output_at_all_is_silent(tmp_path):
         (["sample", "--stpes", "3", "--out", "a.obj"], "perhaps --steps was meant"),
         (["sample", "--ou", "a.obj"], "perhaps --out was meant"),
         (["rig", "a.obj"], "missing: --out; unrecognized: a.obj"),
-            (["rig", "--out", "a.json", "a.obj"], "Unrecognized options: a.obj"),
+        (["rig", "--out", "a.json", "a.obj"], "Unrecognized options: a.obj"),
         (["view", "--model"], "--model"),
     ],
 )
