@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,37 @@ def test_the_window_opens_draws_follows_and_closes(display, generator, tmp_path)
     expected = {"first": 2, "steps": 8, "resolution": 24, "compared": 4, "clicked": ["single", 1]}
     assert found == expected | {"shown": list(SHOWS), "closed": True}
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_within_a_tick_is_raised_after_it(number):
+    """What a handler raises where the engine calls us may be lost."""
+    from geoflow_viewer.desktop import _signals_between_ticks
+
+    class Interrupted(Exception):
+        """What a handler raises."""
+
+    def handler(*_):
+        raise Interrupted
+
+    before = signal.signal(number, handler)
+    try:
+        with _signals_between_ticks() as deliver:
+            deliver()
+            # Nothing is raised here.
+            signal.raise_signal(number)
+            with pytest.raises(Interrupted):
+                deliver()
+        assert signal.getsignal(number) is handler
+        # Twin: without it the tick itself ends so; what is ignored stays ignored.
+        with pytest.raises(Interrupted):
+            signal.raise_signal(number)
+        signal.signal(number, signal.SIG_IGN)
+        with _signals_between_ticks() as deliver:
+            signal.raise_signal(number)
+            deliver()
+    finally:
+        signal.signal(number, before)
 
 
 def test_no_display_is_said_clearly(monkeypatch):

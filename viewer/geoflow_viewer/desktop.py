@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -87,8 +90,10 @@ class Window:
     def run(self) -> None:
         """Return when the window is closed."""
         try:
-            while not self._is_closed and self.app.run_one_tick():
-                pass
+            with _signals_between_ticks() as deliver:
+                while not self._is_closed and self.app.run_one_tick():
+                    deliver()
+                deliver()
         finally:
             # The engine is taken down by a tick after this, at Ctrl-C as well; left to the end of
             # Python, it aborts.
@@ -317,6 +322,39 @@ def show(session: Session) -> None:
     window = Window(session)
     session.start()
     window.run()
+
+
+@contextmanager
+def _signals_between_ticks() -> Iterator[Callable[[], None]]:
+    """Gives what lets signals that came do what they would have done.
+
+    What a handler raises inside of a tick can be lost: the engine calls us from where no exception
+    may pass.
+    """
+    came: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        came.append(number)
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: h for number, h in found.items() if h not in (None, signal.SIG_IGN)}
+
+    def deliver() -> None:
+        while came:
+            number = came.pop(0)
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
+            signal.signal(number, note)
+
+    try:
+        for number in before:
+            signal.signal(number, note)
+        yield deliver
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _about_up(degrees: float) -> Float[np.ndarray, "4 4"]:
