@@ -26,7 +26,7 @@ from geoflow.models.volumes import VolumeGenerator
 from geoflow_datasets import procedural, universe
 from geoflow_tools.fit_jumps.fitting import HELD_OUT, Fit, lag, wait_for
 from geoflow_tools.fit_jumps.scans import encode_scans, make_shapes
-from geoflow_tools.fit_jumps.solutions import BLOCK, Scans, Solutions, Told, solve
+from geoflow_tools.fit_jumps.solutions import BLOCK, Scans, StoredSolutions, Told, solve
 from geoflow_tools.train_shapes.batches import Amounts
 from geoflow_tools.train_shapes.loops import Clock
 from geoflow_tools.train_shapes.packed import PackedMeshes
@@ -122,7 +122,7 @@ class FitOptions:
     def run(self) -> None:
         """Fit, report the lag of one, two and four evaluations, and write the model."""
         model: Any = load(self.model)
-        solutions = Solutions(self.out / _SOLUTIONS)
+        solutions = StoredSolutions(self.out / _SOLUTIONS)
         wait_for(solutions, HELD_OUT + BLOCK)
         self._say(step=0, lag=lag(model.flow_map, model, solutions))
         clock = Clock(self.seconds, time.monotonic())

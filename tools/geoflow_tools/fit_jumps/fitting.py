@@ -31,7 +31,7 @@ from geoflow.models.latent import LatentGenerator
 from geoflow.training.ema import Ema
 from geoflow.training.optimisation import Optimiser
 from geoflow.training.precision import autocast, is_bf16
-from geoflow_tools.fit_jumps.solutions import BLOCK, Solutions
+from geoflow_tools.fit_jumps.solutions import BLOCK, StoredSolutions
 from geoflow_tools.train_clouds.timed import TimedSchedule
 from geoflow_tools.train_shapes.loops import Clock
 
@@ -56,7 +56,9 @@ def jumps(model: LatentGenerator[Any], times: Tensor) -> dict[int, list[tuple[in
 
 
 @torch.no_grad()
-def lag(flow_map: FlowMap, model: LatentGenerator[Any], solutions: Solutions) -> dict[int, float]:
+def lag(
+    flow_map: FlowMap, model: LatentGenerator[Any], solutions: StoredSolutions
+) -> dict[int, float]:
     """How far samples of the map end from the held-out solutions, relative, by evaluations."""
     states, cond = solutions.take(np.arange(HELD_OUT))
     assert solutions.times is not None, "read"
@@ -72,10 +74,10 @@ def lag(flow_map: FlowMap, model: LatentGenerator[Any], solutions: Solutions) ->
 
 @dataclass
 class Fit:
-    """One fit; `model` is the one that is fitted, in place at the end."""
+    """One fit, whose steps move the flow map of `model`; `kept` gives what comes of it."""
 
     model: LatentGenerator[Any]
-    solutions: Solutions
+    solutions: StoredSolutions
     clock: Clock
     batch: int
     learning_rate: float
@@ -155,7 +157,7 @@ class Fit:
         return first, int(self.rng.integers(first + 1, num_times))
 
 
-def wait_for(solutions: Solutions, num: int, seconds: float = 5.0) -> None:
+def wait_for(solutions: StoredSolutions, num: int, seconds: float = 5.0) -> None:
     """Read until so many solutions are there."""
     solutions.read()
     while len(solutions) < num:

@@ -16,18 +16,17 @@ from torch import Tensor
 
 from geoflow.atomic import DamagedError, reading, write_bytes
 from geoflow.condition import ANY, Condition
-from geoflow.flow_map import FlowMap
 from geoflow.models.latent import LatentGenerator
-from geoflow.samplers import sample_ode
 from geoflow.seeds import step_generator
 from geoflow.symmetry import upright_frame
 from geoflow.training.precision import autocast
+from geoflow_tools.train_clouds.solutions import Solutions
 
 BLOCK = 20
 """Solutions of a block."""
 # The model's grid of so many jumps, which has those of fewer in it, with steps between that are no
 # longer than a share of all time.
-_FINEST, _LONGEST = 4, 0.15
+_FINEST, _LONGEST = 4, 0.12
 _MOST_GUIDANCE = 4.0
 _UNNAMED, _GUIDED = 0.1, 0.4
 _SCANS, _UNNAMED_SCANS = 0.4, 0.5
@@ -97,7 +96,7 @@ class Told:
         return Condition(frame, category, tokens, guidance=weight)
 
 
-class Solutions:
+class StoredSolutions:
     """Those of a folder.
 
     Args:
@@ -128,8 +127,9 @@ class Solutions:
             if self.times is not None and not torch.equal(times, self.times):
                 raise DamagedError(f"{path} has other times than the blocks before it: remove it")
             self.times = times
+            with reading(path):
+                self._conditions.append(Condition(**found))
             self._states.append(states)
-            self._conditions.append(Condition(**found))
             self._known.add(path)
 
     def take(self, rows: np.ndarray) -> tuple[Float[Tensor, "b k1 n c"], Condition]:
@@ -153,6 +153,7 @@ def solve(
 
     Raises:
         OSError: if the disk is full, naming the file.
+        FloatingPointError: for solutions that are not finite.
     """
     times, size = solver_times(model), model.config.autoencoder
     folder.mkdir(parents=True, exist_ok=True)
@@ -162,19 +163,14 @@ def solve(
             cond = told.condition(model, np.random.default_rng([seed, block]))
             generator = step_generator(seed, "solutions", block)
             noise = torch.randn(BLOCK, size.num_tokens, size.channels, generator=generator)
-            states = _states(model.flow_map, noise, cond, times)
+            with autocast(None, "cpu"):
+                states = Solutions.solve(model.flow_map, noise, times, cond).states
+            states = states.transpose(0, 1).contiguous()
             if not states.isfinite().all():
                 raise FloatingPointError(f"solutions of block {block} are not finite")
             parts = {n: p.half() if p.ndim > 2 else p for n, p in cond.parts().items()}
             _write(path, times=times, states=states.half(), **parts)
         yield block
-
-
-@torch.no_grad()
-def _states(flow_map: FlowMap, noise: Tensor, cond: Condition, times: Tensor) -> Tensor:
-    with autocast(None, "cpu"):
-        way = sample_ode(flow_map, noise, cond=cond, method="heun", times=times)
-        return torch.stack([state.float() for state in way], 1)
 
 
 def _write(path: Path, **tensors: Tensor) -> None:
