@@ -30,6 +30,21 @@ from geoflow_tools.train_shapes.loops import Clock
 from geoflow_tools.train_shapes.packed import pack
 
 
+class Steps(Clock):
+    """A clock that stops after so many steps, as many as its seconds, whatever the time."""
+
+    at = 0
+
+    @property
+    def share(self):
+        return self.at / self.seconds
+
+    def steps(self):
+        for step in range(int(self.seconds)):
+            self.at = step
+            yield step
+
+
 def told_model():
     """A tiny model of many things that is told categories, guidance and points."""
     config = tiny_models()["shapes"].config
@@ -122,21 +137,7 @@ def test_a_fit_brings_jumps_nearer_and_leaves_the_field(tmp_path):
     solutions.read()
     before = lag(model.flow_map, model, solutions)
 
-    class Steps(Clock):
-        """A clock that stops after so many steps, whatever the time."""
-
-        num, at = 150, 0
-
-        @property
-        def share(self):
-            return self.at / self.num
-
-        def steps(self):
-            for step in range(self.num):
-                self.at = step
-                yield step
-
-    fit = Fit(model, solutions, Steps(1.0, time.monotonic()), 32, 2e-3, 1.0, seed=0)
+    fit = Fit(model, solutions, Steps(150, time.monotonic()), 32, 2e-3, 1.0, seed=0)
     states, cond = solutions.take(np.arange(HELD_OUT))
     t = torch.full((HELD_OUT,), 0.5)
     velocity = fit.teacher.velocity(states[:, 3], t, cond)
@@ -156,7 +157,8 @@ def test_a_fit_brings_jumps_nearer_and_leaves_the_field(tmp_path):
         torch.testing.assert_close(found, 0.5 * (fitted + was))
 
 
-def test_the_commands_go_on_and_write_a_model(tmp_path):
+def test_the_commands_go_on_and_write_a_model(tmp_path, monkeypatch):
+    monkeypatch.setattr("geoflow_tools.fit_jumps.__main__.Clock", Steps)
     model = told_model()
     model.save_pretrained(tmp_path / "start")
     lumps = tmp_path / "meshes" / "lump"
@@ -176,7 +178,7 @@ def test_the_commands_go_on_and_write_a_model(tmp_path):
     assert len(scans.tokens) == len(scans.category) > 0
     assert scans.tokens.float().std() == pytest.approx(1.0, rel=0.9)
     SolveOptions(num=HELD_OUT + 2 * BLOCK, **asked).run()
-    FitOptions(seconds=1.0, batch=8, **asked).run()
+    FitOptions(seconds=30, batch=8, learning_rate=2e-3, **asked).run()
     lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     assert lines[0]["step"] == 0
     assert set(lines[-1]["lag"]) == {"1", "2", "4"}
@@ -190,3 +192,12 @@ def test_the_commands_go_on_and_write_a_model(tmp_path):
         if (value != start[part].state_dict()[name]).any()
     }
     assert moved == {"flow"}
+    # Another fit goes on from there, towards the same solutions, and from no other network.
+    again = {**asked, "begin_from": str(tmp_path / "out" / "model"), "seconds": 0, "batch": 8}
+    FitOptions(share=1.0, **again).run()
+    found = load(tmp_path / "out" / "model").modules()["flow"].state_dict()
+    begun = made.modules()["flow"].state_dict()
+    assert all(torch.equal(value, begun[name]) for name, value in found.items())
+    assert any((value != start["flow"].state_dict()[name]).any() for name, value in found.items())
+    with pytest.raises(SystemExit, match="its flow map is not that of"):
+        FitOptions(**{**again, "begin_from": "chair"}).run()

@@ -106,6 +106,8 @@ class FitOptions:
     """Folder of all that is made; the model is in its folder `model`."""
     model: str = "shapes"
     """The model whose solutions these are."""
+    begin_from: str | None = None
+    """A model of an earlier fit, to go on from; without, the fit begins at --model."""
     seconds: float = 3_300.0
     """Of the fit; its learning rate falls to zero over the last seven tenths."""
     batch: int = 48
@@ -125,8 +127,11 @@ class FitOptions:
         solutions = StoredSolutions(self.out / _SOLUTIONS)
         wait_for(solutions, HELD_OUT + BLOCK)
         self._say(step=0, lag=lag(model.flow_map, model, solutions))
+        begun: Any = None if self.begin_from is None else self._begun(model)
         clock = Clock(self.seconds, time.monotonic())
-        fit = Fit(model, solutions, clock, self.batch, self.learning_rate, self.share, self.seed)
+        fit = Fit(
+            model, solutions, clock, self.batch, self.learning_rate, self.share, self.seed, begun
+        )
         last, mean = time.monotonic(), 0.0
 
         def told(step: int, loss: float) -> None:
@@ -138,6 +143,18 @@ class FitOptions:
 
         steps = fit.run(told)
         self._keep(fit, steps, mean)
+
+    def _begun(self, model: Any) -> Any:
+        begun: Any = load(str(self.begin_from))
+        ours, theirs = (
+            {name: part.shape for name, part in found.flow_map.state_dict().items()}
+            for found in (model, begun)
+        )
+        if ours != theirs:
+            raise SystemExit(
+                f"--begin-from {self.begin_from}: its flow map is not that of {self.model}"
+            )
+        return begun
 
     def _keep(self, fit: Fit, step: int, loss: float) -> None:
         kept: LatentGenerator[Any] = fit.kept()

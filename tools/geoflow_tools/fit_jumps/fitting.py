@@ -74,7 +74,7 @@ def lag(
 
 @dataclass
 class Fit:
-    """One fit, whose steps move the flow map of `model`; `kept` gives what comes of it."""
+    """One fit of the flow map of `model`, which stays as it is; `kept` gives what comes of it."""
 
     model: LatentGenerator[Any]
     solutions: StoredSolutions
@@ -84,10 +84,13 @@ class Fit:
     share: float
     """Of the way from the weights that were to those that are fitted, that is gone."""
     seed: int
+    begun: LatentGenerator[Any] | None = None
+    """A fit of before, to go on from; None: from the weights that were."""
 
     def __post_init__(self) -> None:
         self.teacher = copy.deepcopy(self.model.flow_map).eval().requires_grad_(False)
-        self.flow_map = self.model.flow_map.train().requires_grad_(True)
+        begun = self.model if self.begun is None else self.begun
+        self.flow_map = copy.deepcopy(begun.flow_map).train().requires_grad_(True)
         self.average = Ema(self.flow_map, _EMA)
         schedule = TimedSchedule(self.learning_rate, warmup=100, clock=self.clock)
         self.optimiser = Optimiser(self.flow_map, schedule, bf16=is_bf16(None, "cpu"))
