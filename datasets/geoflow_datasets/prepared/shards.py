@@ -10,6 +10,7 @@ shapes for one. A row is written at its place at once: a file begins sparse and 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -103,9 +104,8 @@ class Shards:
         found = np.empty((len(places), *layout.shape), dtype=layout.dtype)
         for row, place in zip(found, places, strict=True):
             path = self._path(place, name)
-            file = _kept_open(str(path))
-            file.seek(layout.start(place))
-            if file.readinto(memoryview(row.reshape(-1)).cast("B")) < row.nbytes:
+            buffer = memoryview(row.reshape(-1)).cast("B")
+            if _read_at(path, layout.start(place), buffer) < row.nbytes:
                 raise DamagedError(f"{path} is damaged: it ends before shape {place % ROWS}")
         return found
 
@@ -113,10 +113,31 @@ class Shards:
         return self.folder / f"{place // ROWS:06d}" / f"{name}.npy"
 
 
+def _read_at(path: Path, start: int, buffer: memoryview) -> int:
+    """Fill the buffer from that byte on; returns how much there was."""
+    if hasattr(os, "preadv"):
+        shard = _kept_open(str(path))
+        if os.fstat(shard.fileno()).st_nlink == 0:  # The folder was removed, and may be made anew.
+            _kept_open.cache_clear()
+            shard = _kept_open(str(path))
+        # Not by seeking: workers that were forked share the place where a file is read.
+        return os.preadv(shard.fileno(), [buffer], start)
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.readinto(buffer)
+
+
 @lru_cache(maxsize=256)
 def _kept_open(path: str) -> FileIO:
     """A shard's file, left open: opening takes longer than reading. The oldest are closed."""
-    return FileIO(path)
+    return _Shard(path)
+
+
+class _Shard(FileIO):
+    """A file that closes when nobody has it any longer, as the cache means it to."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def _layout(path: Path) -> Layout:
