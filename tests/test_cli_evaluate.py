@@ -81,7 +81,7 @@ def test_what_exact_emd_takes_is_said_before_it_begins(monkeypatch, capsys, num_
     foresee(79_800, num_points)
     time = f"{minutes} minutes" if minutes < 120 else f"{minutes / 60:.0f} hours"
     assert capsys.readouterr().err == (
-        f"geoflow: exact EMD of 79,800 pairs of {num_points:,} points "
+        f"geoflow: exact EMD of about 79,800 pairs of {num_points:,} points "
         f"(--emd-points 0 leaves it out) will take about {time}\n"
     )
     assert sizes == [(512, 512)] * 8

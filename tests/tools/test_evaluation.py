@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import trimesh
 
+from geoflow.atomic import DamagedError
 from geoflow.geometry.metrics import chamfer_distance_squared, earth_movers_distance
 from geoflow.geometry.points import write_points
-from geoflow_tools.evaluation import distances, generation
+from geoflow_tools.evaluation import distances, generation, nearest
 from geoflow_tools.evaluation.evaluation import Evaluation, Settings
 from geoflow_tools.evaluation.report import summary
 from geoflow_tools.evaluation.shapes import choose_shapes, draw_points, read_shape
@@ -46,18 +47,19 @@ def settings(tmp_path):
 @pytest.fixture
 def counted(monkeypatch):
     """Counts of the distances that are computed, by kind."""
-    counts = dict.fromkeys(distances.KINDS, 0)
+    counts = {"chamfer": 0, "emd": 0}
 
     def counting(name, measure):
-        def count(a, b):
+        def count(*given):
             counts[name] += 1
-            return measure(a, b)
+            return measure(*given)
 
         return count
 
-    for name, kind in distances.KINDS.items():
-        kind = replace(kind, measure=counting(name, kind.measure))
-        monkeypatch.setitem(distances.KINDS, name, kind)
+    chamfer = distances.KINDS["chamfer"]
+    chamfer = replace(chamfer, measure=counting("chamfer", chamfer.measure))
+    monkeypatch.setitem(distances.KINDS, "chamfer", chamfer)
+    monkeypatch.setattr(nearest, "transport", counting("emd", nearest.transport))
     return counts
 
 
@@ -112,41 +114,39 @@ def test_files_that_point_up_along_z_are_turned(tmp_path):
     assert min(distance("plain"), distance("both", up="z")) > 0.1
 
 
-def test_every_distance_is_computed_once(tmp_path, settings, counted):
+def test_no_distance_is_computed_twice(tmp_path, settings, counted):
     measured(settings, tmp_path / "work")
-    assert counted == {"chamfer": 5 * 5 + 2 * 10, "emd": 5 * 5 + 2 * 10}
+    before = dict(counted)
+    assert before["chamfer"] == 45
+    assert 0 < before["emd"] <= 45
     measured(settings, tmp_path / "work")
-    assert counted == {"chamfer": 45, "emd": 45}
+    assert counted == before
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, settings, counted):
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, settings, counted, monkeypatch):
+    monkeypatch.setattr(nearest, "_OF_A_FILE", 1)
     expected = measured(settings, tmp_path / "whole")["metrics"]
+    needed = counted["emd"]
     run = Evaluation(settings, tmp_path / "work").run()
     for progress in run:
         if progress.stage.startswith("emd") and progress.done:
             break
     run.close()
-    blocks = tmp_path / "work" / "distances"
-    left = sum(block.pairs for block in distances.missing(blocks, "emd", 5, 5))
-    assert 0 < left < 45
+    (path,) = (tmp_path / "work" / "distances").glob("emd-*.npy")
+    solved = int(np.load(path)[:, 3].sum())
+    assert 0 < solved < needed
     before = dict(counted)
     assert measured(settings, tmp_path / "work")["metrics"] == expected
     assert counted["chamfer"] == before["chamfer"]
-    assert counted["emd"] - before["emd"] == left
-
-
-def test_processes_give_what_threads_give(tmp_path):
-    a, b = ellipsoids(3, 7), ellipsoids(2, 8)
-    for workers in (1, 2):
-        folder = tmp_path / str(workers)
-        assert sum(distances.fill(folder, "emd", a, b, workers=workers)) == 6 + 3 + 1
-    one, two = (
-        distances.assemble(tmp_path / str(workers), "emd", 3, 2)["emd"] for workers in (1, 2)
-    )
-    for name, values in one.items():
-        np.testing.assert_array_equal(values, two[name])
-        assert values.sum() > 0
-        assert name == "between" or (values == values.T).all()
+    assert counted["emd"] - before["emd"] <= 45 - solved
+    found = tmp_path / "work" / "distances" / "emd.npz"
+    found.write_bytes(found.read_bytes()[:100])
+    with pytest.raises(DamagedError, match=r"emd\.npz is damaged"):
+        measured(settings, tmp_path / "work")
+    found.unlink()
+    np.save(path, np.load(path) + 0.5)
+    with pytest.raises(DamagedError, match="answers must be of shapes 0 to 9"):
+        measured(settings, tmp_path / "work")
 
 
 def test_other_options_or_files_are_refused(tmp_path, settings):

@@ -78,7 +78,7 @@ def evaluate(options: Evaluate, given: Collection[str]) -> None:
         print(f"{options.out}: report written")
 
 
-def _foresee_emd(pairs: int, num_points: int) -> None:
+def _foresee_emd(pairs: float, num_points: int) -> None:
     """Say what exact EMD will take on all cores, where that is long.
 
     Clouds of a cube stand in for the shapes, which may not be made yet: they cost as much.
@@ -90,7 +90,8 @@ def _foresee_emd(pairs: int, num_points: int) -> None:
     few = min(num_points, _REHEARSED_POINTS)
     clouds = np.random.default_rng(0).random((_REHEARSED_PAIRS, 2, few, 3))
     foresee_work(
-        f"exact EMD of {pairs:,} pairs of {num_points:,} points (--emd-points 0 leaves it out)",
+        f"exact EMD of about {round(pairs):,} pairs of {num_points:,} points "
+        "(--emd-points 0 leaves it out)",
         parts=pairs * (num_points / few) ** _EMD_GROWTH / _REHEARSED_PAIRS / (os.cpu_count() or 1),
         part=lambda: [earth_movers_distance(a, b) for a, b in clouds],
     )

@@ -1,18 +1,15 @@
 """Matrices of distances within and between two sets, in blocks of rows that are files.
 
 A block that is there is not computed again, so that an interrupted run goes on where it stopped.
-Chamfer distances run in threads, since queries of k-d trees release the interpreter's lock; POT
-holds it, so that EMD runs in processes.
+They run in threads: queries of k-d trees release the interpreter's lock.
 """
 
 from __future__ import annotations
 
 import io
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,14 +20,11 @@ from jaxtyping import Float
 from geoflow.arrays import load_npy
 from geoflow.atomic import reading, write_bytes
 from geoflow.geometry.metrics.chamfer import chamfer_of_trees, point_tree
-from geoflow.geometry.metrics.emd import earth_movers_distance
 
 Clouds = Float[np.ndarray, "_ p 3"]
 MATRICES = {"samples": ("samples", "samples"), "reference": ("reference", "reference"),
             "between": ("samples", "reference")}  # fmt: skip
 """Rows and columns of the three matrices that scores of sets need."""
-# Distances times squared points: less than these, some seconds, are not worth a process's start.
-_WORK_PER_PROCESS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -43,24 +37,14 @@ class Kind:
     """What is made of a cloud once."""
     measure: Callable[[Any, Any], tuple[float, ...]]
     """The numbers of a pair."""
-    in_processes: bool
     rows: int
     """Rows of a block: some seconds of work, which is what an interruption loses."""
 
 
-def _as_it_is(points: np.ndarray) -> np.ndarray:
-    return points
-
-
-def _emd(a: np.ndarray, b: np.ndarray) -> tuple[float]:
-    return (earth_movers_distance(a, b),)
-
-
 KINDS = {
-    "chamfer": Kind(("chamfer", "chamfer_squared"), point_tree, chamfer_of_trees, False, 4),
-    "emd": Kind(("emd",), _as_it_is, _emd, True, 1),
+    "chamfer": Kind(("chamfer", "chamfer_squared"), point_tree, chamfer_of_trees, 4),
 }
-"""The distances' computations."""
+"""The computations of whole matrices; of exact EMD the nearest alone are found (nearest.py)."""
 
 
 @dataclass(frozen=True)
@@ -125,36 +109,16 @@ def fill(
         kind: key of KINDS.
         samples: points of one set.
         reference: points of the other.
-        workers: threads or processes. Default: as many as there are cores and work for them.
+        workers: threads. Default: one per core.
     """
     folder.mkdir(parents=True, exist_ok=True)
     to_do = missing(folder, kind, len(samples), len(reference))
-    clouds = {"samples": samples, "reference": reference}
-    in_processes = KINDS[kind].in_processes
-    if workers is None:
-        workers = os.cpu_count() or 1
-        if in_processes:
-            work_left = sum(block.pairs for block in to_do) * samples.shape[1] ** 2
-            workers = min(workers, work_left // _WORK_PER_PROCESS)
-    if not to_do:
-        return
-    pool: Executor
-    if in_processes and workers > 1:
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(
-            workers, mp_context=context, initializer=_hold, initargs=(kind, clouds)
-        )
-        work: Callable[[Block], np.ndarray] = _compute_held
-    else:
-        prepared = _prepare(kind, clouds)
-        pool = ThreadPoolExecutor(max(workers, 1))
-
-        def work(block: Block) -> np.ndarray:
-            return block.compute(prepared)
-
-    with pool:
+    prepare = KINDS[kind].prepare
+    sets = {"samples": samples, "reference": reference}
+    prepared = {name: [prepare(points) for points in clouds] for name, clouds in sets.items()}
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         try:
-            futures = {pool.submit(work, block): block for block in to_do}
+            futures = {pool.submit(block.compute, prepared): block for block in to_do}
             for future in as_completed(futures):
                 buffer = io.BytesIO()
                 np.save(buffer, future.result())
@@ -193,20 +157,3 @@ def _load(folder: Path, block: Block) -> Float[np.ndarray, "k r n"]:
         if values.shape != expected or not np.isfinite(values).all():
             raise ValueError(f"distances have shape {values.shape}, expected {expected}, finite")
         return values
-
-
-_held: dict[str, list[Any]] = {}
-
-
-def _hold(kind: str, clouds: dict[str, Clouds]) -> None:
-    """What a process keeps between blocks; an interruption is its parent's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _held.update(_prepare(kind, clouds))
-
-
-def _compute_held(block: Block) -> np.ndarray:
-    return block.compute(_held)
-
-
-def _prepare(kind: str, clouds: dict[str, Clouds]) -> dict[str, list[Any]]:
-    return {name: [KINDS[kind].prepare(points) for points in c] for name, c in clouds.items()}

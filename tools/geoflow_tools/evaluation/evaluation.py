@@ -7,6 +7,7 @@ compared, and blocks of distances.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from geoflow import __version__
+from geoflow.atomic import reading, write_bytes
 from geoflow.geometry.metrics.emd import import_pot
 from geoflow.geometry.metrics.normalise import NORMALISATIONS
 from geoflow_datasets.bank import ShapeBank
 from geoflow_datasets.procedural import CATEGORIES
 from geoflow_datasets.procedural.source import PROCEDURAL
 from geoflow_tools.evaluation import distances, generation
+from geoflow_tools.evaluation.nearest import SHARE, NearestByEmd
 from geoflow_tools.evaluation.point_set import (
     PointSet,
     PointSetBuilder,
@@ -144,12 +147,11 @@ class Evaluation:
             import_pot()
         open_work_folder(folder, {"geoflow": __version__, **asdict(settings), "content": prints})
 
-    def emd_left(self) -> int:
-        """Distances by EMD that the folder does not hold yet, if every shape can be measured."""
-        if not self.settings.emd_points:
-            return 0
-        num = self.settings.num
-        return sum(block.pairs for block in distances.missing(self._blocks, "emd", num, num))
+    def emd_left(self) -> float:
+        """About how many pairs exact EMD will solve, if every shape can be measured."""
+        if not self.settings.emd_points or self._found.is_file():
+            return 0.0
+        return SHARE * self.settings.num * (2 * self.settings.num - 1)
 
     def run(self) -> Iterator[Progress]:
         """Do what the folder does not hold yet, in stages; then `report` answers.
@@ -166,14 +168,26 @@ class Evaluation:
         for side in _SIDES:
             yield from self._read(side)
         samples, reference = self._sets()
-        for kind, num_points in self._kinds().items():
-            sizes = len(samples), len(reference)
-            total = sum(block.pairs for block in distances.plan(kind, *sizes))
-            left = sum(b.pairs for b in distances.missing(self._blocks, kind, *sizes))
-            made = distances.fill(
-                self._blocks, kind, samples[:, :num_points], reference[:, :num_points]
-            )
-            yield from _count(f"{kind} at {num_points} points", made, total - left, total)
+        sizes, num_points = (len(samples), len(reference)), settings.points
+        total = sum(block.pairs for block in distances.plan("chamfer", *sizes))
+        left = sum(b.pairs for b in distances.missing(self._blocks, "chamfer", *sizes))
+        made = distances.fill(self._blocks, "chamfer", samples, reference)
+        yield from _count(f"chamfer at {num_points} points", made, total - left, total)
+        if settings.emd_points:
+            yield from self._find_nearest(samples, reference)
+
+    def _find_nearest(self, samples: np.ndarray, reference: np.ndarray) -> Iterator[Progress]:
+        few, num = self.settings.emd_points, len(samples) + len(reference)
+        stage, total = f"emd at {few} points", num * (num - 1) // 2
+        if self._found.is_file():
+            yield Progress(stage, total, total)
+            return
+        search = NearestByEmd(self._blocks, samples[:, :few], reference[:, :few])
+        yield from _count(stage, search.run(), 0, total)
+        buffer = io.BytesIO()
+        found: dict[str, Any] = dict(search.matrices())
+        np.savez(buffer, **found)
+        write_bytes(self._found, buffer.getvalue())
 
     def report(self) -> dict[str, Any]:
         """Every number, its settings and the sizes of the sets.
@@ -182,9 +196,9 @@ class Evaluation:
             FileNotFoundError: before `run` is at its end.
         """
         samples, reference = self._sets()
-        matrices: dict[str, dict[str, np.ndarray]] = {}
-        for kind in self._kinds():
-            matrices |= distances.assemble(self._blocks, kind, len(samples), len(reference))
+        matrices = distances.assemble(self._blocks, "chamfer", len(samples), len(reference))
+        if self.settings.emd_points:
+            matrices["emd"] = self._nearest(len(samples), len(reference))
         empty = self._empty()
         return {
             "geoflow": __version__,
@@ -219,10 +233,21 @@ class Evaluation:
     def _blocks(self) -> Path:
         return self.folder / "distances"
 
-    def _kinds(self) -> dict[str, int]:
-        """The distances that are asked for, with their numbers of points."""
-        emd = self.settings.emd_points
-        return {"chamfer": self.settings.points} | ({"emd": emd} if emd else {})
+    @property
+    def _found(self) -> Path:
+        return self._blocks / "emd.npz"
+
+    def _nearest(self, num_samples: int, num_reference: int) -> dict[str, np.ndarray]:
+        """By MATRICES: EMD of nearest neighbours, and of others what it is at least."""
+        sizes = {"samples": num_samples, "reference": num_reference}
+        with reading(self._found), self._found.open("rb") as file:
+            held = np.load(file, allow_pickle=False)
+            found = {name: np.asarray(held[name]) for name in distances.MATRICES}
+            for name, (rows, columns) in distances.MATRICES.items():
+                shape = found[name].shape
+                if shape != (sizes[rows], sizes[columns]) or not np.isfinite(found[name]).all():
+                    raise ValueError(f"distances have shape {shape}, or are not finite")
+        return found
 
     def _list(self, side: str, folder: str) -> str:
         self._files[side] = choose_shapes(
