@@ -1,43 +1,14 @@
-"""The rigging benchmark: its diffusion sampler is right, and a short run fills the table."""
+"""The rigging benchmark: scores are right, and a short run fills the table."""
 
 import json
 
 import numpy as np
-import pytest
-import torch
 
-from geoflow.flow_map import FlowMap
-from geoflow.interpolant import VariancePreserving
 from geoflow.models.joints import Rigger, RiggerConfig
-from geoflow.oracles.gaussian import GaussianField
 from geoflow.training.stages.joints import JointTraining
 from geoflow_datasets import load
-from geoflow_tools.bench.rig import RigBenchmark, sample_diffusion
+from geoflow_tools.bench.rig import RigBenchmark
 from geoflow_tools.validation.joints import predict_clouds, score_clouds, tune_merging
-
-
-@pytest.mark.parametrize("ancestral", [True, False])
-def test_diffusion_ends_at_the_data(ancestral):
-    """Points of N((0.5, 0, -0.5), diag(0.2, 0.5, 0.8)^2), whose noise field is known."""
-    mean, std = torch.tensor([0.5, 0.0, -0.5]), torch.tensor([0.2, 0.5, 0.8])
-    path = VariancePreserving()
-    flow_map = FlowMap(GaussianField(mean, std, path, "x0"), path, "x0")
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(40, 200, 3, generator=generator)
-
-    def sample(steps):
-        end = sample_diffusion(
-            flow_map, noise, steps=steps, ancestral=ancestral, generator=generator
-        )
-        return end.flatten(0, 1)
-
-    end = sample(200)
-    torch.testing.assert_close(end.mean(0), mean, rtol=0, atol=0.03)
-    torch.testing.assert_close(end.std(0), std, rtol=0, atol=0.03)
-    assert (sample(2).std(0) - std).abs().max() > 0.05
-    exact = flow_map.interpolant, mean + std * noise
-    near = (end - exact[1].flatten(0, 1)).abs().max()
-    assert (near < 0.1) != ancestral  # DDIM follows the ODE, fresh noise leaves it.
 
 
 def test_perfect_clouds_get_perfect_scores_and_the_merging_is_tuned():
@@ -79,3 +50,22 @@ def test_a_short_run_fills_the_table(tmp_path):
     assert list(rows) == ["map 1", "map 2", "ode 2", "ddim 2", "ddpm 3"]
     assert [row["nfe"] for row in rows.values()] == [1, 2, 2, 2, 3]
     assert all(np.isfinite(list(row.values())).all() for row in rows.values())
+    assert report["trained"].keys() == {"map", "ddpm"}
+    assert {found["steps"] for found in report["trained"].values()} == {1}
+    assert min(found["seconds"] for found in report["trained"].values()) > 0
+
+
+def test_a_training_of_a_given_time_gets_its_steps_and_is_not_repeated(tmp_path):
+    benchmark = RigBenchmark(
+        runs=tmp_path, figures=6, test=2, validation=3, seconds=1e-3, map_steps=(), ode_steps=(),
+        ddim_steps=(), ancestral_steps=(2,), training=JointTraining(batch=1),
+    )  # fmt: skip
+    report = benchmark.measure()
+    assert report["training"]["steps"] == 2_000
+    (found,) = report["trained"].values()
+    assert found["steps"] == 1
+    assert found["seconds"] > 0
+    # A second call finds the run, trains nothing, and says so.
+    again = benchmark.measure()
+    assert again["trained"] == {"ddpm": {"steps": 1, "seconds": None}}
+    assert again["per cent"] == report["per cent"]

@@ -16,6 +16,7 @@ from geoflow_tools.bench.inversion import InversionBenchmark
 from geoflow_tools.bench.muon import MuonBenchmark
 from geoflow_tools.bench.neighbours import NeighboursBenchmark
 from geoflow_tools.bench.objectives import ObjectivesBenchmark
+from geoflow_tools.bench.papers.tables import PapersBenchmark
 from geoflow_tools.bench.points import PointsBenchmark
 from geoflow_tools.bench.pose import PoseBenchmark
 from geoflow_tools.bench.preparation import PreparationBenchmark
@@ -43,6 +44,7 @@ def main() -> None:
             "inversion": InversionBenchmark,
             "muon": MuonBenchmark,
             "neighbours": NeighboursBenchmark,
+            "papers": PapersBenchmark,
             "points": PointsBenchmark,
             "pose": PoseBenchmark,
             "preparation": PreparationBenchmark,

@@ -1,80 +1,45 @@
 """Joint prediction in few steps, against diffusion: the rigging table on held-out figures.
 
-Two trainings of one network with one budget: cumulative flow maps (linear path, data prediction,
-points coupled with joints by optimal transport), and a DDPM (variance-preserving path, noise
-prediction, no coupling), sampled by its ancestral sampler and by DDIM. Each gets the merging
-distance that is best on the validation split at its own step count.
+Two trainings of one network with one budget, as many steps or as much processor time: cumulative
+flow maps (linear path, data prediction, points coupled with joints by optimal transport), and a
+DDPM (variance-preserving path, noise prediction, no coupling), sampled by its ancestral sampler and
+by DDIM. Each gets the merging distance that is best on the validation split at its own step count.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import tyro
-from jaxtyping import Float
 from rich.progress import track
 from torch import Tensor
 
 from geoflow import __version__
-from geoflow.flow_map import FlowMap
 from geoflow.models.joints import Rigger, RiggerConfig, standardise
-from geoflow.times import expand_time
 from geoflow.training.folder import RUN
 from geoflow.training.run import DataConfig, Run, RunConfig
+from geoflow.training.stage import Context
 from geoflow.training.stages.joints import JointStage, JointTraining
 from geoflow_datasets import PROCEDURAL, load
 from geoflow_datasets.figure_bank import FigureBank
+from geoflow_tools.bench.diffusion import sample_diffusion
+from geoflow_tools.bench.equal_time import affordable_steps
 from geoflow_tools.validation.joints import predict_clouds, score_clouds, tune_merging
 
 Steps = Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT ...")]
 
-# Where DDPM's schedule starts: the signal left at its last step is exp(-5.02), not zero.
-_FIRST = 0.0985
-# Norm that predicted data is held to, for joints of about unit variance.
-_LIMIT = 4.0
 
+@dataclass(frozen=True)
+class Trained:
+    """What a training took; None: it was not made here, or not at one go."""
 
-@torch.no_grad()
-def sample_diffusion(
-    flow_map: FlowMap,
-    noise: Float[Tensor, "b k 3"],
-    *,
-    steps: int,
-    ancestral: bool,
-    generator: torch.Generator,
-) -> Float[Tensor, "b k 3"]:
-    """Data from noise by DDPM's ancestral sampler, or by DDIM, on the path alpha^2 + beta^2 = 1.
-
-        x_r = beta_r x1 + sqrt(alpha_r^2 - s^2) x0 + s z,
-        s^2 = (alpha_r / alpha_t)^2 (1 - (beta_t / beta_r)^2), or 0 for DDIM,
-
-    with x1 and x0 the data and noise that the network predicts at t; nfe = steps.
-
-    References: Ho et al., "Denoising Diffusion Probabilistic Models", 2020, arXiv:2006.11239; Song
-    et al., "Denoising Diffusion Implicit Models", 2020, arXiv:2010.02502, eq. 12.
-    """
-    path, x = flow_map.interpolant, noise
-    for start, end in pairwise(torch.linspace(_FIRST, 1.0, steps + 1).tolist()):
-        t, r = x.new_full((len(x),), start), x.new_full((len(x),), end)
-        alpha_t, beta_t, alpha_r, beta_r = (
-            expand_time(time, like=x)
-            for time in (path.alpha(t), path.beta(t), path.alpha(r), path.beta(r))
-        )
-        x1 = flow_map.apply_field(flow_map.field(x, t, t), x, t, torch.ones_like(t))
-        x1 = x1 * (_LIMIT / x1.norm(dim=-1, keepdim=True).clamp(min=_LIMIT))
-        x0 = (x - beta_t * x1) / alpha_t
-        variance = (alpha_r / alpha_t).square() * (1 - (beta_t / beta_r).square())
-        if not ancestral:
-            variance = torch.zeros_like(variance)
-        fresh = torch.randn(x.shape, generator=generator)
-        x = beta_r * x1 + (alpha_r.square() - variance).clamp(min=0).sqrt() * x0
-        x = x + variance.sqrt() * fresh
-    return x
+    steps: int | None
+    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -102,6 +67,8 @@ class RigBenchmark:
     """Steps of the DDPM by DDIM."""
     ancestral_steps: Steps = (10, 50)
     """Steps of the DDPM by its own sampler."""
+    seconds: float | None = None
+    """Processor time of each training, by which both get steps. Default: the options' steps."""
     training: JointTraining = field(default_factory=JointTraining)
     """Options of both trainings, but for objective and coupling of the DDPM."""
     out: Path | None = None
@@ -113,15 +80,16 @@ class RigBenchmark:
             split: load(PROCEDURAL, gives="figures", split=split, num=num, show_progress=True)
             for split, num in (("val", self.validation), ("test", self.test))
         }
-        rows: dict[str, object] = {}
+        rows: dict[str, dict[str, float]] = {}
+        trained: dict[str, Trained] = {}
         if self.map_steps or self.ode_steps:
-            rigger = self._load(self.model, "map", RiggerConfig(), self.training)
+            rigger, trained["map"] = self._load(self.model, "map", RiggerConfig(), self.training)
             for ode, numbers in ((False, self.map_steps), (True, self.ode_steps)):
                 for steps in numbers:
                     name = f"{'ode' if ode else 'map'} {steps}"
                     rows[name] = self._row(rigger, banks, _jump(rigger, steps, ode=ode), steps)
         if self.ddim_steps or self.ancestral_steps:
-            diffusion = self._load(
+            diffusion, trained["ddpm"] = self._load(
                 self.baseline,
                 "ddpm",
                 RiggerConfig(interpolant="vp", prediction="x0"),
@@ -137,6 +105,7 @@ class RigBenchmark:
             "torch": torch.__version__,
             "test_figures": self.test,
             "training": asdict(self.training),
+            "trained": {name: asdict(found) for name, found in trained.items()},
             "per cent": rows,
         }
 
@@ -156,27 +125,28 @@ class RigBenchmark:
 
     def _load(
         self, name: str | None, label: str, config: RiggerConfig, training: JointTraining
-    ) -> Rigger:
+    ) -> tuple[Rigger, Trained]:
+        """The model of a name, or of a run that is trained to its end; what that took."""
         if name is not None:
-            return Rigger.from_pretrained(name)
+            return Rigger.from_pretrained(name), Trained(None, None)
         folder = self.runs / label
-        if (folder / RUN).is_file():
-            run = Run.open(folder)
-        else:
-            data = DataConfig(category="all", num=self.figures)
+        run = Run.open(folder) if (folder / RUN).is_file() else None
+        data = DataConfig(category="all", num=self.figures) if run is None else run.config.data
+        figures = load(
+            data.source, gives="figures", split="train", num=data.num, show_progress=True
+        )
+        if run is None:
+            if self.seconds is not None:
+                context = Context(Rigger.build(config), figures)
+                steps = affordable_steps(JointStage(training, context), self.seconds)
+                training = replace(training, steps=steps)
             stages = {JointStage.name: training}
             run = Run.create(folder, RunConfig(Rigger.kind, data, config, stages))
-        figures = load(
-            run.config.data.source,
-            gives="figures",
-            split="train",
-            num=run.config.data.num,
-            show_progress=True,
-        )
-        total = run.config.stages[JointStage.name].steps
-        for _ in track(run.train(figures), total=total, description=label):
-            pass
-        return Rigger.from_pretrained(folder)
+        total, begun = run.config.stages[JointStage.name].steps, time.process_time()
+        taken = len(list(track(run.train(figures), total=total, description=label)))
+        # A run that is gone on with was trained at another time, too.
+        seconds = round(time.process_time() - begun, 1) if taken == total else None
+        return Rigger.from_pretrained(folder), Trained(total, seconds)
 
 
 def _jump(rigger: Rigger, steps: int, *, ode: bool) -> Callable[[Tensor], Tensor]:

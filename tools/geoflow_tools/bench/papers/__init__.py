@@ -1,0 +1,1 @@
+"""Tables of papers as commands: small, with the papers' own numbers beside."""
