@@ -6,7 +6,8 @@ import pytest
 import torch
 from tiny_models import tiny_models
 
-from geoflow_tools.bench.grid import GridBenchmark, energy_distance
+from geoflow_tools.bench.energy import energy_distance
+from geoflow_tools.bench.grid import GridBenchmark
 
 
 def test_the_energy_distance_is_that_of_distributions():

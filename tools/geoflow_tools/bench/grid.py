@@ -1,9 +1,7 @@
 """Which grid of times serves few-step samples of a model: latents drawn along each, beside data.
 
-The measure is the energy distance, 2 E|x - y| - E|x - x'| - E|y - y'| over Euclidean distances of
-flattened latents (Székely and Rizzo, "Energy statistics", 2013), without the pairs of a latent with
-itself: near zero, or a little below, where both sets are of one distribution. What is chosen is
-`grid_power` of a model's configuration, for all numbers of jumps at once.
+The measure is the energy distance of flattened latents. What is chosen is `grid_power` of a model's
+configuration, for all numbers of jumps at once.
 """
 
 from __future__ import annotations
@@ -24,6 +22,7 @@ from geoflow.times import power_grid
 from geoflow_datasets import PROCEDURAL
 from geoflow_datasets import load as load_source
 from geoflow_datasets.bank import ShapeBank
+from geoflow_tools.bench.energy import energy_distance
 
 
 @dataclass(frozen=True)
@@ -91,16 +90,3 @@ class GridBenchmark:
         )
         with torch.no_grad():
             return model.encode_points(surface, normals)
-
-
-def energy_distance(a: Float[Tensor, "n *s"], b: Float[Tensor, "m *s"]) -> float:
-    """Between two sets, by Euclidean distance of all their numbers.
-
-    Raises:
-        ValueError: for sets of fewer than two.
-    """
-    if min(len(a), len(b)) < 2:
-        raise ValueError(f"two sets of at least 2 are compared, got {len(a)} and {len(b)}")
-    a, b = a.flatten(1), b.flatten(1)
-    within = [torch.pdist(x).mean() for x in (a, b)]
-    return float(2 * torch.cdist(a, b).mean() - within[0] - within[1])

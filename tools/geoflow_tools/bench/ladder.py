@@ -36,6 +36,7 @@ from geoflow.objectives import (
 )
 from geoflow.samplers import sample_consistency, sample_flow_map, sample_ode
 from geoflow.training.ema import Ema
+from geoflow_tools.bench.energy import energy_distance
 
 ODE_STEPS = 50
 STEPS = (1, 2, 4, 8)
@@ -250,9 +251,9 @@ def score(
 ) -> dict[str, dict[str, float | None]]:
     """Distances of samples to the data by number of evaluations, the best measure first.
 
-    Root mean square distance to where the exact flow leads, if that is known; W2 and 1-NNA
-    against the reference. None stands for samples that are not finite. Maps that know the end
-    alone are sampled with fresh noise between jumps, which lead elsewhere than the flow.
+    Root mean square distance to where the exact flow leads, if that is known; W2, energy distance
+    and 1-NNA against the reference. None stands for samples that are not finite. Maps that know
+    the end alone are sampled with fresh noise between jumps, which lead elsewhere than the flow.
     """
     noise = start_noise(reference)
     ends = {}
@@ -267,6 +268,7 @@ def score(
     scores = {} if exact is None else {"rms": {n: _rms(end, exact) for n, end in ends.items()}}
     return scores | {
         "w2": {name: wasserstein(end, reference) for name, end in ends.items()},
+        "energy": {name: _energy(end, reference) for name, end in ends.items()},
         **_one_nna(ends, reference),
     }
 
@@ -289,6 +291,10 @@ def start_noise(reference: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
 def _rms(end: Float[Tensor, "n d"], exact: Float[Tensor, "n d"]) -> float | None:
     distance = (end - exact).square().sum(1).mean().sqrt().item()
     return distance if math.isfinite(distance) else None
+
+
+def _energy(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> float | None:
+    return energy_distance(a.double(), b.double()) if bool(a.isfinite().all()) else None
 
 
 def one_nna(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> NearestNeighbours | None:
