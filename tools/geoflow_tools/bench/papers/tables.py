@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import tyro
 
 from geoflow_tools.bench.papers.joints import JointsTable
+from geoflow_tools.bench.papers.sketch import SketchTable
 
 
 class Table(Protocol):
@@ -24,6 +25,7 @@ class Table(Protocol):
 
 TABLES: dict[str, type[Table]] = {
     "joints": JointsTable,
+    "sketch": SketchTable,
 }
 
 if TYPE_CHECKING:
