@@ -25,6 +25,7 @@ from geoflow.models import format1, hub
 from geoflow.models.blueprint import blueprint, check_fits
 from geoflow.models.checkpoint import (
     CheckpointError,
+    in_int8,
     load_card,
     load_shapes,
     load_tensors,
@@ -51,6 +52,8 @@ class Model(ABC):
     """Whether network weights are stored in float16; computation is float32 in any case."""
     float8: ClassVar[str] = "$^"
     """Pattern of the names of those that are stored in float8 (e4m3) instead."""
+    int8: ClassVar[str] = "$^"
+    """Pattern of the names of those that are stored in int8, with a scale for each row."""
     config: Any
     card: dict[str, Any]
 
@@ -119,19 +122,28 @@ class Model(ABC):
             FloatingPointError: for weights that are not finite; nothing is written.
         """
         halved = self.half if half is None else half
-        tensors: dict[str, Tensor] = {}
+        whole: dict[str, Tensor] = {}
         for prefix, module in self.modules().items():
-            tensors |= with_prefix(prefix, module.state_dict())
-        for name, tensor in tensors.items():
-            if halved and not name.startswith("scale."):
-                # Larger numbers would silently become the largest of float8.
-                fits = bool((tensor.abs() <= torch.finfo(torch.float8_e4m3fn).max).all())
-                small = fits and re.fullmatch(self.float8, name) is not None
-                tensors[name] = tensor.to(torch.float8_e4m3fn if small else torch.float16)
-            finite(tensors[name].float(), f"weights ({name})")
+            whole |= with_prefix(prefix, module.state_dict())
+        tensors: dict[str, Tensor] = {}
+        for name, tensor in whole.items():
+            in_half = halved and not name.startswith("scale.")
+            tensors |= self._stored(name, tensor) if in_half else {name: tensor}
+            finite(tensor.float(), f"weights ({name})")
         card = {"kind": self.kind, "model": to_json(self.config), "card": self.card}
         save_checkpoint(Path(folder) / WEIGHTS, tensors, card)
         write_json(Path(folder) / "config.json", card)
+
+    def _stored(self, name: str, tensor: Tensor) -> dict[str, Tensor]:
+        """A weight in few bits, by its name in the file."""
+        if re.fullmatch(self.int8, name):
+            return in_int8(name, tensor)
+        # Larger numbers would silently become the largest of float8.
+        fits = bool((tensor.abs() <= torch.finfo(torch.float8_e4m3fn).max).all())
+        small = fits and re.fullmatch(self.float8, name) is not None
+        stored = tensor.to(torch.float8_e4m3fn if small else torch.float16)
+        finite(stored.float(), f"weights ({name})")
+        return {name: stored}
 
     def push_to_hub(
         self, repository: str, *, private: bool = False, message: str = "Model of geoflow"

@@ -20,6 +20,8 @@ from geoflow.atomic import DamagedError, draft_of, reading, write_bytes
 FORMAT = 2
 """Of files that are written; format 1 is read by `geoflow.models.format1`."""
 _LENGTH, _METADATA = 8, "__metadata__"
+# Of a tensor in int8, beside it: what each row is to be multiplied by.
+_SCALE, _MOST = ".row_scale", 127
 
 
 class CheckpointError(DamagedError):
@@ -118,17 +120,41 @@ def load_shapes(path: Path) -> dict[str, Tensor]:
         return {
             name: torch.zeros(file.get_slice(name).get_shape(), device="meta")
             for name in file.keys()  # noqa: SIM118
+            if not name.endswith(_SCALE)
         }
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint, of any format.
+    """All tensors of a checkpoint, of any format; those in int8 in float32.
 
     Raises:
         CheckpointError: if the file is missing or damaged.
     """
     with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        written = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    found = {name: tensor for name, tensor in written.items() if not name.endswith(_SCALE)}
+    for name, scale in written.items():
+        if name.endswith(_SCALE):
+            rows = found.get(name.removesuffix(_SCALE))
+            if rows is None or rows.ndim == 0 or scale.shape != rows.shape[:1]:
+                raise CheckpointError(f"{path} is damaged: {name} fits no tensor")
+            shape = (-1, *[1] * (rows.ndim - 1))
+            found[name.removesuffix(_SCALE)] = rows.float() * scale.float().reshape(shape)
+    return found
+
+
+def in_int8(name: str, tensor: Tensor) -> dict[str, Tensor]:
+    """A tensor in int8, and the scale of each row (its first index), as `load_tensors` reads them.
+
+    Rounded so, a number moves by at most 1/254 of its row's largest; what was rounded once stays as
+    it is.
+    """
+    largest = tensor.detach().flatten(1).abs().amax(1).float()
+    # In bfloat16, whose seven bits times 127 are exact.
+    scale = (largest / _MOST).bfloat16()
+    per_row = torch.where(scale > 0, scale.float(), 1.0).reshape(-1, *[1] * (tensor.ndim - 1))
+    whole = (tensor.detach() / per_row).round().clamp(-_MOST, _MOST)
+    return {name: whole.to(torch.int8), name + _SCALE: scale}
 
 
 @contextmanager
