@@ -69,6 +69,8 @@ def test_the_solver_stops_where_jumps_do():
     times = solver_times(model)
     assert (times.diff() > 0).all()
     assert times.diff().max() <= 0.12 + 1e-6
+    # The first jumps, an eighth of all time, are four steps.
+    assert (times < 0.125 + 1e-6).sum() == 5
     for steps, pairs in jumps(model, times).items():
         assert len(pairs) == steps
         ends = torch.stack([times[[i, j]] for i, j in pairs])

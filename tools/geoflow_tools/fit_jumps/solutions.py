@@ -24,9 +24,10 @@ from geoflow_tools.train_clouds.solutions import Solutions
 
 BLOCK = 20
 """Solutions of a block."""
-# The model's grid of so many jumps, which has those of fewer in it, with steps between that are no
-# longer than a share of all time.
-_FINEST, _LONGEST = 4, 0.12
+# The model's grid of so many jumps, which has those of fewer in it, each cut in so many steps at
+# least: the field turns fast where the first ones are, however short. No step is longer than a
+# share of all time.
+_FINEST, _LEAST, _LONGEST = 4, 2, 0.12
 _MOST_GUIDANCE = 4.0
 _UNNAMED, _GUIDED = 0.1, 0.4
 _SCANS, _UNNAMED_SCANS = 0.4, 0.5
@@ -37,7 +38,7 @@ def solver_times(model: LatentGenerator[Any]) -> Float[Tensor, " k1"]:
     grid = model.config.grid(_FINEST).float()
     parts = [grid[:1]]
     for start, end in itertools.pairwise(grid):
-        num = int(np.ceil((end - start).item() / _LONGEST))
+        num = max(int(np.ceil((end - start).item() / _LONGEST)), _LEAST)
         parts.append(start + (end - start) * torch.arange(1, num + 1) / num)
     return torch.cat(parts)
 
