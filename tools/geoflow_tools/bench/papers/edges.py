@@ -9,6 +9,7 @@ Reference: Hart, "Sphere tracing", The Visual Computer 12, 1996.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -87,6 +88,23 @@ def meet(
     return Met(is_hit, depth, normal)
 
 
+def shade(met: Met, size: int) -> Float[np.ndarray, "s s"]:
+    """Brightness in [0, 1] of what a square of rays meets, in pixels of several; 0: nothing."""
+    light = met.is_hit * (0.35 + 0.65 * np.clip(met.normal @ _LIGHT, 0, 1))
+    block = math.isqrt(len(light)) // size
+    picture: np.ndarray = light.reshape(size, block, size, block).mean((1, 3))
+    return picture
+
+
+def see(
+    solids: Sequence[Solid], view: Float[np.ndarray, "3 3"], pixels: int
+) -> tuple[Float[np.ndarray, "n 2"], Met]:
+    """A square of rays, rows from above, and what they meet."""
+    centres = ((np.arange(pixels) + 0.5) / pixels * 2 - 1) * EXTENT
+    places = np.stack(np.meshgrid(centres, -centres), axis=-1).reshape(-1, 2)
+    return places, meet(solids, places, view)
+
+
 def draw(
     solids: Sequence[Solid],
     view: Float[np.ndarray, "3 3"],
@@ -109,12 +127,8 @@ def draw(
     """
     if pixels % size:
         raise ValueError(f"{size} pixels must divide {pixels} rays")
-    centres = ((np.arange(pixels) + 0.5) / pixels * 2 - 1) * EXTENT
-    places = np.stack(np.meshgrid(centres, -centres), axis=-1).reshape(-1, 2)
-    met = meet(solids, places, view)
-    light = met.is_hit * (0.35 + 0.65 * np.clip(met.normal @ _LIGHT, 0, 1))
-    block = pixels // size
-    picture = light.reshape(size, block, size, block).mean((1, 3))
+    places, met = see(solids, view, pixels)
+    picture = shade(met, size)
     index = np.arange(pixels * pixels).reshape(pixels, pixels)
     pairs = np.concatenate(
         [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import tyro
 
+from geoflow_tools.bench.papers.images import ImagesTable
 from geoflow_tools.bench.papers.joints import JointsTable
 from geoflow_tools.bench.papers.sketch import SketchTable
 
@@ -24,6 +25,7 @@ class Table(Protocol):
 
 
 TABLES: dict[str, type[Table]] = {
+    "images": ImagesTable,
     "joints": JointsTable,
     "sketch": SketchTable,
 }
