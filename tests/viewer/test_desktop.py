@@ -24,7 +24,7 @@ from geoflow_viewer.session import Session
 from geoflow_viewer.state import State
 
 session = Session(Models([sys.argv[1]]), State(model=sys.argv[1]))
-session.subscribe(lambda: session.result and signal.raise_signal(signal.SIGINT))
+session.subscribe(lambda: session.result and [signal.raise_signal(signal.SIGINT) for _ in "ab"])
 try:
     show(session)
 except KeyboardInterrupt:
@@ -103,6 +103,8 @@ def test_a_signal_within_a_tick_is_raised_after_it(number):
             signal.raise_signal(number)
             with pytest.raises(Interrupted):
                 deliver()
+            # A second one waits, too, while things are taken down.
+            signal.raise_signal(number)
         assert signal.getsignal(number) is handler
         # Twin: without it the tick itself ends so; what is ignored stays ignored.
         with pytest.raises(Interrupted):

@@ -87,20 +87,26 @@ class Window:
         self._scene.set_on_mouse(self._click)
         session.subscribe(self._post)
 
-    def run(self) -> None:
-        """Return when the window is closed."""
-        try:
-            with _signals_between_ticks() as deliver:
+    def run(self, start: Callable[[], None] | None = None) -> None:
+        """Call `start`, if any, and return when the window is closed.
+
+        Signals wait for the end of a tick, from before the start until the engine is taken down: a
+        second one must not cut that short.
+        """
+        with _signals_between_ticks() as deliver:
+            try:
+                if start is not None:
+                    start()
                 while not self._is_closed and self.app.run_one_tick():
                     deliver()
                 deliver()
-        finally:
-            # The engine is taken down by a tick after this, at Ctrl-C as well; left to the end of
-            # Python, it aborts.
-            if not self._is_closed:
-                self._window.close()
-            self.app.quit()
-            self.app.run_one_tick()
+            finally:
+                # The engine is taken down by a tick after this, at Ctrl-C as well; left to the end
+                # of Python, it aborts or waits for ever.
+                if not self._is_closed:
+                    self._window.close()
+                self.app.quit()
+                self.app.run_one_tick()
 
     def close(self) -> None:
         """Close the window as its button does."""
@@ -319,9 +325,7 @@ class Window:
 
 def show(session: Session) -> None:
     """Open a window and return when it is closed."""
-    window = Window(session)
-    session.start()
-    window.run()
+    Window(session).run(session.start)
 
 
 @contextmanager
@@ -344,9 +348,13 @@ def _signals_between_ticks() -> Iterator[Callable[[], None]]:
     def deliver() -> None:
         while came:
             number = came.pop(0)
-            signal.signal(number, before[number])
-            signal.raise_signal(number)
-            signal.signal(number, note)
+            handler = before[number]
+            if callable(handler):
+                # Called as it is, so that signals that come meanwhile still wait.
+                handler(number, None)
+            else:  # Python has none: the system ends the process.
+                signal.signal(number, handler)
+                signal.raise_signal(number)
 
     try:
         for number in before:
