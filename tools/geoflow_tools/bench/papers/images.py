@@ -1,10 +1,11 @@
 """Images in few steps: the trade-off of the cumulative-flow-map paper, on small pictures.
 
 One small transformer over patches is trained in every way for the same processor time. Two rows are
-many-step models, sampled by as many first-order steps (of the noise-preserving path, that is DDIM);
-the others jump. `frechet` is the squared Frechet distance of features (features.py) from held-out
-pictures, whose `floor` is that of other held-out ones, as many. `to_training` tells copies, as in
-distillation.py: 0 for these, 1 for samples as far from the pictures to learn from as held-out ones.
+many-step models, sampled by as many first-order steps (on the variance-preserving path, that is
+DDIM); the others jump. `frechet` is the squared Frechet distance of features (features.py) from
+held-out pictures, whose `floor` is that of other held-out ones, as many. `to_training` tells
+copies, as in distillation.py: 0 for these, 1 for samples as far from the pictures to learn from as
+held-out ones.
 
 What differs from the paper: pictures of 28 or 32 pixels and not CelebA-HQ at 256 in the latents of
 an autoencoder, minutes of a processor, a network of 0.2 million parameters and not DiT-B/2, and

@@ -25,13 +25,13 @@ from jaxtyping import Float
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
-from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from geoflow import __version__
 from geoflow.condition import Condition
 from geoflow.couplings import PointTransport
 from geoflow.flow_map import FlowMap
+from geoflow.geometry.metrics import chamfer_distance
 from geoflow.objectives import FlowMatching, build_objective
 from geoflow.samplers import sample_flow_map, sample_ode
 from geoflow.training.ema import Ema
@@ -157,9 +157,8 @@ class SketchTable:
 
 
 def chamfer(a: Float[np.ndarray, "k 2"], b: Float[np.ndarray, "m 2"]) -> float:
-    """Mean unsquared distance to the nearest point, averaged over both directions."""
-    distance = cdist(a, b)
-    return float(distance.min(1).mean() + distance.min(0).mean()) / 2
+    """Chamfer distance in the plane: mean unsquared distance to the nearest, of both directions."""
+    return chamfer_distance(*(np.pad(points, ((0, 0), (0, 1))) for points in (a, b)))
 
 
 def score(sketches: Float[Tensor, "n k 2"], drawings: Drawings) -> dict[str, float]:
