@@ -104,7 +104,7 @@ def test_memory_is_that_of_a_block(monkeypatch):
     monkeypatch.setattr(
         torch.Tensor, "softmax", lambda w, dim: sizes.append(w.numel()) or softmax(w, dim)
     )
-    monkeypatch.setattr(pooled, "_BLOCK", 66)
+    monkeypatch.setattr(pooled, "_CACHED", 66)
     again = SetPool(sets).ends(x0, sets[:, :7], t, path)
     assert sizes == [66, 66, 22]
     torch.testing.assert_close(again, whole)
