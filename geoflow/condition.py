@@ -7,7 +7,7 @@ A field of `Condition` is one value per example, or absent for all. Networks rea
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -71,4 +71,5 @@ class Condition:
         return groups
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Condition:
-        return Condition(**{name: change(part) for name, part in self.parts().items()})
+        # Of the class that it is: a subclass adds parts of its own.
+        return replace(self, **{name: change(part) for name, part in self.parts().items()})

@@ -10,6 +10,7 @@ from geoflow.atomic import write_text
 from geoflow_tools.bench.completion import CompletionBenchmark
 from geoflow_tools.bench.distillation import DistillationBenchmark
 from geoflow_tools.bench.distribution import DistributionBenchmark
+from geoflow_tools.bench.functional import FunctionalBenchmark
 from geoflow_tools.bench.gpu import GpuBenchmark
 from geoflow_tools.bench.grid import GridBenchmark
 from geoflow_tools.bench.inversion import InversionBenchmark
@@ -39,6 +40,7 @@ def main() -> None:
             "completion": CompletionBenchmark,
             "distillation": DistillationBenchmark,
             "distribution": DistributionBenchmark,
+            "functional": FunctionalBenchmark,
             "gpu": GpuBenchmark,
             "grid": GridBenchmark,
             "inversion": InversionBenchmark,

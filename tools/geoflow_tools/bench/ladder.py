@@ -6,9 +6,8 @@ A rung runs in a process of its own, on one thread, so that time and memory are 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,6 @@ from geoflow.objectives import (
     OBJECTIVES,
     SPECIAL_CASES,
     Cumulative,
-    FlowMatching,
     Objective,
     Pool,
     build_objective,
@@ -37,6 +35,7 @@ from geoflow.objectives import (
 from geoflow.samplers import sample_consistency, sample_flow_map, sample_ode
 from geoflow.training.ema import Ema
 from geoflow_tools.bench.energy import energy_distance
+from geoflow_tools.timed_training import Pairs, train_for
 
 ODE_STEPS = 50
 STEPS = (1, 2, 4, 8)
@@ -215,30 +214,16 @@ def train(
         seed: of all draws.
         pool: data that targets are averaged over; 0: none.
     """
-    generator = torch.Generator().manual_seed(seed + 1)
-    optimiser = torch.optim.AdamW(flow_map.parameters(), lr=budget.learning_rate)
-    ema = Ema(flow_map, budget.ema)
-    warm_up = FlowMatching()
-    start, step = time.process_time(), 0
-    while (spent := (time.process_time() - start) / budget.seconds) < 1:
-        for group in optimiser.param_groups:
-            warm = min(1.0, (step + 1) / 100)
-            group["lr"] = budget.learning_rate * warm * (1 + math.cos(math.pi * spent)) / 2
+
+    def draw(generator: torch.Generator) -> Pairs:
         x1 = data[torch.randint(len(data), (budget.batch,), generator=generator)]
         x0 = torch.randn(x1.shape, generator=generator)
-        late = (spent - budget.diagonal_first) / (1 - budget.diagonal_first)
-        current = warm_up if late < 0 else objective.at(late)
-        if pool:
-            others = torch.randint(len(data), (pool - budget.batch,), generator=generator)
-            current = replace(current, pool=Pool(torch.cat([x1, data[others]])))
-        losses = current(flow_map, x0, x1, generator=generator, average=ema.module)
-        losses.total.mean().backward()
-        torch.nn.utils.clip_grad_norm_(flow_map.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        ema.update(flow_map, step)
-        step += 1
-    return step, ema
+        if not pool:
+            return Pairs(x0, x1)
+        others = torch.randint(len(data), (pool - budget.batch,), generator=generator)
+        return Pairs(x0, x1, pool=Pool(torch.cat([x1, data[others]])))
+
+    return train_for(flow_map, objective, draw, budget, seed=seed)
 
 
 @torch.no_grad()

@@ -1,0 +1,1 @@
+"""The functional formulation: a random function carried to a shape's field, with no latent."""
