@@ -121,6 +121,9 @@ def test_renderings_are_held_out():
     assert torch.equal(renderings(2, 1).train, few.train[:2])
     # What is told: the view, extents and how many solids.
     assert few.targets[:, :2].square().sum(1).tolist() == pytest.approx([1] * 3)
+    views = torch.rad2deg(torch.atan2(*few.targets[:, :2].T))
+    assert ((views > 15) & (views < 45)).all()
+    assert views.std() > 1
     assert few.targets[1, 5].item() == pytest.approx(np.log(len(make_solids("chair", 1))))
 
 
