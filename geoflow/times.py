@@ -57,15 +57,16 @@ class TimePairs(ABC):
     ) -> tuple[Times, Times]:
         """Pairs (t, r) with t <= r, on the CPU."""
 
-    def grid(self, steps: int) -> Float[Tensor, " n"]:
-        """Times 0 to 1 that cut the distribution of single times into `steps` equal parts.
+    def grid(self, steps: int, power: float = 1.0) -> Float[Tensor, " n"]:
+        """Times 0 to 1 at the quantiles (i / steps)**power of the distribution of single times.
 
-        A sampler that jumps along it lands where training has been. Here they are uniform.
+        A sampler that jumps along them lands where training has been; power 1 cuts it into equal
+        parts, below it the last jumps are shorter. Here single times are uniform.
 
         Raises:
-            ValueError: for fewer than one step.
+            ValueError: for fewer than one step, or a power that is not above 0.
         """
-        return _levels(steps)
+        return power_grid(steps, power).float()
 
     def draw(
         self, x: Float[Tensor, "b *s"], generator: torch.Generator | None = None
@@ -115,9 +116,10 @@ class LogitNormalPairs(TimePairs):
         times = torch.sigmoid(self.mean + self.std * normal)
         return _pair(times, draws[0] < self.diagonal, draws[1] < self.end, self.latest)
 
-    def grid(self, steps: int) -> Float[Tensor, " n"]:
+    def grid(self, steps: int, power: float = 1.0) -> Float[Tensor, " n"]:
         """Quantiles of the distribution; the ends are exact, as those of a sigmoid are."""
-        return torch.sigmoid(self.mean + self.std * torch.special.ndtri(_levels(steps)))
+        quantiles = power_grid(steps, power)
+        return torch.sigmoid(self.mean + self.std * torch.special.ndtri(quantiles)).float()
 
 
 def power_grid(steps: int, power: float, start: float = 0.0) -> Float[Tensor, " n"]:

@@ -16,6 +16,7 @@ from geoflow.models.distribution import DistributionConfig, GeometryDistribution
 from geoflow.oracles.gaussian import GaussianField
 from geoflow.training.run import DataConfig, Run, RunConfig
 from geoflow.training.stages.distribution import DistributionTraining
+from geoflow.training.stages.jumps import JumpTraining
 from geoflow_datasets.mesh_surface import MeshSurface
 
 
@@ -93,8 +94,10 @@ def test_training_brings_points_to_the_surface(mesh, tmp_path):
     chamfer = {}
     for steps in (1, 400):
         options = config(steps=steps, batch=256, bf16=False)
+        jumps = JumpTraining(steps=max(steps // 5, 1), batch=256, bf16=False)
         small = DistributionConfig(interpolant="linear", width=64, blocks=1)
-        run(tmp_path / str(steps), replace(options, model=small), surface)
+        both = {**options.stages, "jumps": jumps}
+        run(tmp_path / str(steps), replace(options, model=small, stages=both), surface)
         model = GeometryDistribution.from_pretrained(tmp_path / str(steps))
         chamfer[steps] = chamfer_distance(model.sample(2_000, steps=2).numpy(), reference)
     assert chamfer[400] < 0.6 * chamfer[1]

@@ -27,6 +27,7 @@ from geoflow.models.finite import finite
 from geoflow.samplers import sample_states, without_gradient
 from geoflow.seeds import seeded_generator
 from geoflow.times import LogitNormalPairs
+from geoflow.typing import Positive
 
 CHANNELS = {"position": 3, "normal": 3, "color": 3}
 """Numbers of each thing that a point may carry; positions come first."""
@@ -53,6 +54,9 @@ class DistributionConfig:
     """Residual blocks."""
     octaves: int = 4
     """Frequencies of the positional encoding: surfaces are sharper than a perceptron is quick."""
+    grid_power: Positive = 0.65
+    """Samples jump along the quantiles (i / steps)**grid_power of the times: the last jump is the
+    hardest, where points of a surface part."""
 
     @property
     def size(self) -> int:
@@ -61,11 +65,19 @@ class DistributionConfig:
 
     @property
     def times(self) -> LogitNormalPairs:
-        """Distribution of the times of training, and by its quantiles the grid of few-step samples.
+        """Distribution of the times of training.
 
         On every path it favours noise between 0.01 and 10 times the shape's size.
         """
         return LogitNormalPairs(*INTERPOLANTS[self.interpolant]().noise_times())
+
+    def grid(self, steps: int) -> Float[Tensor, " n"]:
+        """Times 0 to 1 that samples in few evaluations jump along.
+
+        Raises:
+            ValueError: for fewer than one step.
+        """
+        return self.times.grid(steps, self.grid_power)
 
 
 class PointScale(nn.Module):
@@ -200,7 +212,7 @@ class GeometryDistribution(Model):
             ValueError: for steps < 1, or a grid that does not rise to 1.
         """
         if times is None and not ode:
-            times = self.config.times.grid(steps)
+            times = self.config.grid(steps)
         noise = noise.to(self.device)
         way = sample_states(self.flow_map, noise, ode=ode, steps=steps, times=times)
         for state in without_gradient(way):

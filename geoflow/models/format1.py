@@ -36,6 +36,8 @@ def card(name: str, written: dict[str, Any]) -> dict[str, Any]:
     kind = WEIGHTS.get(name) or model.pop("representation", "sdf")
     if kind == "sdf":
         model.pop("points", None)
+    if kind == "distribution":
+        model["grid_power"] = 1.0
     return {"kind": kind, "model": model, "card": written.get("card", {})}
 
 

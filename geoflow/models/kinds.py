@@ -100,7 +100,7 @@ KINDS: dict[str, Kind] = {
             "distribution",
             "distribution",
             "GeometryDistribution",
-            (("distribution", "DistributionStage"),),
+            (("distribution", "DistributionStage"), ("jumps", "JumpStage")),
             "points of one surface",
             ".ply",
             has_shapes=False,

@@ -59,7 +59,7 @@ class RunConfig:
     model: Any = None
     """Configuration of the model, of the kind's type."""
     stages: Mapping[str, StageOptions] = field(default_factory=dict)
-    """Options of each stage by its name, of the stage's type."""
+    """Options of each stage by its name, of the stage's type; optional ones may be left out."""
     seed: int = 0
     """Seed of weights, batches and noise."""
     init_from: str | None = None
@@ -82,13 +82,17 @@ class RunConfig:
         rest = {name: value for name, value in content.items() if name not in ("model", "stages")}
         plain = from_json(RunConfig, rest)
         written = content.get("stages", {})
-        types = {stage.name: stage.options_type for stage in kind.stage_classes()}
-        if not isinstance(written, dict) or set(written) != set(types):
+        classes = kind.stage_classes()
+        types = {stage.name: stage.options_type for stage in classes}
+        needed = {stage.name for stage in classes if not stage.is_optional}
+        if not isinstance(written, dict) or not needed <= set(written) <= set(types):
             raise ValueError(f"stages must be {', '.join(types)}, got {written!r}")
         return replace(
             plain,
             model=from_json(kind.model_class().config_type, content.get("model")),
-            stages={name: from_json(types[name], written[name]) for name in types},
+            stages={
+                name: from_json(types[name], written[name]) for name in types if name in written
+            },
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -201,6 +205,8 @@ class Run:
         )  # fmt: skip
         with locked(self.folder) if self.processes.is_first else nullcontext():
             for stage_class in self.kind.stage_classes():
+                if stage_class.name not in self.config.stages:
+                    continue
                 self._stage = stage_class(self.config.stages[stage_class.name], context)
                 yield from fit(self._stage, checkpoint_every=self.config.checkpoint_every)
                 if self._stage.said:

@@ -98,6 +98,8 @@ class Stage(ABC, Generic[M, B]):
     options_type: ClassVar[type[StageOptions]]
     advice: ClassVar[str] = "lower the learning rate"
     """What to do about a loss that is not finite."""
+    is_optional: ClassVar[bool] = False
+    """Whether a run may do without it, as those of earlier versions do."""
     keeps_average: ClassVar[bool] = True
     """Whether the moving average of the weights is made."""
 

@@ -29,6 +29,7 @@ from geoflow.training.stage import Context, StageOptions
 from geoflow.training.stages.distribution import DistributionTraining
 from geoflow.training.stages.field_autoencoder import AutoencoderTraining
 from geoflow.training.stages.joints import JointTraining
+from geoflow.training.stages.jumps import JumpTraining
 from geoflow.training.stages.latent_flow import FlowTraining
 from geoflow.training.stages.point_autoencoder import PointTraining
 from geoflow.training.stages.scans import ScanOptions
@@ -48,6 +49,7 @@ STAGES = {
     ("shapes", "autoencoder"): VolumeTraining(batch=2, num_queries=32, scans=SCANS),
     ("shapes", "flow"): VolumeFlowTraining(batch=4, num_surface=32, draws=8, scans=SCANS),
     ("distribution", "distribution"): DistributionTraining(batch=32),
+    ("distribution", "jumps"): JumpTraining(batch=32, solutions=16, solver_steps=6),
     ("joints", "joints"): JointTraining(batch=4),
 }
 

@@ -12,6 +12,7 @@ import trimesh
 
 from geoflow.objectives import OBJECTIVES, SPECIAL_CASES
 from geoflow.training.stages.distribution import DistributionTraining
+from geoflow.training.stages.jumps import JumpTraining
 from geoflow_tools.bench import against, ladder, memory
 from geoflow_tools.bench.distribution import DistributionBenchmark
 from geoflow_tools.bench.objectives import NUM_DATA, ObjectivesBenchmark
@@ -177,11 +178,14 @@ def test_the_table_of_distributions_has_every_row(tmp_path):
         steps=(1, 3),
         points=500,
         training=DistributionTraining(steps=2, batch=16),
+        jumps=JumpTraining(steps=2, batch=32, solver_steps=6),
     )
     for rows in benchmark.measure()["chamfer"].values():
         jumps = "EDM, levels of the jumps"
-        names = ["EDM, cumulative", "u, cumulative"]
-        assert list(rows) == ["floor", "EDM", jumps, *names, *(f"{n}, pooled" for n in names)]
+        trained = ["EDM, cumulative", "u, cumulative"]
+        trained += [f"{name}, pooled" for name in trained]
+        maps = [name for one in trained for name in (one, f"{one}, jumps fitted")]
+        assert list(rows) == ["floor", "EDM", jumps, *maps]
         # One step is from the first level to the last on any grid; three are not.
         assert rows["EDM"]["1"] == rows[jumps]["1"]
         assert rows["EDM"]["3"] != rows[jumps]["3"]
@@ -189,3 +193,4 @@ def test_the_table_of_distributions_has_every_row(tmp_path):
         assert all(rows["EDM"][k] > 2 * rows["floor"] for k in ("1", "3"))
         # With other targets training goes elsewhere.
         assert rows["u, cumulative"]["1"] != rows["u, cumulative, pooled"]["1"]
+        assert all(rows[name]["1"] != rows[f"{name}, jumps fitted"]["1"] for name in trained)

@@ -14,6 +14,7 @@ from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.geometry.sdf import union_distance
 from geoflow.models.clouds import PointGenerator
+from geoflow.solutions import Solutions, grid_of, map_errors
 from geoflow.symmetry import upright_frame
 from geoflow.testing import relative_error
 from geoflow.training.ema import Ema
@@ -28,7 +29,6 @@ from geoflow_tools.train_clouds.point_stage import (
     ReadDecoder,
     half_squares,
 )
-from geoflow_tools.train_clouds.solutions import Solutions, grid_of, map_errors
 from geoflow_tools.train_clouds.timed import TimedSchedule
 from geoflow_tools.train_shapes.loops import Clock
 

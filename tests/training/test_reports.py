@@ -120,7 +120,8 @@ def test_validation_is_logged_drawn_and_changes_no_weight(ring):
     a, b, c = (weights(folder) for folder in (full, bare, other))
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert not all(torch.equal(a[name], c[name]) for name in a)
-    (reports,) = read_log(full / "log.jsonl").values()
+    reports, fitted = read_log(full / "log.jsonl").values()
+    assert [report["step"] for report in fitted] == [1]
     assert [report["step"] for report in reports] == [2, 4]
     assert list(reports[-1]["quality"]["evaluations"]) == ["1", "2", "4", "8"]
     assert (full / "plots" / "quality.png").read_bytes().startswith(b"\x89PNG")

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from geoflow.models.distribution import GeometryDistribution
-from geoflow.objectives import FlowMatching, Losses, Pool, build_objective
+from geoflow.models.distribution import DistributionConfig, GeometryDistribution
+from geoflow.objectives import FlowMatching, Losses, Pool, Weight, build_objective
 from geoflow.seeds import step_generator
 from geoflow.training.optimisation import Schedule
 from geoflow.training.stage import Context
@@ -20,6 +20,7 @@ from geoflow.typing import Count, Share
 
 # Objectives without published shares of their own.
 _AVERAGING = ("cumulative", "shortcut")
+_UNWEIGHTED = Weight()
 # Points to which the scale is fitted.
 _NUM_FIT = 65_536
 
@@ -50,6 +51,12 @@ class DistributionTraining(FlowOptions):
     """Learning rate."""
 
 
+def surface_weight(config: DistributionConfig, weight: Weight = _UNWEIGHTED) -> Weight:
+    """A weight by which errors count as the preconditioned network sees them: surfaces are thin."""
+    space: Any = "edm" if config.prediction == "x1" else "field"
+    return replace(weight, space=space, data_std=1.0, limit=1e6)
+
+
 class DistributionStage(FlowStage[GeometryDistribution, Float[Tensor, "n c"]]):
     """Trains a `GeometryDistribution`; the context's data is a `Draw`."""
 
@@ -59,10 +66,8 @@ class DistributionStage(FlowStage[GeometryDistribution, Float[Tensor, "n c"]]):
     def __init__(self, options: DistributionTraining, context: Context) -> None:
         super().__init__(options, context)
         config = self.model.config
-        # Errors count as the preconditioned network sees them: surfaces are thin.
-        space = "edm" if config.prediction == "x1" else "field"
         objective: Any = build_objective(options.objective)
-        weight = replace(objective.weight, space=space, data_std=1.0, limit=1e6)
+        weight = surface_weight(config, objective.weight)
         shares = {"diagonal": objective.times.diagonal, "end": objective.times.end}
         if options.objective in _AVERAGING:
             shares = {"diagonal": options.diagonal, "end": options.end}

@@ -12,7 +12,7 @@ from geoflow_cli.budget import check_disk, foresee
 from geoflow_cli.checks import check_at_least, check_folder
 from geoflow_cli.errors import UsageError
 from geoflow_cli.kinds import Loaded
-from geoflow_cli.kinds.single_stage import model_and_stage, run_of
+from geoflow_cli.kinds.one_network import model_and_stage, run_of
 from geoflow_cli.options import KindName, SampleOptions, TrainOptions, Up
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class SurfaceTrain(TrainOptions):
 class Train(SurfaceTrain):
     """Train the distribution of the points of one surface, given as --data, a mesh file.
 
-    Without --out the run is in runs/, by the name of the mesh. Steps are 5,000; the objective is
-    cumulative, on ve and x1.
+    Without --out the run is in runs/, by the name of the mesh. Steps are 5,000, and a fifth as many
+    that fit its jumps to its own ODE; the objective is cumulative, on ve and x1.
     """
 
     kind: KindName = "distribution"
@@ -99,9 +99,10 @@ def config(options: Train, data: DataConfig, loaded: Loaded) -> RunConfig:
     run = replace(run, model=replace(run.model, channels=channels))
     if options.targets is None:
         return run
-    had: Any = run.stages
-    stages = {name: replace(stage, targets=options.targets) for name, stage in had.items()}
-    return replace(run, stages=stages)
+    first: Any = run.stages["distribution"]
+    return replace(
+        run, stages={**run.stages, "distribution": replace(first, targets=options.targets)}
+    )
 
 
 def fit_to(loaded: Loaded, config: RunConfig) -> Loaded:

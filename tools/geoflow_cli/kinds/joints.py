@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from geoflow_cli.checks import check_at_least, refuse_unread
 from geoflow_cli.errors import UsageError
 from geoflow_cli.kinds import Loaded
-from geoflow_cli.kinds.single_stage import model_and_stage, run_of
+from geoflow_cli.kinds.one_network import model_and_stage, run_of
 from geoflow_cli.options import KindName, TrainOptions
 
 if TYPE_CHECKING:

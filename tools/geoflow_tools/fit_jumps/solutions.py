@@ -18,9 +18,9 @@ from geoflow.atomic import DamagedError, reading, write_bytes
 from geoflow.condition import ANY, Condition
 from geoflow.models.latent import LatentGenerator
 from geoflow.seeds import step_generator
+from geoflow.solutions import Solutions
 from geoflow.symmetry import upright_frame
 from geoflow.training.precision import autocast
-from geoflow_tools.train_clouds.solutions import Solutions
 
 BLOCK = 20
 """Solutions of a block."""

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from geoflow.models.clouds import PointGenerator
 from geoflow.objectives import Losses
+from geoflow.solutions import Solutions, grid_of, map_errors
 from geoflow.training.stage import StageOptions
 from geoflow.training.stages.flow import FlowStage
 from geoflow_tools.train_clouds.point_stage import on_device
-from geoflow_tools.train_clouds.solutions import Solutions, grid_of, map_errors
 
 _LATEST = 0.999
 

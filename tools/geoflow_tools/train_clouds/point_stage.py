@@ -23,8 +23,8 @@ from geoflow.flow_map import FlowMap
 from geoflow.models.clouds import PointGenerator
 from geoflow.objectives import Losses
 from geoflow.objectives.pooled import posterior_ends
+from geoflow.solutions import Solutions, grid_of, map_errors
 from geoflow.training.stage import Stage, StageOptions
-from geoflow_tools.train_clouds.solutions import Solutions, grid_of, map_errors
 
 _LATEST = 0.999
 

@@ -52,7 +52,7 @@ class Source:
     ) -> Item:
         """Points with all their channels."""
         noise = between(state, lambda seed: self.model.noise(rung.points, seed=seed))
-        grid = None if state.ode else self.model.config.times.grid(state.steps)
+        grid = None if state.ode else self.model.config.grid(state.steps)
         stops = stops_of(state.steps, state.time, grid)
         way = self.model.trajectory(noise, ode=state.ode, times=stops)
         points = state_at(state.time, stops, way, ticket).numpy()

@@ -52,11 +52,12 @@ class Solutions:
         return len(self.times) - 1
 
     def pairs(
-        self, i: Int[Tensor, " m"], j: Int[Tensor, " m"]
+        self, i: Int[Tensor, " m"], j: Int[Tensor, " m"], of: Int[Tensor, " m"] | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """States and times x_i, x_j, t_i, t_j, in turn of the first, the second... solution."""
-        at = torch.arange(len(i), device=i.device) % self.states.shape[1]
-        return self.states[i, at], self.states[j, at], self.times[i], self.times[j]
+        """States and times x_i, x_j, t_i, t_j of these solutions, or of each in turn."""
+        if of is None:
+            of = torch.arange(len(i), device=i.device) % self.states.shape[1]
+        return self.states[i, of], self.states[j, of], self.times[i], self.times[j]
 
     def ends(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
         """Indices of the pairs from noise to data, one of each solution."""
