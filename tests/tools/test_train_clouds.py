@@ -21,7 +21,7 @@ from geoflow.training.ema import Ema
 from geoflow.training.stage import Context
 from geoflow_datasets.procedural import make_solids
 from geoflow_tools.train_clouds import __main__ as train_clouds
-from geoflow_tools.train_clouds.clouds import draw_cloud
+from geoflow_tools.train_clouds.clouds import GrowingClouds, Makers, draw_cloud, encode
 from geoflow_tools.train_clouds.latent_stage import LatentSolutions, LatentSolutionStage
 from geoflow_tools.train_clouds.point_stage import (
     PointSolutions,
@@ -223,3 +223,48 @@ def test_both_maps_are_trained_and_the_rest_stays(tmp_path, monkeypatch):
             (part - before.state_dict()[name]).abs().max() > 1e-3
             for name, part in moved.state_dict().items()
         )
+
+
+@pytest.mark.slow
+def test_without_the_latents_their_flow_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_clouds, "Clock", Counted)
+    start = fresh_model()
+    start.config = replace(start.config, categories=("bottle", "mug"))
+    start.save_pretrained(tmp_path / "start", half=False)
+
+    def trained(name, seed):
+        train_clouds.Training(
+            train_clouds.Options(
+                out=tmp_path / name, device="cpu", start=str(tmp_path / "start"), num_shapes=1,
+                first=1, makers=1, batch=2, group_points=8, latents=False, seed=seed,
+                learning_rate=0.05,
+            )
+        ).run()  # fmt: skip
+        return PointGenerator.from_pretrained(tmp_path / name)
+
+    was = PointGenerator.from_pretrained(tmp_path / "start").flow_map.state_dict()
+    one, same, other = (trained(name, seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
+    assert one.card["then"]["seed"] == 1
+    for made in (one, other):
+        for name, part in made.flow_map.state_dict().items():
+            assert relative_error(part, was[name]) < 1e-3
+    points = [made.autoencoder.flow.state_dict() for made in (one, same, other)]
+    for name, part in points[0].items():
+        assert torch.equal(part, points[1][name])
+    assert any(not torch.equal(part, points[2][name]) for name, part in points[0].items())
+
+
+def test_encodings_are_those_of_their_seed():
+    model = fresh_model()
+    makers = Makers("bottle", 2, 1)
+    try:
+        clouds = GrowingClouds(makers, torch.device("cpu"))
+        while not clouds.is_whole:
+            time.sleep(0.01)
+    finally:
+        makers.stop()
+    assert not clouds.failure
+    one, same, other = (encode(model, clouds, 2, seeded(seed)) for seed in (0, 0, 1))
+    assert len(one) == 8
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)

@@ -13,6 +13,7 @@ growth of a process that does nothing else.
 from __future__ import annotations
 
 import itertools
+import json
 import multiprocessing
 import os
 import tempfile
@@ -25,6 +26,7 @@ import tyro
 from rich.progress import track
 
 from geoflow import __version__
+from geoflow.atomic import write_text
 from geoflow_tools.bench.cost import measure_cost
 from geoflow_tools.bench.ladder import (
     RUNGS,
@@ -35,6 +37,7 @@ from geoflow_tools.bench.ladder import (
     summarise,
     wasserstein,
 )
+from geoflow_tools.bench.ladder_tables import ladder_tables
 from geoflow_tools.bench.toy_data import DATA, EXACT
 
 NUM_DATA = 200_000
@@ -61,17 +64,33 @@ class ObjectivesBenchmark:
     """Measure time and memory of a training step, too."""
     repeats: int = 7
     """Repeats of each measurement of a step; medians are reported."""
+    report: Path | None = None
+    """Report of an earlier run to draw and tabulate; nothing is trained."""
     plot: Path | None = None
     """Picture to write: distance against evaluations."""
+    tables: Path | None = None
+    """Markdown file to write: a table for each kind of data, the nearest row first."""
     out: Path | None = None
     """JSON file to write; it is printed in any case."""
 
-    def measure(self) -> dict[str, object]:
+    def measure(self) -> dict[str, Any]:
         """The report.
 
         Raises:
-            ValueError: for unknown data, or if no rung has the given name.
+            ValueError: for unknown data, if no rung has the given name, or if the earlier report
+                is none of this benchmark.
         """
+        report = self._climbed() if self.report is None else read_report(self.report)
+        if self.plot is not None:
+            from geoflow_tools.bench.plot import plot_ladder
+
+            plot_ladder(report["data"], self.plot)
+        if self.tables is not None:
+            write_text(self.tables, ladder_tables(report["data"]))
+        return report
+
+    def _climbed(self) -> dict[str, Any]:
+        """The report of a run."""
         rungs = [rung for rung in RUNGS if any(part in rung.name for part in self.rungs)]
         if not rungs or set(self.data) - set(DATA):
             raise ValueError(
@@ -80,7 +99,7 @@ class ObjectivesBenchmark:
             )
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
-        report: dict[str, object] = {
+        report: dict[str, Any] = {
             "geoflow": __version__,
             "torch": torch.__version__,
             "cores": os.cpu_count(),
@@ -107,10 +126,6 @@ class ObjectivesBenchmark:
             runs = results[i * self.seeds : (i + 1) * self.seeds]
             climbed[name]["rungs"][rung.name] = summarise(runs)
         report["data"] = climbed
-        if self.plot is not None:
-            from geoflow_tools.bench.plot import plot_ladder
-
-            plot_ladder(climbed, self.plot)
         return report
 
     def _budget(self, name: str) -> Budget:
@@ -135,3 +150,22 @@ class ObjectivesBenchmark:
             stored["exact"] = EXACT[name](start_noise(reference))
         torch.save(stored, path)
         return wasserstein(other, reference)
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """A report of this benchmark.
+
+    Raises:
+        ValueError: if the file is none.
+        OSError: if it cannot be read.
+    """
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        rows = [rung for data in report["data"].values() for rung in data["rungs"].values()]
+        is_one = bool(rows) and all("one_nna_references" in rung for rung in rows)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        is_one = False
+    if not is_one:
+        raise ValueError(f"{path} is no report of bench objectives with energy distance and 1-NNA")
+    found: dict[str, Any] = report
+    return found

@@ -60,6 +60,10 @@ class Options:
     """Of the distances between drawn points and the surface."""
     latent_batch: int = 512
     """Latents of a step of theirs."""
+    latents: bool = True
+    """Train the flow of latents, too, beside the points."""
+    seed: int = 0
+    """Of all draws; the clouds come in the order in which they are done."""
     draws: int = 4
     """Encodings of each cloud and of its mirror image."""
     learning_rate: float = 1e-3
@@ -120,7 +124,8 @@ class Training:
                 steps = progress.step
                 if clock.share > 1 - _EXACT:
                     torch.backends.cuda.matmul.allow_tf32 = False
-                if self.latents is None and (clouds.is_whole or clock.share > _LATEST_LATENTS):
+                is_due = options.latents and self.latents is None
+                if is_due and (clouds.is_whole or clock.share > _LATEST_LATENTS):
                     self._start_latents(model, clouds)
             if self.latents is not None:
                 self.latents.join()
@@ -135,7 +140,8 @@ class Training:
 
     def _start_latents(self, model: PointGenerator, clouds: GrowingClouds) -> None:
         options = self.options
-        torch.save(encode(model, clouds, options.draws), options.out / _LATENTS)
+        drawn = torch.Generator().manual_seed(options.seed)
+        torch.save(encode(model, clouds, options.draws, drawn), options.out / _LATENTS)
         self.log(latents=2 * options.draws * clouds.count, failure=clouds.failure)
         self.latents = beside(train_latents, options, self.left)
 
@@ -144,7 +150,8 @@ class Training:
         kept = PointGenerator.from_pretrained(self.options.start)
         then = {
             "points": f"{steps} steps", "set_weight": self.options.set_weight,
-            "shapes": clouds.count, "seconds": round(time.monotonic() - self.begun),
+            "shapes": clouds.count, "seed": self.options.seed,
+            "seconds": round(time.monotonic() - self.begun),
         }  # fmt: skip
         kept.autoencoder.flow.load_state_dict(_on_cpu(stage.average.module))
         path = self.options.out / _FLOW
@@ -163,7 +170,8 @@ def _point_stage(
         batch=options.batch, group_points=options.group_points, set_weight=options.set_weight,
         ema=0.999, bf16=False, schedule=Schedule(options.learning_rate, warmup=100),
     )  # fmt: skip
-    return PointSolutionStage(chosen, Context(model, clouds, device=options.device))
+    context = Context(model, clouds, device=options.device, seed=options.seed)
+    return PointSolutionStage(chosen, context)
 
 
 def train_latents(options: Options, seconds: float) -> None:
@@ -177,7 +185,8 @@ def train_latents(options: Options, seconds: float) -> None:
         batch=options.latent_batch, solutions=options.latent_batch, ema=0.999, bf16=False,
         schedule=Schedule(options.learning_rate, warmup=100),
     )  # fmt: skip
-    stage = LatentSolutionStage(chosen, Context(model, data, device=options.device))
+    context = Context(model, data, device=options.device, seed=options.seed)
+    stage = LatentSolutionStage(chosen, context)
     log, steps = Log(options.out / "log.jsonl"), 0
 
     def save() -> None:

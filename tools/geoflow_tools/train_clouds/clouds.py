@@ -106,14 +106,17 @@ class GrowingClouds:
 
 
 @torch.no_grad()
-def encode(model: PointGenerator, clouds: GrowingClouds, draws: int) -> Float[Tensor, "n k c"]:
+def encode(
+    model: PointGenerator, clouds: GrowingClouds, draws: int, generator: torch.Generator
+) -> Float[Tensor, "n k c"]:
     """Scaled latents of clouds and their mirror images, each of so many draws of points."""
     found = []
     for side in (1.0, -1.0):
         turn = torch.tensor([side, 1.0, 1.0], device=clouds.points.device)
         for part in clouds.points[: clouds.count].split(_AT_ONCE):
             for _ in range(draws):
-                index = torch.randint(part.shape[1], (model.num_encoded,), device=part.device)
+                index = torch.randint(part.shape[1], (model.num_encoded,), generator=generator)
+                index = index.to(part.device)
                 tokens = model.encode_points(part[:, index].float() * turn, None)
                 found.append(model.scale.normalise(tokens, model.frame_for(len(tokens))))
     return torch.cat(found)
