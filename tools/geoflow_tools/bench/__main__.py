@@ -25,6 +25,7 @@ from geoflow_tools.bench.queue import QueueBenchmark
 from geoflow_tools.bench.reconstruction import ReconstructionBenchmark
 from geoflow_tools.bench.rig import RigBenchmark
 from geoflow_tools.bench.sample import SampleBenchmark
+from geoflow_tools.bench.set_distances import SetDistancesBenchmark
 from geoflow_tools.bench.signs import SignsBenchmark
 from geoflow_tools.bench.solids import SolidsBenchmark
 from geoflow_tools.bench.stream import StreamBenchmark
@@ -53,6 +54,7 @@ def main() -> None:
             "queue": QueueBenchmark,
             "reconstruction": ReconstructionBenchmark,
             "rig": RigBenchmark,
+            "set-distances": SetDistancesBenchmark,
             "signs": SignsBenchmark,
             "solids": SolidsBenchmark,
             "stream": StreamBenchmark,

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -69,24 +70,14 @@ class Makers:
         self._pool.join()
 
 
-class GrowingClouds:
-    """Clouds on the device, more of them as they are made.
+@dataclass
+class Clouds:
+    """Clouds on the device."""
 
-    Attributes:
-        points: of all that there will be, (n, 2048, 3) in half precision.
-        count: how many are there.
-        failure: why there will be no more; empty while there are.
-    """
-
-    def __init__(self, makers: Makers, device: torch.device) -> None:
-        self.points = torch.zeros(makers.num, NUM_POINTS, 3, dtype=torch.float16, device=device)
-        self.count, self.failure = 0, ""
-        threading.Thread(target=self._collect, args=(makers,), daemon=True).start()
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether there will be no more."""
-        return self.count == len(self.points) or bool(self.failure)
+    points: Float16[Tensor, "n 2048 3"]
+    """Of all that there will be."""
+    count: int
+    """How many are there."""
 
     def draw(self, num: int, generator: torch.Generator) -> Float[Tensor, "b 2048 3"]:
         """Clouds at random, half of them mirrored."""
@@ -94,6 +85,25 @@ class GrowingClouds:
         side = torch.randint(2, (num, 1), generator=generator) * 2.0 - 1
         turn = torch.cat([side, torch.ones(num, 2)], 1)[:, None].to(self.points.device)
         return self.points[index.to(self.points.device)].float() * turn
+
+
+class GrowingClouds(Clouds):
+    """Clouds that are made meanwhile.
+
+    Attributes:
+        failure: why there will be no more; empty while there are.
+    """
+
+    def __init__(self, makers: Makers, device: torch.device) -> None:
+        size = (makers.num, NUM_POINTS, 3)
+        super().__init__(torch.zeros(size, dtype=torch.float16, device=device), 0)
+        self.failure = ""
+        threading.Thread(target=self._collect, args=(makers,), daemon=True).start()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there will be no more."""
+        return self.count == len(self.points) or bool(self.failure)
 
     def _collect(self, makers: Makers) -> None:
         # A shape that cannot be made ends the making; the training says so and goes on.
