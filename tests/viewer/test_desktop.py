@@ -23,6 +23,8 @@ from geoflow_viewer.models import Models
 from geoflow_viewer.session import Session
 from geoflow_viewer.state import State
 
+# A job in the background of a plain shell inherits it as ignored, and would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 session = Session(Models([sys.argv[1]]), State(model=sys.argv[1]))
 session.subscribe(lambda: session.result and [signal.raise_signal(signal.SIGINT) for _ in "ab"])
 try:
