@@ -65,6 +65,8 @@ class FieldDecoder(Modulated):
 class FieldAutoencoder(FieldCodec):
     """Surface points to latent tokens to a signed-distance field."""
 
+    encoder: Encoder
+
     def __init__(self, config: ShapeConfig) -> None:
         super().__init__()
         self.config = config

@@ -8,6 +8,7 @@ Reference: latent-set encoders, Zhang et al., "3DShape2VecSet", 2023, arXiv:2301
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -24,6 +25,17 @@ from geoflow.backbones.layers import (
 
 # Vectors pooled from the points, read beside the frame where the frame does not span the space.
 _POOLED = 4
+# What the box of a surface may differ by from that of its points: logarithm of the size, and
+# centre.
+_RESIZED, _SHIFTED = 0.5, 0.5
+
+
+class Box(NamedTuple):
+    """Of a surface, in its frame."""
+
+    centre: Float[Tensor, "b 3"]
+    half: Float[Tensor, " b"]
+    """Longest half extent."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,9 @@ class ShapeConfig:
     """Latent vectors of a token."""
     normals: bool = True
     """Whether the encoder reads the normals of its points."""
+    scans: bool = False
+    """Whether it was trained on points as scans have them, without normals too, and tells the box
+    of the surface that they are of; in a full frame."""
     encoder_width: int = 144
     """Scalar channels of the encoder and of the decoder's context."""
     encoder_blocks: int = 2
@@ -123,6 +138,12 @@ class Encoder(nn.Module):
         self.start = VectorLinear(1, vectors)
         self.to_scalars = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.scalars))
         self.to_vectors = VectorLinear(vectors, config.vectors)
+        if config.scans:
+            # An untrained one says that the box is that of the points.
+            self.box_size = nn.Linear(width, 1)
+            self.box_centre = VectorLinear(vectors, 1)
+            for parameter in (*self.box_size.parameters(), *self.box_centre.parameters()):
+                nn.init.zeros_(parameter)
 
     def forward(
         self,
@@ -136,6 +157,42 @@ class Encoder(nn.Module):
         Raises:
             ValueError: if normals are missing, or given to an encoder that does not read them.
         """
+        return self._packed(*self._read(surface, normals, frame, centre))
+
+    def with_box(
+        self,
+        surface: Float[Tensor, "b n 3"],
+        normals: Float[Tensor, "b n 3"] | None,
+        frame: Float[Tensor, "b m 3"] | None,
+        centre: Float[Tensor, "b 3"],
+    ) -> tuple[Float[Tensor, "b k c"], Box]:
+        """The same, and the box of the whole surface; for an encoder of scans.
+
+        Raises:
+            ValueError: as `forward`.
+        """
+        s, v = self._read(surface, normals, frame, centre)
+        shift = self.box_centre(v.mean(1))[:, 0]
+        shift = _SHIFTED * shift / (1 + safe_norm(shift)[:, None])
+        half = (_RESIZED * self.box_size(s.mean(1))[:, 0].tanh()).exp()
+        return self._packed(s, v), Box(centre + shift, half)
+
+    def _packed(
+        self, s: Float[Tensor, "b k d"], v: Float[Tensor, "b k c 3"]
+    ) -> Float[Tensor, "b k e"]:
+        packed = torch.cat([self.to_scalars(s), self.to_vectors(v).flatten(-2)], dim=-1)
+        return packed * (packed.square().mean(-1, keepdim=True) + 1e-6).rsqrt()
+
+    def _read(
+        self,
+        surface: Float[Tensor, "b n 3"],
+        normals: Float[Tensor, "b n 3"] | None,
+        frame: Float[Tensor, "b m 3"] | None,
+        centre: Float[Tensor, "b 3"],
+    ) -> tuple[Float[Tensor, "b k d"], Float[Tensor, "b k c 3"]]:
+        """Scalars and vectors of the tokens."""
+        if normals is None and self.config.scans:
+            normals = torch.zeros_like(surface)
         if (normals is not None) != self.config.normals:
             wants = "reads" if self.config.normals else "does not read"
             raise ValueError(f"this encoder {wants} normals, got {type(normals).__name__}")
@@ -158,5 +215,4 @@ class Encoder(nn.Module):
         arrows = torch.stack(given, dim=-2)
         for reading in self.readings:
             s, v = reading(s, v, points, arrows, frame)
-        packed = torch.cat([self.to_scalars(s), self.to_vectors(v).flatten(-2)], dim=-1)
-        return packed * (packed.square().mean(-1, keepdim=True) + 1e-6).rsqrt()
+        return s, v

@@ -43,6 +43,10 @@ class Place:
         """Directions of the file as a model sees them."""
         return normals @ self.turn.T
 
+    def within(self, centre: Float[np.ndarray, " 3"], half: float) -> Place:
+        """The place of another box, given as points of this place see it."""
+        return Place(self.turn, self.centre + self.scale * (centre @ self.turn), self.scale * half)
+
     def restore(self, mesh: trimesh.Trimesh) -> trimesh.Trimesh:
         """A mesh of a model in the coordinates of the file; metadata and colours stay."""
         placed = mesh.copy()

@@ -195,17 +195,37 @@ def prepare(
     if pose == "any" and FRAME_SIZES[model.config.symmetry]:
         turn = find_turn(model, points, normals, oriented=oriented, seed=seed)
     place = place_points(points if box is None else box, turn)
-    seen = place.normalise(points)
     directed = None if normals is None else place.turn_normals(normals)
+    if box is None:
+        place = _told_place(model, place, points, directed, oriented=oriented)
+    seen = place.normalise(points)
     if mirror:
         seen = np.concatenate([seen, mirror_points(seen)])
         directed = None if directed is None else np.concatenate([directed, mirror_points(directed)])
-    tensors = [
-        torch.from_numpy(np.asarray(values, dtype=np.float32))[None].to(model.device)
-        for values in (seen, directed)
-        if values is not None
-    ]
-    return Given(tensors[0], tensors[1] if len(tensors) > 1 else None, oriented, place, left_out)
+    return Given(_as_batch(model, seen), _as_batch(model, directed), oriented, place, left_out)
+
+
+def _told_place(
+    model: FieldGenerator,
+    place: Place,
+    points: Float[np.ndarray, "n 3"],
+    directed: Float[np.ndarray, "n 3"] | None,
+    *,
+    oriented: bool,
+) -> Place:
+    """The place of the box that a model tells of the whole surface, where it does."""
+    seen = _as_batch(model, place.normalise(points))
+    told = model.box(seen, _as_batch(model, directed), oriented=oriented)
+    if told is None:
+        return place
+    return place.within(told.centre[0].double().cpu().numpy(), float(told.half[0]))
+
+
+def _as_batch(model: FieldGenerator, values: Any) -> Any:
+    """An array as a batch of one, on the model's device; None as None."""
+    if values is None:
+        return None
+    return torch.from_numpy(np.asarray(values, dtype=np.float32))[None].to(model.device)
 
 
 def with_guessed_normals(

@@ -6,8 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 import trimesh
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from geoflow.backbones import FieldAutoencoder
 from geoflow.backbones.folded import in_blocks
+from geoflow.backbones.shape_encoder import Box
 from geoflow.geometry.extraction import EmptySurfaceError, Field, extract_mesh
 from geoflow.geometry.mesh import remove_crumbs, simplify_mesh, summarise
 from geoflow.geometry.simplification import simplify_within
@@ -32,6 +33,11 @@ _LARGEST_GRIDS, _POINT_BYTES = 2 * 1024**3, 20
 class FieldConfig(LatentConfig):
     """Everything that is needed to build the networks of a generator of meshes."""
 
+    @property
+    def reads_bare_points(self) -> bool:
+        """Whether the encoder was trained on scans."""
+        return self.autoencoder.scans
+
 
 @dataclass
 class FieldGenerator(LatentGenerator[Any]):
@@ -47,8 +53,20 @@ class FieldGenerator(LatentGenerator[Any]):
         """
         return self.autoencoder.encode(points, normals, self.frame_for(len(points)))
 
-    reads_bare_points: ClassVar[bool] = False
-    """Whether the encoder was trained without normals, and with unoriented ones."""
+    @property
+    def reads_bare_points(self) -> bool:
+        """Whether the encoder was trained without normals, and with unoriented ones."""
+        return bool(self.config.reads_bare_points)
+
+    def box(
+        self,
+        points: Float[Tensor, "b n 3"],
+        normals: Float[Tensor, "b n 3"] | None = None,
+        *,
+        oriented: bool = True,
+    ) -> Box | None:
+        """Box of the surfaces that upright points are of; None where a model tells none."""
+        return None
 
     @torch.no_grad()
     def encode(
@@ -292,6 +310,61 @@ class Generator(FieldGenerator):
     def build_autoencoder(config: FieldConfig) -> FieldAutoencoder:
         """The autoencoder of fields, with fresh weights."""
         return FieldAutoencoder(config.autoencoder)
+
+    @torch.no_grad()
+    def box(
+        self,
+        points: Float[Tensor, "b n 3"],
+        normals: Float[Tensor, "b n 3"] | None = None,
+        *,
+        oriented: bool = True,
+    ) -> Box | None:
+        """Box of the surfaces that upright points are of, for an encoder of scans; else None."""
+        if not self.reads_bare_points:
+            return None
+        centre = points.new_zeros(len(points), 3)
+        known = normals if oriented else None
+        frame = self.frame_for(len(points))
+        found: Box = self.autoencoder.encoder.with_box(points, known, frame, centre)[1]
+        return found
+
+    def read_scans(self) -> None:
+        """Let the encoder read bare points, and tell the box; as if all had normals of length 0.
+
+        Raises:
+            ValueError: for a symmetry without a full frame, in which a box has no place.
+        """
+        if self.config.symmetry != "frame":
+            raise ValueError(
+                f"boxes stand in a frame: symmetry must be frame, got {self.config.symmetry}"
+            )
+        if self.reads_bare_points:
+            return
+        sizes = replace(self.config.autoencoder, scans=True)
+        self.config = replace(self.config, autoencoder=sizes)
+        self.autoencoder = self._rebuilt(self.autoencoder)
+
+    def forget_scans(self) -> None:
+        """Let the encoder read points with outward normals alone, as one that never saw others."""
+        sizes = replace(self.config.autoencoder, scans=False)
+        self.config = replace(self.config, autoencoder=sizes)
+        self.autoencoder = self._rebuilt(self.autoencoder)
+
+    def _rebuilt(self, former: FieldAutoencoder) -> FieldAutoencoder:
+        """An autoencoder of the configuration, with the weights that a former one has of it."""
+        made = self.build_autoencoder(self.config).to(self.device)
+        fresh, has = made.state_dict(), former.state_dict()
+        made.load_state_dict({name: has.get(name, value) for name, value in fresh.items()})
+        return made.train(former.training)
+
+    def _encode(
+        self,
+        points: Float[Tensor, "b n 3"],
+        normals: Float[Tensor, "b n 3"] | None,
+        oriented: bool,
+        frame: Float[Tensor, "b m 3"] | None,
+    ) -> Float[Tensor, "b k c"]:
+        return self.autoencoder.encode(points, normals if oriented else None, frame)
 
 
 class _FastMatmul:

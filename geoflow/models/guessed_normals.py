@@ -33,7 +33,8 @@ def guess_normals(
     Args:
         model: that will be given them.
         points: centred, the longest half extent about 1.
-        reader: a model of bare points, which makes the first field; default: the shipped one.
+        reader: a model of bare points, which makes the first field; default: the model itself where
+            it is one, else the shipped one.
         rounds: times that the model's own are given to it.
 
     Raises:
@@ -41,6 +42,8 @@ def guess_normals(
     """
     if rounds < 0:
         raise ValueError(f"rounds must be at least 0, got {rounds}")
+    if reader is None and model.reads_bare_points:
+        reader = model
     if reader is None:
         reader = cast("FieldGenerator", load(COMPLETING, device=str(points.device)))
     normals = _of_field(reader, reader.encode(points), points)

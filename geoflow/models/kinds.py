@@ -70,7 +70,11 @@ KINDS: dict[str, Kind] = {
             "sdf",
             "fields",
             "Generator",
-            (("field_autoencoder", "FieldAutoencoderStage"), ("latent_flow", "LatentFlowStage")),
+            (
+                ("field_autoencoder", "FieldAutoencoderStage"),
+                ("latent_flow", "LatentFlowStage"),
+                ("field_scans", "FieldScanStage"),
+            ),
             "meshes",
             ".obj",
             "resolution",

@@ -43,6 +43,11 @@ class VolumesConfig(LatentConfig):
     generates: bool = True
     """Whether the flow map was trained; else the model encodes and decodes alone."""
 
+    @property
+    def reads_bare_points(self) -> bool:
+        """Always: its encoder is never trained otherwise."""
+        return True
+
     @classmethod
     def build(
         cls: type[V],
@@ -82,7 +87,6 @@ class VolumeGenerator(FieldGenerator):
 
     kind = "shapes"
     config_type = VolumesConfig
-    reads_bare_points: ClassVar[bool] = True
     # Two networks fit the package so; the encoder's latents move by 0.4 % of their size.
     float8: ClassVar[str] = (
         r"autoencoder\.encoder\.(coarse\.\d+\.(first|second)|blocks\.\d+\.(up|down|qkv))\.weight"

@@ -65,7 +65,8 @@ def fit(stage: Stage[Any, Any], *, checkpoint_every: int = 0) -> Iterator[Progre
     stage.average = Ema(module, options.ema) if stage.keeps_average else None
     start = 0 if path is None else load_stage(path, module, optimiser, stage.average)
     processes = context.processes
-    processes.in_turn(stage.prepare)
+    if options.steps > 0:
+        processes.in_turn(stage.prepare)
     module.train()
     smoothed: float | None = None
     for step in range(start, options.steps):

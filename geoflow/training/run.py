@@ -84,9 +84,10 @@ class RunConfig:
         written = content.get("stages", {})
         classes = kind.stage_classes()
         types = {stage.name: stage.options_type for stage in classes}
-        needed = {stage.name for stage in classes if not stage.is_optional}
-        if not isinstance(written, dict) or not needed <= set(written) <= set(types):
-            raise ValueError(f"stages must be {', '.join(types)}, got {written!r}")
+        needed = [stage.name for stage in classes if not stage.is_optional]
+        if not isinstance(written, dict) or not set(needed) <= set(written) <= set(types):
+            more = "".join(f", and may be {name}" for name in types if name not in needed)
+            raise ValueError(f"stages must be {', '.join(needed)}{more}, got {written!r}")
         return replace(
             plain,
             model=from_json(kind.model_class().config_type, content.get("model")),

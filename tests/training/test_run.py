@@ -219,7 +219,7 @@ def test_a_run_survives_its_file(tmp_path, kind):
         ({"speed": 1}, "RunConfig has no field speed"),
         ({"kind": "holograms"}, r"kind must be one of sdf, shapes, points, .*joints, got"),
         ({"seed": "three"}, r"RunConfig\.seed: Expected `int`, got `str`, found 'three'"),
-        ({"stages": {}}, "stages must be autoencoder, flow, got {}"),
+        ({"stages": {}}, "stages must be autoencoder, flow, and may be scans, got {}"),
         ({"model": {"symmetry": "o7"}}, "found 'o7'"),
         ({"checkpoint_every": 0}, "checkpoint_every: Expected `int` >= 1, found 0"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -105,7 +105,7 @@ def _check(options: Complete, asked: Collection[str]) -> bool:
     if options.uncertainty and suffix not in _COLOURED:
         raise UsageError(f"--uncertainty needs colours, which {suffix} lacks: write .ply or .glb")
     several = options.num > 1 or options.uncertainty
-    kind = solids.check_edit(options, draws="more than one answer" if several else None)
+    file = solids.check_edit(options, draws="more than one answer" if several else None)
     for name in _OF_FURTHER:
         if name in asked and not several:
             raise UsageError(
@@ -114,8 +114,10 @@ def _check(options: Complete, asked: Collection[str]) -> bool:
     is_guessed = options.normals == "guess"
     if is_guessed and options.pose == "any":
         raise UsageError("--normals guess is for upright points: leave out --pose any")
-    reader: Any = kind.model_class()
-    return is_guessed or reader.reads_bare_points
+    from geoflow.models.kinds import KINDS
+
+    config = file.config(KINDS[file.kind].model_class().config_type)
+    return is_guessed or config.reads_bare_points
 
 
 def _check_points(points: int) -> None:

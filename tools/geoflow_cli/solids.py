@@ -20,12 +20,12 @@ from geoflow_cli.kinds.fields import describe_counts
 if TYPE_CHECKING:
     import trimesh
 
+    from geoflow.models.base import ModelFile
     from geoflow.models.fields import FieldGenerator
-    from geoflow.models.kinds import Kind
 
 
-def check_edit(options: EditOptions, *, draws: str | None) -> Kind:
-    """The kind of the model, after what can be refused before anything slow.
+def check_edit(options: EditOptions, *, draws: str | None) -> ModelFile:
+    """What the model is, after what can be refused before anything slow.
 
     Args:
         options: of the command.
@@ -46,7 +46,7 @@ def check_edit(options: EditOptions, *, draws: str | None) -> Kind:
     from geoflow.models.kinds import describe_solids
 
     with failing():
-        kind = describe_solids(options.model)
+        describe_solids(options.model)
         file = describe(options.model)
     if draws is not None and not file.has_samples:
         raise UsageError(
@@ -56,7 +56,7 @@ def check_edit(options: EditOptions, *, draws: str | None) -> Kind:
     names = file.choices
     if options.category is not None and options.category not in names:
         raise UsageError(f"--category must be one of {', '.join(names)}, got {options.category!r}")
-    return kind
+    return file
 
 
 def check_share(name: str, value: float) -> None:

@@ -78,6 +78,9 @@ class FieldAutoencoderStage(Stage[Generator, ShapeBatch]):
 
     def __init__(self, options: AutoencoderTraining, context: Context) -> None:
         super().__init__(options, context)
+        if options.steps > 0 and self.model.reads_bare_points:
+            # It is trained on clean points, and would read scans worse and worse.
+            self.model.forget_scans()
         self._beginning = Beginning(self)
 
     @property

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoflow_cli.budget import PART_RESOLUTION, bytes_of_mesh, foresee, parts_of_mesh
 from geoflow_cli.checks import (
+    check_at_least,
     check_faces,
     check_output,
     check_resolution,
@@ -16,6 +17,7 @@ from geoflow_cli.checks import (
     refuse_unread,
     triangles,
 )
+from geoflow_cli.errors import UsageError
 from geoflow_cli.kinds import Loaded, mesh_options, shapes
 from geoflow_cli.kinds.mesh_options import MeshTrain
 from geoflow_cli.kinds.shapes import ShapeSample
@@ -45,6 +47,10 @@ class Train(MeshTrain):
     of u (docs/choosing.md).
     """
 
+    scan_steps: int = 0
+    """Optimiser steps of a last stage, in which the encoder alone learns to read scans: points
+    without normals, few, noisy, uneven or cut (docs/completion.md). Samples stay as they are."""
+
 
 @dataclass(frozen=True)
 class Sample(ShapeSample):
@@ -66,17 +72,34 @@ class Sample(ShapeSample):
 
 def check(options: Train, given: Collection[str]) -> None:
     """Refuse what is wrong before anything slow."""
+    check_at_least("scan-steps", options.scan_steps, 0)
     mesh_options.check(options, given, gives=_GIVES)
+    if options.scan_steps and shapes.symmetry_of(options) != "frame":
+        raise UsageError(
+            f"--scan-steps needs --symmetry frame, got {shapes.symmetry_of(options)}: the box that "
+            "the encoder tells stands in a frame"
+        )
     refuse_unread([options.data], given, gives=_GIVES)
 
 
 default_folder, data_of = shapes.default_folder, mesh_options.data_of
-config, fit_to = shapes.config, shapes.fit_to
+fit_to = shapes.fit_to
 
 
 def load(data: DataConfig, *, show_progress: bool) -> Loaded:
     """Banks of shapes with signed distances."""
     return shapes.load(data, gives=_GIVES, show_progress=show_progress)
+
+
+def config(options: Train, data: DataConfig, loaded: Loaded) -> RunConfig:
+    """The run, with the stage of scans where it is asked for."""
+    run = shapes.config(options, data, loaded)
+    if not options.scan_steps:
+        return run
+    from geoflow.training.stages.field_scans import FieldScanTraining
+
+    scans = FieldScanTraining(steps=options.scan_steps)
+    return replace(run, stages={**run.stages, "scans": scans})
 
 
 def hint(folder: Path, config: RunConfig) -> str:

@@ -52,6 +52,8 @@ class ShapeTrain(FlowSettings, TrainOptions):
     """Distil the flow of a model: start from it, keep its autoencoder, and learn from its flow."""
     autoencoder_steps: int | None = None
     """Optimiser steps of the autoencoder alone; 0 keeps that of --init-from as it is."""
+    flow_steps: int | None = None
+    """Optimiser steps of the flow alone; 0 keeps that of --init-from, with its autoencoder."""
     symmetry: Literal["frame", "so2", "so3"] = "frame"
     """Upright samples in a frame; symmetric about the up axis; or in any pose."""
     num_shapes: int = 12_000
@@ -82,6 +84,8 @@ def check(options: ShapeTrain, given: Collection[str], *, gives: Gives) -> None:
     if options.autoencoder_steps is not None:
         lowest = 1 if start is None else 0
         check_at_least("autoencoder-steps", options.autoencoder_steps, lowest)
+    if options.flow_steps is not None:
+        _check_flow_steps(options, options.flow_steps)
     if options.teacher is not None and options.autoencoder_steps is not None:
         raise UsageError("--autoencoder-steps: a student keeps the autoencoder of its --teacher")
     if options.init_from is not None and options.teacher is not None:
@@ -110,6 +114,15 @@ def check(options: ShapeTrain, given: Collection[str], *, gives: Gives) -> None:
     check_objective(
         _stages(options)["flow"], _cell(options, file), distils=options.teacher is not None
     )
+
+
+def _check_flow_steps(options: ShapeTrain, steps: int) -> None:
+    check_at_least("flow-steps", steps, 1 if options.init_from is None else 0)
+    if steps == 0 and options.autoencoder_steps != 0:
+        raise UsageError(
+            "--flow-steps 0 keeps a flow, whose latents are those of the autoencoder that it was "
+            "trained with: add --autoencoder-steps 0"
+        )
 
 
 def default_folder(options: ShapeTrain) -> str:
@@ -268,6 +281,12 @@ def _start(options: ShapeTrain) -> ModelFile | None:
     return None if start is None else describe(start)
 
 
+def symmetry_of(options: ShapeTrain) -> str:
+    """Of the model to start from, or asked for."""
+    file = _start(options)
+    return options.symmetry if file is None else str(file.model.get("symmetry"))
+
+
 def _cell(options: ShapeTrain, file: ModelFile | None) -> tuple[str, str]:
     """Interpolant and prediction: of the model to start from, or asked for, or the default."""
     has, asked = cell_of(file), chosen_cell(options)
@@ -284,6 +303,7 @@ def _stages(options: ShapeTrain) -> dict[str, Any]:
     made: dict[str, Any] = {
         stage.name: stage.options_type() if file is None else stage.fine_tuning()
         for stage in KINDS[options.kind].stage_classes()
+        if not stage.is_optional
     }
     steps = options.steps if options.autoencoder_steps is None else options.autoencoder_steps
     steps = 0 if options.teacher is not None else steps
@@ -292,9 +312,10 @@ def _stages(options: ShapeTrain) -> dict[str, Any]:
     for name, stage in made.items():
         if isinstance(stage, FlowOptions) and options.targets is not None:
             made[name] = replace(stage, targets=options.targets)
+    steps = options.steps if options.flow_steps is None else options.flow_steps
     made["flow"] = replace(
         made["flow"],
-        steps=options.steps or made["flow"].steps,
+        steps=made["flow"].steps if steps is None else steps,
         objective=chosen_objective(options, cell_of(file)),
         **options.settings(),
     )
