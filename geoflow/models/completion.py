@@ -52,6 +52,8 @@ HYPOTHESES = 4
 FULL_DISAGREEMENT = 0.1
 """Standard deviation of the distances, in half extents, that is drawn brightest."""
 _COLOURS = "viridis"
+# Times that a model is asked for the box: the second time it sees the points nearly in place.
+_TOLD = 2
 
 
 @dataclass(frozen=True)
@@ -214,11 +216,13 @@ def _told_place(
     oriented: bool,
 ) -> Place:
     """The place of the box that a model tells of the whole surface, where it does."""
-    seen = _as_batch(model, place.normalise(points))
-    told = model.box(seen, _as_batch(model, directed), oriented=oriented)
-    if told is None:
-        return place
-    return place.within(told.centre[0].double().cpu().numpy(), float(told.half[0]))
+    for _ in range(_TOLD):
+        seen = _as_batch(model, place.normalise(points))
+        told = model.box(seen, _as_batch(model, directed), oriented=oriented)
+        if told is None:
+            break
+        place = place.within(told.centre[0].double().cpu().numpy(), float(told.half[0]))
+    return place
 
 
 def _as_batch(model: FieldGenerator, values: Any) -> Any:

@@ -4,6 +4,7 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -194,3 +195,6 @@ def test_the_table_of_distributions_has_every_row(tmp_path):
         # With other targets training goes elsewhere.
         assert rows["u, cumulative"]["1"] != rows["u, cumulative, pooled"]["1"]
         assert all(rows[name]["1"] != rows[f"{name}, jumps fitted"]["1"] for name in trained)
+    other = replace(benchmark, meshes=("mug",), variants=("u, cumulative, pooled",), seed=1)
+    (again,) = other.measure()["chamfer"].values()
+    assert again["u, cumulative, pooled"]["1"] != rows["u, cumulative, pooled"]["1"]

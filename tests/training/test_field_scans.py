@@ -235,10 +235,13 @@ def test_points_are_placed_by_the_box_that_is_told(trained):
         model.autoencoder.encoder.box_size.weight.zero_()
     cloud = trimesh.creation.icosphere(radius=0.5).vertices
     place = prepare(model, cloud, None).place
+    # Asked twice, the second time in the box that it told first.
     half = float(np.exp(0.5 * np.tanh(1.0)))
-    np.testing.assert_allclose(place.scale, 0.5 * half, rtol=1e-5)
-    told = model.box(torch.from_numpy(np.float32(cloud / 0.5))[None])
-    np.testing.assert_allclose(place.centre, 0.5 * told.centre[0].numpy(), atol=1e-5)
+    np.testing.assert_allclose(place.scale, 0.5 * half**2, rtol=1e-5)
+    first = model.box(torch.from_numpy(np.float32(cloud / 0.5))[None]).centre[0]
+    inside = (torch.from_numpy(np.float32(cloud / 0.5)) - first) / half
+    second = model.box(inside[None]).centre[0]
+    np.testing.assert_allclose(place.centre, 0.5 * (first + half * second).numpy(), atol=1e-5)
     known = prepare(model, cloud, None, box=cloud).place
     np.testing.assert_allclose(known.scale, 0.5, rtol=1e-5)
 

@@ -81,6 +81,8 @@ class DistributionBenchmark:
     """Options of every training, but for the objective."""
     jumps: JumpTraining = field(default_factory=JumpTraining)
     """Options of what fits the jumps of a map to its own ODE after it."""
+    seed: int = 0
+    """Of weights, batches and noise of the trainings."""
     out: Path | None = None
     """JSON file to write; it is printed in any case."""
 
@@ -89,6 +91,7 @@ class DistributionBenchmark:
         return {
             "geoflow": __version__,
             "torch": torch.__version__,
+            "seed": self.seed,
             "training": asdict(self.training),
             "chamfer": {name: self._mesh(name) for name in self.meshes},
         }
@@ -142,11 +145,11 @@ class DistributionBenchmark:
         self, surface: MeshSurface, variant: Variant
     ) -> tuple[GeometryDistribution, Iterator[tuple[str, Stage[Any, Any]]]]:
         """A fresh model, and what trains it in turn, made when its turn comes."""
-        torch.manual_seed(0)
+        torch.manual_seed(self.seed)
         options = replace(self.training, objective=variant.objective, targets=variant.targets)
         config = DistributionConfig(interpolant=variant.interpolant, prediction=variant.prediction)
         model = GeometryDistribution.build(config)
-        context = Context(model, surface.draw)
+        context = Context(model, surface.draw, seed=self.seed)
 
         def stages() -> Iterator[tuple[str, Stage[Any, Any]]]:
             yield "", DistributionStage(options, context)
