@@ -21,7 +21,7 @@ from geoflow.backbones.field_codec import FieldCodec
 from geoflow.backbones.folded import Folded
 from geoflow.backbones.layers import safe_norm
 from geoflow.backbones.modulated import Context, Modulated
-from geoflow.backbones.shape_encoder import Encoder, ShapeConfig
+from geoflow.backbones.shape_encoder import Encoder, ScanEncoder, ShapeConfig
 
 # Radius of the sphere that an untrained decoder draws, and its field's slope.
 _SPHERE_RADIUS, _SPHERE_SLOPE = 0.5, 0.2
@@ -66,11 +66,14 @@ class FieldAutoencoder(FieldCodec):
     """Surface points to latent tokens to a signed-distance field."""
 
     encoder: Encoder
+    scan_encoder: ScanEncoder | None
+    """Of points as scans have them, where there is one."""
 
     def __init__(self, config: ShapeConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
+        self.scan_encoder = ScanEncoder(config) if config.scans else None
         self.decoder = FieldDecoder(config)
 
     def encode(
@@ -80,12 +83,25 @@ class FieldAutoencoder(FieldCodec):
         frame: Float[Tensor, "b m 3"] | None = None,
         *,
         centre: Float[Tensor, "b 3"] | None = None,
+        scanned: bool = False,
     ) -> Float[Tensor, "b k c"]:
         """Packed latent tokens about `centre` (default: the origin).
+
+        Args:
+            surface: points.
+            normals: outward, of unit length.
+            frame: that turns along.
+            centre: that vectors start from.
+            scanned: whether the points are as scans have them, for the encoder of those; without
+                normals they always are, where there is one.
 
         Raises:
             ValueError: if the frame does not have `config.frame_size` vectors, or normals are
                 not given as `config.normals` says.
         """
         check_frame(frame, self.config.frame_size, "frame")
-        return self.encoder(surface, normals, frame, self._centre(centre, surface))
+        is_scan = self.scan_encoder is not None and (scanned or normals is None)
+        encoder: Encoder | ScanEncoder | None = self.scan_encoder if is_scan else self.encoder
+        assert encoder is not None, "asked above"
+        tokens: Tensor = encoder(surface, normals, frame, self._centre(centre, surface))
+        return tokens

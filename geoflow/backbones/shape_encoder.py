@@ -53,8 +53,7 @@ class ShapeConfig:
     normals: bool = True
     """Whether the encoder reads the normals of its points."""
     scans: bool = False
-    """Whether it was trained on points as scans have them, without normals too, and tells the box
-    of the surface that they are of; in a full frame."""
+    """Whether there is a second encoder, of points as scans have them; in a full frame."""
     encoder_width: int = 144
     """Scalar channels of the encoder and of the decoder's context."""
     encoder_blocks: int = 2
@@ -138,12 +137,6 @@ class Encoder(nn.Module):
         self.start = VectorLinear(1, vectors)
         self.to_scalars = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.scalars))
         self.to_vectors = VectorLinear(vectors, config.vectors)
-        if config.scans:
-            # An untrained one says that the box is that of the points.
-            self.box_size = nn.Linear(width, 1)
-            self.box_centre = VectorLinear(vectors, 1)
-            for parameter in (*self.box_size.parameters(), *self.box_centre.parameters()):
-                nn.init.zeros_(parameter)
 
     def forward(
         self,
@@ -159,24 +152,6 @@ class Encoder(nn.Module):
         """
         return self._packed(*self._read(surface, normals, frame, centre))
 
-    def with_box(
-        self,
-        surface: Float[Tensor, "b n 3"],
-        normals: Float[Tensor, "b n 3"] | None,
-        frame: Float[Tensor, "b m 3"] | None,
-        centre: Float[Tensor, "b 3"],
-    ) -> tuple[Float[Tensor, "b k c"], Box]:
-        """The same, and the box of the whole surface; for an encoder of scans.
-
-        Raises:
-            ValueError: as `forward`.
-        """
-        s, v = self._read(surface, normals, frame, centre)
-        shift = self.box_centre(v.mean(1))[:, 0]
-        shift = _SHIFTED * shift / (1 + safe_norm(shift)[:, None])
-        half = (_RESIZED * self.box_size(s.mean(1))[:, 0].tanh()).exp()
-        return self._packed(s, v), Box(centre + shift, half)
-
     def _packed(
         self, s: Float[Tensor, "b k d"], v: Float[Tensor, "b k c 3"]
     ) -> Float[Tensor, "b k e"]:
@@ -191,8 +166,6 @@ class Encoder(nn.Module):
         centre: Float[Tensor, "b 3"],
     ) -> tuple[Float[Tensor, "b k d"], Float[Tensor, "b k c 3"]]:
         """Scalars and vectors of the tokens."""
-        if normals is None and self.config.scans:
-            normals = torch.zeros_like(surface)
         if (normals is not None) != self.config.normals:
             wants = "reads" if self.config.normals else "does not read"
             raise ValueError(f"this encoder {wants} normals, got {type(normals).__name__}")
@@ -216,3 +189,43 @@ class Encoder(nn.Module):
         for reading in self.readings:
             s, v = reading(s, v, points, arrows, frame)
         return s, v
+
+
+class ScanEncoder(Encoder):
+    """Of points as scans have them: without normals, too, which are then of length 0.
+
+    It also tells the box of the surface that the points are of; one that has learnt nothing tells
+    that of points in a unit box.
+    """
+
+    def __init__(self, config: ShapeConfig) -> None:
+        super().__init__(config)
+        self.box_size = nn.Linear(config.encoder_width, 1)
+        self.box_centre = VectorLinear(config.heads, 1)
+        for parameter in (*self.box_size.parameters(), *self.box_centre.parameters()):
+            nn.init.zeros_(parameter)
+
+    def forward(
+        self,
+        surface: Float[Tensor, "b n 3"],
+        normals: Float[Tensor, "b n 3"] | None,
+        frame: Float[Tensor, "b m 3"] | None,
+        centre: Float[Tensor, "b 3"],
+    ) -> Float[Tensor, "b k c"]:
+        """Packed tokens, each of unit root mean square."""
+        return self.with_box(surface, normals, frame, centre)[0]
+
+    def with_box(
+        self,
+        surface: Float[Tensor, "b n 3"],
+        normals: Float[Tensor, "b n 3"] | None,
+        frame: Float[Tensor, "b m 3"] | None,
+        centre: Float[Tensor, "b 3"],
+    ) -> tuple[Float[Tensor, "b k c"], Box]:
+        """The same, and the box of the whole surface."""
+        known = torch.zeros_like(surface) if normals is None else normals
+        s, v = self._read(surface, known, frame, centre)
+        shift = self.box_centre(v.mean(1))[:, 0]
+        shift = _SHIFTED * shift / (1 + safe_norm(shift)[:, None])
+        half = (_RESIZED * self.box_size(s.mean(1))[:, 0].tanh()).exp()
+        return self._packed(s, v), Box(centre + shift, half)

@@ -66,6 +66,8 @@ class Given:
     place: Place
     left_out: int
     """Outliers among the points."""
+    is_scan: bool = True
+    """Whether they are as scans have them; those of a mesh, whose box is known, are clean."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,8 @@ def prepare(
         pose: whether the turn has to be found.
         up: axis that points up.
         mirror: add the points' mirror images.
-        box: points with the same box, where more is known of it than the points tell.
+        box: points with the same box, those of the mesh that the points were drawn from; default:
+            they are a scan, whose box the model tells or they have themselves.
         seed: of the choice of points where there are too many.
     """
     points = np.asarray(points, dtype=np.float64)
@@ -204,7 +207,8 @@ def prepare(
     if mirror:
         seen = np.concatenate([seen, mirror_points(seen)])
         directed = None if directed is None else np.concatenate([directed, mirror_points(directed)])
-    return Given(_as_batch(model, seen), _as_batch(model, directed), oriented, place, left_out)
+    batch = _as_batch(model, seen), _as_batch(model, directed)
+    return Given(*batch, oriented, place, left_out, is_scan=box is None)
 
 
 def _told_place(
@@ -309,7 +313,9 @@ def hypotheses(
     fitting: int = FITTING,
 ) -> Answers:
     """The encoder's answer, and others near it, fitted to the points."""
-    first = model.encode(given.points, given.normals, oriented=given.oriented, refine=refine)
+    first = model.encode(
+        given.points, given.normals, oriented=given.oriented, refine=refine, scanned=given.is_scan
+    )
     if num == 1:
         return Answers(first, (0,))
     model.check_generates()

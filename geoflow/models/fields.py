@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import trimesh
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from geoflow.backbones import FieldAutoencoder
 from geoflow.backbones.folded import in_blocks
-from geoflow.backbones.shape_encoder import Box
+from geoflow.backbones.shape_encoder import Box, ScanEncoder
 from geoflow.geometry.extraction import EmptySurfaceError, Field, extract_mesh
 from geoflow.geometry.mesh import remove_crumbs, simplify_mesh, summarise
 from geoflow.geometry.simplification import simplify_within
@@ -35,7 +35,7 @@ class FieldConfig(LatentConfig):
 
     @property
     def reads_bare_points(self) -> bool:
-        """Whether the encoder was trained on scans."""
+        """Whether it has an encoder of scans."""
         return self.autoencoder.scans
 
 
@@ -77,6 +77,7 @@ class FieldGenerator(LatentGenerator[Any]):
         oriented: bool = True,
         frame: Float[Tensor, "b 3 3"] | None = None,
         refine: int = 0,
+        scanned: bool = False,
     ) -> Float[Tensor, "b k c"]:
         """Latents of surfaces that are known by points.
 
@@ -86,6 +87,8 @@ class FieldGenerator(LatentGenerator[Any]):
             oriented: whether the normals point outward; else either way.
             frame: where the shapes stand; default: upright.
             refine: steps of gradient descent that fit the latents to the points.
+            scanned: whether the points are as scans have them, noisy or few, for models that have
+                an encoder of those; without outward normals they always are.
 
         Raises:
             ValueError: without oriented normals, for a model that needs them.
@@ -96,7 +99,7 @@ class FieldGenerator(LatentGenerator[Any]):
                 "take a model of bare points"
             )
         placed = self.frame_for(len(points), frame)
-        tokens = self._encode(points, normals, oriented, placed)
+        tokens = self._encode(points, normals, oriented, placed, scanned)
         fitted = normals if oriented else None
         if refine and fitted is None and points.shape[1] >= FEWEST_SIGNED:
             fitted = outward_normals(self.autoencoder, tokens, points, normals, placed)
@@ -108,6 +111,7 @@ class FieldGenerator(LatentGenerator[Any]):
         normals: Float[Tensor, "b n 3"] | None,
         oriented: bool,
         frame: Float[Tensor, "b m 3"] | None,
+        scanned: bool,
     ) -> Float[Tensor, "b k c"]:
         return self.autoencoder.encode(points, normals, frame)
 
@@ -305,6 +309,7 @@ class Generator(FieldGenerator):
 
     kind = "sdf"
     config_type = FieldConfig
+    int8: ClassVar[str] = r"autoencoder\.scan_encoder\.readings\..*(up|down|qkv|key_value)\.weight"
 
     @staticmethod
     def build_autoencoder(config: FieldConfig) -> FieldAutoencoder:
@@ -319,43 +324,39 @@ class Generator(FieldGenerator):
         *,
         oriented: bool = True,
     ) -> Box | None:
-        """Box of the surfaces that upright points are of, for an encoder of scans; else None."""
-        if not self.reads_bare_points:
+        """Box of the surfaces that upright points are of, where there is an encoder of scans."""
+        encoder: ScanEncoder | None = self.autoencoder.scan_encoder
+        if encoder is None:
             return None
         centre = points.new_zeros(len(points), 3)
         known = normals if oriented else None
-        frame = self.frame_for(len(points))
-        found: Box = self.autoencoder.encoder.with_box(points, known, frame, centre)[1]
-        return found
+        return encoder.with_box(points, known, self.frame_for(len(points)), centre)[1]
 
     def read_scans(self) -> None:
-        """Let the encoder read bare points, and tell the box; as if all had normals of length 0.
+        """Have an encoder of scans, which begins as that of clean points.
 
         Raises:
             ValueError: for a symmetry without a full frame, in which a box has no place.
         """
-        if self.config.symmetry != "frame":
-            raise ValueError(
-                f"boxes stand in a frame: symmetry must be frame, got {self.config.symmetry}"
-            )
-        if self.reads_bare_points:
+        if (has := self.config.symmetry) != "frame":
+            raise ValueError(f"boxes stand in a frame: symmetry must be frame, got {has}")
+        if self.autoencoder.scan_encoder is not None:
             return
-        sizes = replace(self.config.autoencoder, scans=True)
-        self.config = replace(self.config, autoencoder=sizes)
-        self.autoencoder = self._rebuilt(self.autoencoder)
+        self._set_scans(scans=True)
+        encoder = ScanEncoder(self.config.autoencoder).to(self.device)
+        fresh, known = encoder.state_dict(), self.autoencoder.encoder.state_dict()
+        encoder.load_state_dict(fresh | known)
+        self.autoencoder.scan_encoder = encoder
 
     def forget_scans(self) -> None:
-        """Let the encoder read points with outward normals alone, as one that never saw others."""
-        sizes = replace(self.config.autoencoder, scans=False)
-        self.config = replace(self.config, autoencoder=sizes)
-        self.autoencoder = self._rebuilt(self.autoencoder)
+        """Have no encoder of scans: another decoder would not understand it."""
+        self._set_scans(scans=False)
+        self.autoencoder.scan_encoder = None
 
-    def _rebuilt(self, former: FieldAutoencoder) -> FieldAutoencoder:
-        """An autoencoder of the configuration, with the weights that a former one has of it."""
-        made = self.build_autoencoder(self.config).to(self.device)
-        fresh, has = made.state_dict(), former.state_dict()
-        made.load_state_dict({name: has.get(name, value) for name, value in fresh.items()})
-        return made.train(former.training)
+    def _set_scans(self, *, scans: bool) -> None:
+        sizes = replace(self.config.autoencoder, scans=scans)
+        self.config = replace(self.config, autoencoder=sizes)
+        self.autoencoder.config = sizes
 
     def _encode(
         self,
@@ -363,8 +364,11 @@ class Generator(FieldGenerator):
         normals: Float[Tensor, "b n 3"] | None,
         oriented: bool,
         frame: Float[Tensor, "b m 3"] | None,
+        scanned: bool,
     ) -> Float[Tensor, "b k c"]:
-        return self.autoencoder.encode(points, normals if oriented else None, frame)
+        known = normals if oriented else None
+        tokens: Tensor = self.autoencoder.encode(points, known, frame, scanned=scanned)
+        return tokens
 
 
 class _FastMatmul:

@@ -48,7 +48,7 @@ def guess_normals(
         reader = cast("FieldGenerator", load(COMPLETING, device=str(points.device)))
     normals = _of_field(reader, reader.encode(points), points)
     for _ in range(rounds):
-        normals = _of_field(model, model.encode(points, normals), points)
+        normals = _of_field(model, model.encode(points, normals, scanned=True), points)
     return normals
 
 

@@ -86,7 +86,7 @@ def misfits(
         else _batch([place.turn_normals(normals) for place in places], model)
     )
     with torch.no_grad():
-        tokens = model.encode(turned, directed, oriented=oriented)
+        tokens = model.encode(turned, directed, oriented=oriented, scanned=True)
         found = model.autoencoder.decode(tokens, turned, model.frame_for(len(turns)))
         return found.abs().clamp(max=_CLAMP).mean(1).double().cpu().numpy()
 

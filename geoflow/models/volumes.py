@@ -124,5 +124,6 @@ class VolumeGenerator(FieldGenerator):
         normals: Float[Tensor, "b n 3"] | None,
         oriented: bool,
         frame: Float[Tensor, "b m 3"] | None,
+        scanned: bool,
     ) -> Float[Tensor, "b k c"]:
         return self.autoencoder.encode(points, normals, frame, oriented=oriented)

@@ -39,7 +39,8 @@ def test_the_mesh_is_where_the_points_are(chair, cloud):
     np.testing.assert_allclose(back, first.vertices, atol=5e-3)
     made = second.metadata
     assert (made["nfe"], made["left_out"], made["index"]) == (0, 0, 0)
-    assert 0 < made["fit_median"] < made["fit_95"] < 0.1
+    assert 0 < made["fit_median"] < 0.02
+    assert made["fit_median"] < made["fit_95"] < 0.2
 
 
 def test_points_far_away_from_all_others_are_left_out(chair, cloud):
@@ -120,7 +121,9 @@ def test_a_chair_in_any_pose_is_stood_up(chair, cloud):
     assert upright.metadata["fit_median"] > 1.5 * mesh.metadata["fit_median"]
 
 
-def test_models_that_cannot_are_refused(chair, cloud):
+def test_models_that_cannot_are_refused(cloud):
+    chair = Generator.from_pretrained("chair")
+    chair.forget_scans()
     with pytest.raises(ValueError, match="trained with outward normals alone: give normals"):
         geoflow.complete(cloud.points, model=chair)
     with pytest.raises(ValueError, match="trained with outward normals alone"):

@@ -12,7 +12,10 @@ from geoflow.models.guessed_normals import guess_normals
 
 @pytest.fixture(scope="module")
 def chair():
-    return load_solids("chair")
+    """A model that needs normals."""
+    model = load_solids("chair")
+    model.forget_scans()
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,14 @@ def test_they_are_near_the_true_ones(chair, reader, cloud):
         guess_normals(chair, given.points, rounds=-1)
     with pytest.raises(ValueError, match="trained with outward normals alone"):
         guess_normals(chair, given.points, reader=chair)
+
+
+def test_a_model_of_bare_points_reads_them_itself(cloud):
+    model = load_solids("chair")
+    given = prepare(model, cloud.points, cloud.normals)
+    found = guess_normals(model, given.points)
+    assert torch.equal(found, guess_normals(model, given.points, reader=model))
+    assert (found * given.normals).sum(-1).mean() > 0.8
 
 
 def test_a_model_that_needs_normals_completes_bare_points(chair, reader, cloud):

@@ -68,7 +68,7 @@ def error_of_boxes(stage):
 def test_tokens_and_boxes_turn_and_move_with_the_points(bare, seed):
     model = model_of()
     model.read_scans()
-    encoder = model.autoencoder.double().encoder
+    encoder = model.autoencoder.double().scan_encoder
     with torch.no_grad():
         for weight in (*encoder.box_size.parameters(), *encoder.box_centre.parameters()):
             weight.normal_(generator=torch.Generator().manual_seed(seed))
@@ -103,21 +103,27 @@ def test_an_encoder_that_has_learnt_nothing_tells_the_box_of_the_points():
     assert torch.equal(box.half, torch.ones(2))
 
 
-def test_old_points_are_read_as_before_and_bare_ones_as_with_normals_of_length_zero():
+def test_clean_points_are_read_as_before_and_bare_ones_as_with_normals_of_length_zero():
     model = model_of()
     points, normals = torch.randn(2, 2, 30, 3)
     before = model.encode(points, normals)
     with pytest.raises(ValueError, match="trained with outward normals alone"):
         model.encode(points)
+    assert torch.equal(model.encode(points, normals, scanned=True), before)
     model.read_scans()
+    with torch.no_grad():
+        for weight in model.autoencoder.scan_encoder.parameters():
+            weight.mul_(1.1)
     assert torch.equal(model.encode(points, normals), before)
     bare = model.encode(points)
-    assert torch.equal(bare, model.encode(points, torch.zeros_like(points)))
+    assert torch.equal(bare, model.encode(points, torch.zeros_like(points), scanned=True))
     assert torch.equal(bare, model.encode(points, normals, oriented=False))
-    assert not torch.allclose(bare, before)
-    again = model.autoencoder
+    as_scan = model.encode(points, normals, scanned=True)
+    assert not torch.allclose(as_scan, before)
+    assert not torch.allclose(as_scan, bare)
+    again = model.autoencoder.scan_encoder
     model.read_scans()
-    assert model.autoencoder is again
+    assert model.autoencoder.scan_encoder is again
     model.forget_scans()
     assert torch.equal(model.encode(points, normals), before)
     assert not model.reads_bare_points
@@ -154,17 +160,20 @@ def test_scans_clean_points_queries_and_boxes_stand_in_one_place(bank, own):
             assert (lesson.box.half - 1).abs().max() > 1e-3
 
 
-def test_the_encoder_learns_the_box_and_the_decoder_nothing(bank):
+def test_the_encoder_learns_the_box_and_the_rest_nothing(bank):
     options = replace(OPTIONS, steps=150, batch=8, latent_first=0.5, own_box=1.0, ema=0.9)
     stage = stage_of(bank, options)
-    decoder = copy.deepcopy(stage.module.decoder.state_dict())
+    parts = stage.module.encoder, stage.module.decoder
+    others = [copy.deepcopy(part.state_dict()) for part in parts]
     before = error_of_boxes(stage)
     terms = [set(progress.terms) for progress in fit(stage)]
     assert terms[0] == {"latent", "box"}
     assert terms[-1] == {"latent", "box", "distance", "sign"}
     assert error_of_boxes(stage) < 0.9 * before
-    now = stage.module.decoder.state_dict()
-    assert all(torch.equal(now[name], value) for name, value in decoder.items())
+    parts = stage.module.encoder, stage.module.decoder
+    for part, before in zip(parts, others, strict=True):
+        now = part.state_dict()
+        assert all(torch.equal(now[name], value) for name, value in before.items())
     assert all(weight.requires_grad for weight in stage.module.parameters())
 
 
@@ -213,6 +222,9 @@ def test_samples_stay_as_they_were_and_bare_points_are_completed(start, trained,
     assert torch.equal(first, again)
     where = torch.rand(50, 3) * 2 - 1
     assert torch.equal(before.field(first[0])(where), after.field(first[0])(where))
+    assert torch.equal(
+        before.encode(where[None], where[None]), after.encode(where[None], where[None])
+    )
     assert not before.reads_bare_points
     assert after.reads_bare_points
     assert describe(trained[0]).model["autoencoder"]["scans"] is True
@@ -231,8 +243,8 @@ def test_samples_stay_as_they_were_and_bare_points_are_completed(start, trained,
 def test_points_are_placed_by_the_box_that_is_told(trained):
     model = load_model(trained[0])
     with torch.no_grad():
-        model.autoencoder.encoder.box_size.bias.fill_(1.0)
-        model.autoencoder.encoder.box_size.weight.zero_()
+        model.autoencoder.scan_encoder.box_size.bias.fill_(1.0)
+        model.autoencoder.scan_encoder.box_size.weight.zero_()
     cloud = trimesh.creation.icosphere(radius=0.5).vertices
     place = prepare(model, cloud, None).place
     # Asked twice, the second time in the box that it told first.

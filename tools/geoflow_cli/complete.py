@@ -38,7 +38,7 @@ def complete(options: Complete, asked: Collection[str]) -> None:
     if not (is_known or (options.normals == "outward" and cloud.normals is not None)):
         raise UsageError(
             f"{options.input} has no outward normals, and --model {options.model} was trained with "
-            "them alone: give normals, or --normals guess, or take a model of kind shapes"
+            "them alone: give normals, or --normals guess, or take --model shapes"
         )
     from geoflow.geometry.mesh import write_mesh
     from geoflow.models.completion import answer, prepare, with_guessed_normals

@@ -15,7 +15,13 @@ from geoflow.objectives import FlowMatching, Losses, Pool, Weight, build_objecti
 from geoflow.seeds import step_generator
 from geoflow.training.optimisation import Schedule
 from geoflow.training.stage import Context
-from geoflow.training.stages.flow import FlowOptions, FlowStage, check_objective, current_objective
+from geoflow.training.stages.flow import (
+    FlowOptions,
+    FlowStage,
+    Targets,
+    check_objective,
+    current_objective,
+)
 from geoflow.typing import Count, Share
 
 # Objectives without published shares of their own.
@@ -47,6 +53,8 @@ class DistributionTraining(FlowOptions):
     """Share of the other pairs with r = 1, likewise."""
     ema: float = 0.99
     """Decay of the moving average of the weights, which is what is kept."""
+    targets: Targets = "pooled"
+    """Of the points that a state was drawn from, or averaged over those of the step."""
     schedule: Schedule = field(default_factory=lambda: Schedule(learning_rate=2e-3))
     """Learning rate."""
 

@@ -1,13 +1,13 @@
-"""An encoder of fields learns to read scans; the decoder, and so every sample, stays as it is.
+"""A second encoder of fields learns to read scans; all else, and every sample, stays as it is.
 
     L = E |clamp(f, c) - clamp(d, c)| / c + w BCE(k f, d > 0) + u |z - z*|^2 + |box - box*|
 
-f is the field that the fixed decoder makes of the encoder's tokens z of a scan: few or many points,
+f is the field that the fixed decoder makes of its tokens z of a scan: few or many points,
 without normals or with them, noisy, uneven or cut (`scans.py`). d are the distances of the whole,
-clean shape, and z* the tokens that the encoder made, before it learnt this, of the clean points
-with their normals: at first they are all that is learnt from, since they cost no decoding. Users'
-points are placed by their own box, which is not that of their surface; so the encoder tells the
-latter, and half of the scans are placed by the former.
+clean shape, and z* the tokens that the encoder of clean points makes of them, with their normals:
+at first they are all that is learnt from, since they cost no decoding. Users' points are placed by
+their own box, which is not that of their surface; so the encoder tells the latter, and half of the
+scans are placed by the former.
 
 Reference: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, arXiv:1503.02531.
 """
@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from geoflow.backbones.field import FieldAutoencoder
-from geoflow.backbones.shape_encoder import Box
+from geoflow.backbones.shape_encoder import Box, ScanEncoder
 from geoflow.models.fields import Generator
 from geoflow.objectives import Losses
 from geoflow.training.optimisation import Schedule
@@ -99,7 +99,7 @@ class Lesson(NamedTuple):
 
 
 class FieldScanStage(Stage[Generator, Lesson]):
-    """Trains the encoder of a `Generator` on scans."""
+    """Trains an encoder of scans for a `Generator`."""
 
     name = "scans"
     options_type = FieldScanTraining
@@ -107,16 +107,14 @@ class FieldScanStage(Stage[Generator, Lesson]):
 
     def __init__(self, options: FieldScanTraining, context: Context) -> None:
         super().__init__(options, context)
-        # What the stages before have left, ahead of this stage's own checkpoint.
-        self._teacher = copy.deepcopy(self.model.autoencoder.encoder).eval().requires_grad_(False)
         self.model.read_scans()
-        self.module.requires_grad_(True)
-        self.module.decoder.requires_grad_(False)
+        self.module.requires_grad_(False)
+        _scan_encoder(self.module).requires_grad_(True)
         self._beginning = Beginning(self)
 
     @property
     def module(self) -> FieldAutoencoder:
-        """The autoencoder, of which the encoder learns."""
+        """The autoencoder, of which one encoder learns."""
         return self.model.autoencoder
 
     def batch(self, generator: torch.Generator) -> Lesson:
@@ -152,9 +150,9 @@ class FieldScanStage(Stage[Generator, Lesson]):
         frame = frame_on("frame", len(seen.points), self.context.device)
         centre = torch.zeros_like(batch.box.centre)
         normals = seen.normals if seen.oriented else None
-        tokens, box = module.encoder.with_box(seen.points, normals, frame, centre)
+        tokens, box = _scan_encoder(module).with_box(seen.points, normals, frame, centre)
         with torch.no_grad():
-            goal = self._teacher(batch.clean, batch.normals, frame, centre)
+            goal = module.encoder(batch.clean, batch.normals, frame, centre)
         away = (tokens.float() - goal.float()).square().mean((1, 2))
         latent = torch.where(batch.is_own, 0.0, away)
         placing = (box.centre.float() - batch.box.centre).abs().sum(1)
@@ -168,7 +166,7 @@ class FieldScanStage(Stage[Generator, Lesson]):
         return Losses(total, {"distance": distance, "sign": sign, **terms})
 
     def kept(self) -> Generator:
-        """The model with the averaged encoder."""
+        """The model with the averaged encoder of scans."""
         assert self.average is not None, "the loop makes the average before the first step"
         kept = copy.copy(self.model)
         kept.autoencoder = self.average.module
@@ -179,6 +177,11 @@ class FieldScanStage(Stage[Generator, Lesson]):
         self.model.autoencoder = self.kept().autoencoder
         self.module.requires_grad_(True)
         self.said = self._beginning.keep_better(self)
+
+
+def _scan_encoder(module: FieldAutoencoder) -> ScanEncoder:
+    assert module.scan_encoder is not None, "made with the stage"
+    return module.scan_encoder
 
 
 def _in_own_box(seen: Scan, which: Bool[Tensor, " b"]) -> Scan:

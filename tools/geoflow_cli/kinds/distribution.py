@@ -50,7 +50,7 @@ class Train(SurfaceTrain):
     """What the points carry; 'all' is position, normal and, if there, color."""
     targets: Literal["pair", "pooled"] | None = None
     """Learn from single pairs of noise and point, or from means over the points of a step that a
-    state may come from, which have less noise. Default: as `DistributionTraining`."""
+    state may come from, which have less noise. Default: pooled (docs/distributions.md)."""
 
 
 @dataclass(frozen=True)
