@@ -68,7 +68,7 @@ class Complete(EditOptions):
     """Whether the shape stands upright and faces +Z (-Y where +Z is up), or its turn is sought."""
     normals: Literal["outward", "unoriented", "ignore", "guess"] = "outward"
     """What normals in the file are worth; 'guess': find others by the model of bare points, for a
-    model that needs them, as --model chair does."""
+    model without an encoder of scans."""
 
 
 @dataclass(frozen=True, kw_only=True)
