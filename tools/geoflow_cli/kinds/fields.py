@@ -48,8 +48,8 @@ class Train(MeshTrain):
     """
 
     scan_steps: int = 0
-    """Optimiser steps of a last stage, in which the encoder alone learns to read scans: points
-    without normals, few, noisy, uneven or cut (docs/completion.md). Samples stay as they are."""
+    """Optimiser steps of a last stage, in which a second encoder learns to read scans: bare points,
+    few, noisy, uneven or cut (docs/completion.md). Samples stay as they are."""
 
 
 @dataclass(frozen=True)
