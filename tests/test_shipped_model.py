@@ -10,7 +10,7 @@ from geoflow.models.base import WEIGHTS, shipped
 from geoflow.models.fields import Generator
 from geoflow.models.kinds import KINDS, load
 
-LARGEST = 13_500_000
+LARGEST = 12_000_000
 
 
 @pytest.fixture(scope="module")
