@@ -100,8 +100,8 @@ class FieldAutoencoder(FieldCodec):
                 not given as `config.normals` says.
         """
         check_frame(frame, self.config.frame_size, "frame")
-        is_scan = self.scan_encoder is not None and (scanned or normals is None)
-        encoder: Encoder | ScanEncoder | None = self.scan_encoder if is_scan else self.encoder
-        assert encoder is not None, "asked above"
+        encoder: Encoder = self.encoder
+        if self.scan_encoder is not None and (scanned or normals is None):
+            encoder = self.scan_encoder
         tokens: Tensor = encoder(surface, normals, frame, self._centre(centre, surface))
         return tokens

@@ -308,7 +308,7 @@ class Generator(FieldGenerator):
 
     kind = "sdf"
     config_type = FieldConfig
-    # Two encoders fit the package so; their latents move by 0.5 % of their size.
+    # Two encoders fit the package so; their latents move by 0.3 % of their size.
     int8: ClassVar[str] = (
         r"autoencoder\.(scan_)?encoder\.readings\..*(up|down|qkv|key_value|query|scalar_out)\.weight"
     )
