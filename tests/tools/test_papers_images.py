@@ -202,7 +202,7 @@ def test_sizes_that_do_not_fit_are_refused(sizes, message):
 def test_a_tiny_table(tmp_path, monkeypatch):
     monkeypatch.setitem(images.DATA, "digits28", squares)
     monkeypatch.setattr(images, "ODE_STEPS", 3)
-    rows = ("flow matching, u", "DDIM", "MeanFlow", "cumulative, x1")
+    rows = ("flow matching, u", "DDIM", "MeanFlow", "cumulative, x1", "cumulative, x1, pooled")
     table = ImagesTable(
         rows=rows,
         examples=60,

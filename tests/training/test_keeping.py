@@ -99,7 +99,8 @@ def test_what_tuning_spoils_is_kept_as_it_was(tmp_path, banks, kind):
         assert all(torch.equal(after[key], before[key]) for key in before)
         assert said.endswith("so the one it began with is kept")
         loaded = autoencoder(load_model(tmp_path / name))
-        assert all(torch.equal(loaded[key], before[key].half().float()) for key in before)
+        # Read from a file, so that being stored again rounds nothing.
+        assert all(torch.equal(loaded[key], before[key]) for key in before)
     # Twin: what gets better is kept, and is said to be.
     before, after, (said,) = tuned(tmp_path / "good", first, banks, kind=kind, rate=3e-3)
     assert not any(torch.equal(after[key], before[key]) for key in before if "weight" in key)

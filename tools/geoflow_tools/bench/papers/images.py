@@ -50,6 +50,7 @@ VARIANTS = {
     "MeanFlow": Rung("mean-flow", prediction="u"),
     "cumulative, u": Rung("cumulative", prediction="u", derivative="average"),
     "cumulative, x1": Rung("cumulative", derivative="average"),
+    "cumulative, x1, pooled": Rung("cumulative", derivative="average", pooled=True),
     "cumulative, DDIM": Rung("cumulative", "vp", derivative="average"),
     "shortcut": Rung("shortcut", prediction="x1"),
 }
@@ -146,7 +147,9 @@ class ImagesTable:
         config = PatchTransformerConfig(pictures.size, patch, self.width, self.blocks)
         path = INTERPOLANTS[rung.interpolant]()
         flow_map = FlowMap(PatchTransformer(config), path, rung.prediction)
-        trained = train(flow_map, rung.build(), pictures.train, self._budget(), seed=self.seed)
+        budget = self._budget()
+        pool = budget.pool if rung.pooled else 0
+        trained = train(flow_map, rung.build(), pictures.train, budget, seed=self.seed, pool=pool)
         steps, found = trained[0], trained[1].module
         # Without a jump of its own, a many-step model takes first-order steps.
         jumps = found.diagonal() if rung.objective == _MANY else found
