@@ -56,6 +56,8 @@ COMPLETE = {
     "--points must be between 16 and 8,192, got 9,000": ("chair.npz", "--points", "9000"),
     "--num must be at least 1": ("chair.npz", "--num", "0"),
     "--steps must be at least 1": ("chair.npz", "--steps", "0"),
+    "--recycle must be at least 0": ("chair.npz", "--recycle", "-1"),
+    "--recycle must be at most 100": ("chair.npz", "--recycle", "101"),
     "--refine must be at least 0": ("chair.npz", "--refine", "-1"),
     "--refine must be at most 10,000": ("chair.npz", "--refine", "20000"),
     "--spread must be in [0, 1], got 1.5": ("chair.npz", "--spread", "1.5"),

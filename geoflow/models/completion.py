@@ -47,6 +47,10 @@ SPREAD = 0.4
 """Strength with which further answers are drawn by a flow that knows nothing of the points."""
 FITTING, FITTED_POINTS = 20, 512
 """Steps of gradient with which further answers are fitted to the points, at least, and points."""
+RECYCLED = 2
+"""Times that points without outward normals are read again, with those of the answer's field. Of 24
+procedural validation shapes, 64 points each, `shapes` made mean IoU 0.717, 0.764 and 0.763 after 0,
+1 and 2, of 2,048 points 0.868, 0.896 and 0.907."""
 HYPOTHESES = 4
 """Answers whose disagreement is measured, at least."""
 FULL_DISAGREEMENT = 0.1
@@ -82,7 +86,7 @@ class Answers:
 def complete(
     points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"] | None = None, *,
     oriented: bool = True, guess: bool = False, model: str | Path | FieldGenerator = COMPLETING,
-    most: int = MAX_POINTS, num: int = 1, steps: int = 2, refine: int = 0,
+    most: int = MAX_POINTS, num: int = 1, steps: int = 2, recycle: int = RECYCLED, refine: int = 0,
     spread: float | None = None, uncertainty: bool = False, mirror: bool = False,
     pose: Pose = "upright", up: str = "y", resolution: int = 128, faces: int | None = None,
     within: float | None = None, category: str | None = None, seed: int = 0,
@@ -102,6 +106,8 @@ def complete(
         most: points that are used; of more, as many are drawn.
         num: answers; the first is the likeliest, the others show what else it may be.
         steps: network evaluations of each further answer.
+        recycle: times that points without outward normals are read again, with those of the
+            answer's own field.
         refine: steps of gradient that fit the answers to the points.
         spread: strength with which further answers are drawn, from 0, the first, to 1, any shape
             that the flow draws; default: 1 where it is given the points, else SPREAD.
@@ -128,7 +134,7 @@ def complete(
     if guess:
         given = with_guessed_normals(solids, given)
     answers = answer(
-        solids, given, num=num, steps=steps, refine=refine, spread=spread,
+        solids, given, num=num, steps=steps, recycle=recycle, refine=refine, spread=spread,
         uncertainty=uncertainty, mirror=mirror, resolution=resolution, faces=faces, within=within,
         category=category, seed=seed,
     )  # fmt: skip
@@ -246,8 +252,9 @@ def with_guessed_normals(
 
 def answer(
     model: FieldGenerator, given: Given, *,
-    num: int = 1, steps: int = 2, refine: int = 0, spread: float | None = None, ode: bool = False,
-    fitting: int = FITTING, uncertainty: bool = False, mirror: bool = False, resolution: int = 128,
+    num: int = 1, steps: int = 2, recycle: int = RECYCLED, refine: int = 0,
+    spread: float | None = None, ode: bool = False, fitting: int = FITTING,
+    uncertainty: bool = False, mirror: bool = False, resolution: int = 128,
     faces: int | None = None, within: float | None = None, category: str | None = None,
     seed: int = 0,
 ) -> Iterator[trimesh.Trimesh]:  # fmt: skip
@@ -258,6 +265,7 @@ def answer(
         given: the prepared points.
         num: answers.
         steps: network evaluations of each further answer.
+        recycle: times that points without outward normals are read again.
         refine: steps of gradient that fit all answers.
         spread: how far further answers may be from the first.
         ode: draw further answers by the ODE of the diagonal, as the many-step reference.
@@ -275,8 +283,8 @@ def answer(
     start = time.perf_counter()
     count = max(num, HYPOTHESES) if uncertainty else num
     answers = hypotheses(
-        model, given, count, steps=steps, refine=refine, spread=spread, ode=ode, fitting=fitting,
-        category=category, seed=seed,
+        model, given, count, steps=steps, recycle=recycle, refine=refine, spread=spread, ode=ode,
+        fitting=fitting, category=category, seed=seed,
     )  # fmt: skip
     for i in range(num):
         mesh = model.decode(
@@ -309,13 +317,15 @@ def hypotheses(
     spread: float | None,
     category: str | None,
     seed: int,
+    recycle: int = RECYCLED,
     ode: bool = False,
     fitting: int = FITTING,
 ) -> Answers:
     """The encoder's answer, and others near it, fitted to the points."""
     first = model.encode(
-        given.points, given.normals, oriented=given.oriented, refine=refine, scanned=given.is_scan
-    )
+        given.points, given.normals, oriented=given.oriented, recycle=recycle, refine=refine,
+        scanned=given.is_scan,
+    )  # fmt: skip
     if num == 1:
         return Answers(first, (0,))
     model.check_generates()

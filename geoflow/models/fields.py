@@ -75,6 +75,7 @@ class FieldGenerator(LatentGenerator[Any]):
         *,
         oriented: bool = True,
         frame: Float[Tensor, "b 3 3"] | None = None,
+        recycle: int = 0,
         refine: int = 0,
         scanned: bool = False,
     ) -> Float[Tensor, "b k c"]:
@@ -85,13 +86,19 @@ class FieldGenerator(LatentGenerator[Any]):
             normals: of unit length; None: not known.
             oriented: whether the normals point outward; else either way.
             frame: where the shapes stand; default: upright.
+            recycle: times that points without outward normals are read again, with those of the
+                answer's own field (Jumper et al., "AlphaFold", 2021, feed answers back likewise);
+                unoriented normals are turned as they point.
             refine: steps of gradient descent that fit the latents to the points.
             scanned: whether the points are as scans have them, noisy or few, for models that have
                 an encoder of those; without outward normals they always are.
 
         Raises:
-            ValueError: without oriented normals, for a model that needs them.
+            ValueError: without oriented normals, for a model that needs them; for a negative number
+                of times or steps.
         """
+        if recycle < 0:
+            raise ValueError(f"recycle must be at least 0, got {recycle}")
         if not (self.reads_bare_points or (normals is not None and oriented)):
             raise ValueError(
                 "this model's encoder was trained with outward normals alone: give normals, or "
@@ -100,6 +107,9 @@ class FieldGenerator(LatentGenerator[Any]):
         placed = self.frame_for(len(points), frame)
         tokens = self._encode(points, normals, oriented, placed, scanned)
         fitted = normals if oriented else None
+        for _ in range(recycle if fitted is None else 0):
+            own = outward_normals(self.autoencoder, tokens, points, normals, placed)
+            tokens = self._encode(points, own, True, placed, True)
         if refine and fitted is None and points.shape[1] >= FEWEST_SIGNED:
             fitted = outward_normals(self.autoencoder, tokens, points, normals, placed)
         return refine_tokens(self.autoencoder, tokens, points, fitted, placed, steps=refine)

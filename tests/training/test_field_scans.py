@@ -14,6 +14,7 @@ from geoflow.models.base import describe
 from geoflow.models.completion import complete, prepare
 from geoflow.models.fields import FieldConfig, Generator
 from geoflow.models.kinds import load as load_model
+from geoflow.models.refinement import outward_normals
 from geoflow.seeds import step_generator
 from geoflow.testing import random_rotations, rotate_tokens
 from geoflow.training.loop import fit
@@ -175,6 +176,38 @@ def test_the_encoder_learns_the_box_and_the_rest_nothing(bank):
         now = part.state_dict()
         assert all(torch.equal(now[name], value) for name, value in before.items())
     assert all(weight.requires_grad for weight in stage.module.parameters())
+
+
+def test_bare_points_are_read_again_with_the_normals_of_the_answer(bank, monkeypatch):
+    stage = stage_of(bank, replace(OPTIONS, recycle=2))
+    lessons = [drawn(stage, step) for step in range(40)]
+    assert {lesson.recycle for lesson in lessons if not lesson.scan.oriented} == {0, 1, 2}
+    assert {lesson.recycle for lesson in lessons if lesson.scan.oriented} == {0}
+    once = stage_of(bank, replace(OPTIONS, recycle=0))
+    assert {drawn(once, step).recycle for step in range(40)} == {0}
+    lesson = next(lesson for lesson in lessons if lesson.recycle == 2)
+    read, encoder = [], stage.module.scan_encoder
+    plain = encoder.with_box
+
+    def watched(points, normals, frame, centre):
+        tokens, box = plain(points, normals, frame, centre)
+        read.append((normals, tokens))
+        return tokens, box
+
+    monkeypatch.setattr(encoder, "with_box", watched)
+    stage.loss(lesson, 0, step_generator(0, "unused", 0)).total.sum().backward()
+    (bare, first), (own, _), (again, last) = read
+    assert bare is None
+    torch.testing.assert_close(own.norm(dim=-1), torch.ones(own.shape[:2]))
+    assert not torch.allclose(again, own)
+    frame = torch.eye(3).expand(len(own), 3, 3)
+    expected = outward_normals(stage.module, first, lesson.scan.points, None, frame)
+    torch.testing.assert_close(own, expected)
+    # The last answer alone is learnt from.
+    assert not first.requires_grad
+    assert last.requires_grad
+    assert not again.requires_grad
+    assert encoder.to_scalars[1].weight.grad.abs().max() > 0
 
 
 CONFIG = RunConfig(

@@ -18,6 +18,7 @@ MOST = {
     "num": 1_000_000,
     "points": 10_000_000_000,
     "steps": 10_000,
+    "recycle": 100,
     "refine": 10_000,
     "frames": 100_000,
     "num_shapes": 10_000_000,

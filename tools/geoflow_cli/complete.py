@@ -69,6 +69,7 @@ def complete(options: Complete, asked: Collection[str]) -> None:
             given,
             num=options.num,
             steps=options.steps,
+            recycle=options.recycle,
             refine=options.refine,
             spread=options.spread,
             uncertainty=options.uncertainty,
@@ -96,6 +97,7 @@ def _check(options: Complete, asked: Collection[str]) -> bool:
             f"--num must be at most {_MOST_ANSWERS}: answers are made together, in memory; got "
             f"{options.num:,}"
         )
+    check_at_least("recycle", options.recycle, 0)
     check_at_least("refine", options.refine, 0)
     _check_points(options.points)
     if options.spread is not None:

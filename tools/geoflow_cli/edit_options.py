@@ -56,6 +56,9 @@ class Complete(EditOptions):
     """Points that are used, at most 8,192; of more, as many are drawn."""
     num: int = 1
     """Number of answers."""
+    recycle: int = 2
+    """Times that points without outward normals are read again, with those of the answer's own
+    field."""
     refine: int = 0
     """Steps of gradient that fit the answers to the points; 10 to 40 is sensible."""
     spread: float | None = None

@@ -7,9 +7,11 @@ without normals or with them, noisy, uneven or cut (`scans.py`). d are the dista
 clean shape, and z* the tokens that the encoder of clean points makes of them, with their normals:
 at first they are all that is learnt from, since they cost no decoding. Users' points are placed by
 their own box, which is not that of their surface; so the encoder tells the latter, and half of the
-scans are placed by the former.
+scans are placed by the former. The answer to bare points is read again with the normals of its own
+field, as completion does it, once or twice in a part of the steps.
 
-Reference: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, arXiv:1503.02531.
+References: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, arXiv:1503.02531;
+recycling, Jumper et al., "Highly accurate protein structure prediction with AlphaFold", 2021.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from torch import Tensor
 from geoflow.backbones.field import FieldAutoencoder
 from geoflow.backbones.shape_encoder import Box, ScanEncoder
 from geoflow.models.fields import Generator
+from geoflow.models.refinement import outward_normals
 from geoflow.objectives import Losses
 from geoflow.training.optimisation import Schedule
 from geoflow.training.stage import Context, Stage
@@ -39,7 +42,7 @@ from geoflow.training.stages.scans import (
     spare,
 )
 from geoflow.training.stages.shapes import frame_on
-from geoflow.typing import Count, NonNegative, Share
+from geoflow.typing import Count, Extra, NonNegative, Share
 
 # Points of the clean surface that the tokens to be learnt are made of, at most.
 _CLEAN = 1024
@@ -66,6 +69,9 @@ class FieldScanTraining(FieldLoss):
     """Weight of the tokens' error afterwards."""
     own_box: Share = 0.5
     """Share of scans that are placed by the box of their own points."""
+    recycle: Extra = 2
+    """Times at most that bare points are given the normals of the answer's own field; a step draws
+    evenly from 0."""
     ema: float = 0.998
     """Decay of the moving average of the weights."""
     schedule: Schedule = field(default_factory=lambda: Schedule(learning_rate=2e-3))
@@ -96,6 +102,8 @@ class Lesson(NamedTuple):
     """Of the whole surface, placed as the scan."""
     is_own: Bool[Tensor, " b"]
     """Which scans are placed by the box of their own points."""
+    recycle: int
+    """Times that they are given the normals of the answer's own field."""
 
 
 class FieldScanStage(Stage[Generator, Lesson]):
@@ -141,7 +149,11 @@ class FieldScanStage(Stage[Generator, Lesson]):
         queries, clean, ends = seen.queries.split([options.num_queries, _CLEAN, 2], 1)
         box = Box(ends[:, 0], (ends[:, 1] - ends[:, 0]).norm(dim=-1))
         seen = replace(seen, queries=queries, sdf=seen.sdf[:, : options.num_queries])
-        return _on(self.context.device, Lesson(seen, clean, normals[:, :_CLEAN], box, is_own))
+        recycle = int(torch.randint(options.recycle + 1, (), generator=generator))
+        recycle = 0 if seen.oriented else recycle
+        return _on(
+            self.context.device, Lesson(seen, clean, normals[:, :_CLEAN], box, is_own, recycle)
+        )
 
     def loss(self, batch: Lesson, step: int, generator: torch.Generator) -> Losses:
         """Distance and sign of the decoded field, the tokens' error, and the box's."""
@@ -150,6 +162,10 @@ class FieldScanStage(Stage[Generator, Lesson]):
         frame = frame_on("frame", len(seen.points), self.context.device)
         centre = torch.zeros_like(batch.box.centre)
         normals = seen.normals if seen.oriented else None
+        for _ in range(batch.recycle):
+            with torch.no_grad():
+                answer, _ = _scan_encoder(module).with_box(seen.points, normals, frame, centre)
+            normals = outward_normals(module, answer, seen.points, None, frame)
         tokens, box = _scan_encoder(module).with_box(seen.points, normals, frame, centre)
         with torch.no_grad():
             goal = module.encoder(batch.clean, batch.normals, frame, centre)
@@ -195,7 +211,7 @@ def _in_own_box(seen: Scan, which: Bool[Tensor, " b"]) -> Scan:
 
 def _on(device: torch.device | str, lesson: Lesson) -> Lesson:
     """The same on a device."""
-    seen, clean, normals, box, is_own = lesson
+    seen, clean, normals, box, is_own, recycle = lesson
     known = None if seen.normals is None else seen.normals.to(device)
     points, queries, sdf = (v.to(device) for v in (seen.points, seen.queries, seen.sdf))
     return Lesson(
@@ -204,4 +220,5 @@ def _on(device: torch.device | str, lesson: Lesson) -> Lesson:
         normals.to(device),
         Box(box.centre.to(device), box.half.to(device)),
         is_own.to(device),
+        recycle,
     )

@@ -31,7 +31,14 @@ from jaxtyping import Float
 
 from geoflow import __version__
 from geoflow.geometry.metrics import METRICS
-from geoflow.models.completion import FITTING, answer, load_solids, prepare, with_guessed_normals
+from geoflow.models.completion import (
+    FITTING,
+    RECYCLED,
+    answer,
+    load_solids,
+    prepare,
+    with_guessed_normals,
+)
 from geoflow.models.fields import FieldGenerator
 from geoflow.models.kinds import COMPLETING
 from geoflow_datasets import PROCEDURAL, load
@@ -103,6 +110,8 @@ class CompletionBenchmark:
     """Standard deviation of the points' noise."""
     normals: bool = False
     """Give everybody the true normals."""
+    recycle: int = RECYCLED
+    """Times that bare points are read again, with normals of the answer's own field."""
     refine: int = 0
     """Steps of gradient of the model's answers."""
     steps: Counts = ()
@@ -199,14 +208,17 @@ class CompletionBenchmark:
         given = prepare(model, case.points, case.normals)
         if case.normals is None and not model.reads_bare_points:
             given = with_guessed_normals(model, given, reader=reader)
-        (mesh,) = answer(model, given, refine=self.refine, resolution=self.resolution)
+        options: dict[str, Any] = {
+            "recycle": self.recycle, "refine": self.refine, "resolution": self.resolution,
+        }  # fmt: skip
+        (mesh,) = answer(model, given, **options)
         yield "geoflow", mesh, _since(start)
         ways = [(steps, False) for steps in self.steps] + [(steps, True) for steps in self.ode]
         for steps, ode in ways:
             start = _clocks()
             *_, mesh = answer(
-                model, given, num=2, steps=steps, ode=ode, fitting=self.fitting,
-                refine=self.refine, resolution=self.resolution, seed=self.seed,
+                model, given, num=2, steps=steps, ode=ode, fitting=self.fitting, seed=self.seed,
+                **options,
             )  # fmt: skip
             way = f"{steps} steps of the ODE" if ode else f"{steps} steps"
             yield f"geoflow, another answer, {way}", mesh, _since(start)

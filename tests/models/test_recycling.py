@@ -1,0 +1,80 @@
+"""Points that are read again, with normals of the answer's own field, exactly."""
+
+import pytest
+import torch
+from tiny_models import tiny_models
+
+from geoflow.models.completion import RECYCLED
+from geoflow.models.refinement import outward_normals
+from geoflow.testing import random_rotations, rotate_tokens
+from geoflow_cli.edit_options import Complete
+
+KINDS = ("sdf", "shapes")
+
+
+def model_of(kind):
+    """A tiny model, in float64, that reads bare points."""
+    model = tiny_models()[kind]
+    if kind == "sdf":
+        model.read_scans()
+        with torch.no_grad():
+            for weight in model.autoencoder.scan_encoder.parameters():
+                weight.add_(0.1 * torch.randn(weight.shape))
+    model.autoencoder.double()
+    return model
+
+
+@pytest.fixture
+def cloud():
+    g = torch.Generator().manual_seed(0)
+    points = 0.4 * torch.randn(2, 50, 3, generator=g, dtype=torch.float64)
+    normals = torch.randn(2, 50, 3, generator=g, dtype=torch.float64)
+    return points.clamp(-1, 1), torch.nn.functional.normalize(normals, dim=-1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bare_points_are_read_again_with_the_gradients_of_the_field(kind, cloud):
+    model, (points, _) = model_of(kind), cloud
+    frame = model.frame_for(2).double()
+    tokens = [model.encode(points, frame=frame)]
+    for _ in range(2):
+        own = outward_normals(model.autoencoder, tokens[-1], points, None, frame)
+        tokens.append(model.encode(points, own, frame=frame, scanned=True))
+    for times, expected in enumerate(tokens):
+        assert torch.equal(model.encode(points, frame=frame, recycle=times), expected)
+    assert not torch.allclose(tokens[1], tokens[0])
+    assert not torch.allclose(tokens[2], tokens[1])
+    assert not tokens[2].requires_grad
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_outward_normals_are_kept_and_others_turned_as_the_field_points(kind, cloud):
+    model, (points, normals) = model_of(kind), cloud
+    frame = model.frame_for(2).double()
+    once = model.encode(points, normals, frame=frame)
+    assert torch.equal(model.encode(points, normals, frame=frame, recycle=2), once)
+    first = model.encode(points, normals, frame=frame, oriented=False)
+    turned = outward_normals(model.autoencoder, first, points, normals, frame)
+    assert torch.equal((turned * normals).sum(-1).abs().round(), torch.ones(2, 50).double())
+    found = model.encode(points, normals, frame=frame, oriented=False, recycle=1)
+    assert torch.equal(found, model.encode(points, turned, frame=frame, scanned=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_read_again_turns_with_the_points_in_any_order(kind, cloud):
+    model, (points, _) = model_of(kind), cloud
+    g = torch.Generator().manual_seed(1)
+    frame = model.frame_for(2).double()
+    turn = random_rotations(1, generator=g, dtype=torch.float64)[0]
+    order = torch.randperm(50, generator=g)
+    tokens = model.encode(points, frame=frame, recycle=2)
+    other = model.encode((points @ turn.T)[:, order], frame=frame @ turn.T, recycle=2)
+    scalars = model.config.transformer.scalars
+    expected = rotate_tokens(tokens, turn.expand(2, 3, 3), scalars=scalars)
+    torch.testing.assert_close(other, expected, rtol=0, atol=1e-9)
+
+
+def test_the_command_recycles_as_often_as_the_library_and_never_less_than_never(cloud):
+    assert Complete.__dataclass_fields__["recycle"].default == RECYCLED
+    with pytest.raises(ValueError, match="recycle must be at least 0, got -1"):
+        model_of("shapes").encode(cloud[0], recycle=-1)
