@@ -41,6 +41,7 @@ def test_a_failure_is_the_worst_in_medians():
     assert found["failed"] == found["watertight"] == 0.5
     assert found["chamfer"] is None
     assert found["iou"] is None
+    assert found["mean_iou"] == 0.5
     row.each.append(row.each[1])
     row.watertight.append(True)
     assert row.summary()["chamfer"] == 1.0

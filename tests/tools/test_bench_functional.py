@@ -125,6 +125,8 @@ def test_what_is_kept_is_not_done_again(tmp_path, monkeypatch):
     first = tiny(tmp_path, rows=("x1",)).measure()
     (row,) = first["medians"].values()
     assert row["training_steps"] >= 1
+    assert set(row) == {"training_steps", "1", "2", "2, ODE"}
+    assert row["2, ODE"] != row["2"]
     assert set(row["1"]) >= {"chamfer", "f_score", "iou", "boundary", "spread", "sign_iou"}
     assert json.loads(json.dumps(first)) == first
     trained = []
@@ -137,6 +139,7 @@ def test_what_is_kept_is_not_done_again(tmp_path, monkeypatch):
     sheet = tmp_path / "sheet.png"
     both = tiny(tmp_path, rows=("x1", "flow matching"), sheet=sheet).measure()
     assert trained == [RECIPES["flow matching"]]
+    assert set(both["medians"]["functional flow matching, seed 0"]) == {"training_steps", "1", "2"}
     assert both["medians"]["functional x1, seed 0"] == row
     assert sheet.stat().st_size > 1000
     # A scoring that was cut off goes on from the weights.

@@ -20,9 +20,9 @@ class Perfect:
     def __init__(self, bank, shift=0.0):
         self.bank, self.shift, self.row, self.asked = bank, shift, -1, []
 
-    def encode(self, points, normals, *, refine):
+    def encode(self, points, normals, *, recycle, refine):
         self.row += 1
-        self.asked.append((points.shape[1], normals is not None, refine))
+        self.asked.append((points.shape[1], normals is not None, recycle, refine))
         return torch.zeros(1, 1, 1)
 
     def field(self, tokens):
@@ -31,11 +31,11 @@ class Perfect:
 
 
 def test_a_perfect_model_has_all_of_the_volume_and_another_less(bank):
-    rows, given = np.arange(3), Given(100, True, 0.0, refine=2)
+    rows, given = np.arange(3), Given(100, True, 0.0, refine=2, recycle=1)
     model = Perfect(bank)
     made = score(model, bank, rows, given, meshes=False)
     assert made.iou_mean == made.iou_median == 1.0
-    assert model.asked == [(100, True, 2)] * 3
+    assert model.asked == [(100, True, 1, 2)] * 3
     assert score(Perfect(bank, 0.02), bank, rows, given, meshes=False).iou_mean < 0.95
 
 
@@ -61,6 +61,7 @@ def test_a_model_is_scored_by_a_command(tmp_path):
         meshes=False,
     ).measure()
     assert report["shapes"] == 2
-    given = [(s["points"], s["normals"], s["noise"], s["refine"]) for s in report["scores"]]
-    assert given == [(2048, True, 0.0, 0), (2048, True, 0.0, 1), (64, False, 0.01, 0)]
+    names = "points", "normals", "noise", "refine", "recycle"
+    given = [tuple(s[name] for name in names) for s in report["scores"]]
+    assert given == [(2048, True, 0.0, 0, 0), (2048, True, 0.0, 1, 0), (64, False, 0.01, 0, 1)]
     assert all(0 <= s["iou_mean"] <= 1 and s["seconds"] > 0 for s in report["scores"])

@@ -56,7 +56,7 @@ class Complete(EditOptions):
     """Points that are used, at most 8,192; of more, as many are drawn."""
     num: int = 1
     """Number of answers."""
-    recycle: int = 2
+    recycle: int = 1
     """Times that points without outward normals are read again, with those of the answer's own
     field."""
     refine: int = 0

@@ -77,7 +77,7 @@ class Results:
     watertight: list[bool] = field(default_factory=list)
 
     def summary(self) -> dict[str, float | None]:
-        """Medians, and shares; None for a median that is a failure."""
+        """Medians, shares, and the mean IoU; a failure is None in medians, and has IoU 0."""
         found: dict[str, float | None] = {
             "failed": self.each.count(None) / len(self.each),
             "watertight": float(np.mean(self.watertight)),
@@ -86,6 +86,7 @@ class Results:
             worst = -np.inf if name in _BETTER_HIGH else np.inf
             median = float(np.median([worst if e is None else e[name] for e in self.each]))
             found[name] = median if np.isfinite(median) else None
+        found["mean_iou"] = float(np.mean([0.0 if e is None else e["iou"] for e in self.each]))
         return found
 
 

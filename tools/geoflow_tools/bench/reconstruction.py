@@ -20,6 +20,7 @@ from torch import Tensor
 from geoflow import __version__
 from geoflow.geometry.extraction import EmptySurfaceError
 from geoflow.geometry.metrics import chamfer_distance, volume_iou
+from geoflow.models.completion import RECYCLED
 from geoflow.models.kinds import load
 from geoflow.models.latent import Shape
 from geoflow_datasets import load as load_source
@@ -38,6 +39,7 @@ class Given:
     normals: bool
     noise: float
     refine: int = 0
+    recycle: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class ReconstructionBenchmark:
     """Number of points with normals, without noise."""
     refine: tuple[int, ...] = (0,)
     """Steps of refinement of those with normals."""
+    recycle: int = RECYCLED
+    """Times that bare points are read again, with normals of the answer's own field."""
     meshes: bool = False
     """Make meshes, and compare surfaces as well."""
     sheet: Path | None = None
@@ -93,7 +97,7 @@ class ReconstructionBenchmark:
         ).loaded()
         rows = np.unique(np.linspace(0, len(bank) - 1, min(self.num, len(bank))).astype(int))
         ways = [Given(self.oriented, True, 0.0, steps) for steps in self.refine]
-        ways += [Given(points, False, self.noise) for points in self.bare]
+        ways += [Given(points, False, self.noise, 0, self.recycle) for points in self.bare]
         if self.sheet is not None:
             write_sheet(model, bank, rows[:_SHOWN], ways, self.sheet)
         scores = [(way, score(model, bank, rows, way, meshes=self.meshes)) for way in ways]
@@ -113,7 +117,7 @@ def score(model: Any, bank: ShapeBank, rows: np.ndarray, given: Given, *, meshes
     for row in map(int, rows):
         points, normals = view(bank, row, given)
         start = time.process_time()
-        tokens = model.encode(points, normals, refine=given.refine)[0]
+        tokens = model.encode(points, normals, recycle=given.recycle, refine=given.refine)[0]
         seconds += time.process_time() - start
         queries, sdf = bank.uniform_queries(row)
         field = model.field(tokens)(torch.from_numpy(queries)).cpu().numpy()
@@ -154,7 +158,8 @@ def write_sheet(
     clouds = [trimesh.PointCloud(np.asarray(bank.surface[row], np.float64)) for row in rows]
     pictures: list[list[Shape | None]] = [[*clouds]]
     for way in ways:
-        tokens = [model.encode(*view(bank, int(row), way), refine=way.refine) for row in rows]
+        options = {"recycle": way.recycle, "refine": way.refine}
+        tokens = [model.encode(*view(bank, int(row), way), **options) for row in rows]
         pictures.append([mesh for each in tokens for mesh in model.shapes(each)])
     labels = ["data", *(_label(way) for way in ways)]
     contact_sheet(pictures, labels, path, size=160)
