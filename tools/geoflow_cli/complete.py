@@ -15,6 +15,8 @@ from geoflow_cli.errors import UsageError, failing
 from geoflow_cli.kinds.shapes import numbered
 
 if TYPE_CHECKING:
+    import trimesh
+
     from geoflow.geometry.read_points import Cloud
 
 # Points that are drawn of a mesh, which is reconstructed.
@@ -81,12 +83,17 @@ def complete(options: Complete, asked: Collection[str]) -> None:
         )
         for path, mesh in zip(numbered(options.out, options.num), meshes, strict=True):
             write_mesh(mesh, path)
-            made = mesh.metadata
-            print(
-                f"{path}: {solids.describe_mesh(mesh)}, points at {made['fit_median']:.4f} "
-                f"(95 %: {made['fit_95']:.4f}) of the half extent, {made['seconds']:.2f} s, "
-                f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
-            )
+            print(f"{path}: {_describe(mesh)}")
+
+
+def _describe(mesh: trimesh.Trimesh) -> str:
+    """What a line says of an answer."""
+    made = mesh.metadata
+    return (
+        f"{solids.describe_mesh(mesh)}, points at {made['fit_median']:.4f} "
+        f"(95 %: {made['fit_95']:.4f}) of the half extent, {made['seconds']:.2f} s, "
+        f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
+    )
 
 
 def _check(options: Complete, asked: Collection[str]) -> bool:
