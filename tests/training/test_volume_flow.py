@@ -10,7 +10,7 @@ from test_volumes import CONFIG, MODEL
 
 from geoflow.condition import ANY
 from geoflow.models.base import WEIGHTS
-from geoflow.models.completion import hypotheses, prepare
+from geoflow.models.completion import RECYCLED, hypotheses, prepare
 from geoflow.models.kinds import load as load_model
 from geoflow.models.volumes import VolumeGenerator
 from geoflow.objectives import Guide
@@ -188,7 +188,7 @@ def test_further_answers_are_drawn_given_the_points(stage):
     assert torch.equal(drawn, hypotheses(model, given, 3, spread=1.0, **asked).tokens)
     # Twin: part of the way to noise leads elsewhere.
     assert not torch.allclose(drawn, hypotheses(model, given, 3, spread=0.4, **asked).tokens)
-    assert torch.equal(drawn[0], model.encode(given.points)[0])
+    assert torch.equal(drawn[0], model.encode(given.points, recycle=RECYCLED)[0])
 
 
 def test_the_command_line_weighs_a_category(stage, tmp_path, capsys):
