@@ -7,8 +7,9 @@ resolution is reached. The points that were never evaluated get the interpolated
 sign is right: marching cubes sees the dense grid's values wherever the surface is.
 
 Networks are dear and round what they draw. For them the surface that the first refinement saw is
-refined more narrowly and followed on the last grid (`tracking.py`): the same surface in far fewer
-queries, but for a part thinner than a cell of that grid that stands alone.
+followed over the later grids (`tracking.py`), where but the last looks narrowly for others as well:
+the same surface in far fewer queries, but for a part thinner than a cell of the last grid but one
+that stands alone.
 
 Reference: Lorensen & Cline, "Marching cubes", 1987 (scikit-image's Lewiner variant, 2003).
 """
@@ -28,7 +29,13 @@ from skimage.measure import marching_cubes
 from torch import Tensor
 
 from geoflow.geometry.mirror import with_mirror_image
-from geoflow.geometry.tracking import Query, corners_of, crossed_cells, track_surface
+from geoflow.geometry.tracking import (
+    Query,
+    box_around,
+    crossed_cells,
+    ends_of_crossed_edges,
+    track_surface,
+)
 
 Field = Callable[[Float32[Tensor, "n 3"]], Float32[Tensor, " n"]]
 Method = Literal["hierarchical", "followed", "dense"]
@@ -39,8 +46,9 @@ MIN_RESOLUTION, MAX_RESOLUTION = 16, 512
 _LEAST_SHARE = 2.0**-11
 # Least value as a share of the largest one; what a tie of marching cubes' face test is raised by.
 _LEAST_VALUE, _TIE_RAISE = 2.0**-40, 1.0 + 2.0**-12
-# Share of `reach` after the first refinement where the surface is followed.
-_LATER_REACH = 0.2
+# Share of `reach` after the first refinement where the surface is followed, and the cells beside
+# it, as a share of one, in which a predicted sign is not trusted.
+_LATER_REACH, _MARGIN = 0.2, 0.5
 
 
 class EmptySurfaceError(ValueError):
@@ -95,11 +103,12 @@ def extract_mesh(
         while resolution % 2 ** (levels + 1) == 0 and resolution // 2 ** (levels + 1) >= coarsest:
             levels += 1
     at = partial(_at, field, bound=bound, mirrored=mirrored)
-    # What a first coarse cell can hide is a whole thin part.
-    reaches: list[float | None] = [reach] * levels
-    if method == "followed":
-        reaches = [reach, *[_LATER_REACH * reach] * (levels - 2), None][:levels]
-    values, queries = _evaluate(at, resolution // 2**levels, 2.0 * bound, reaches)
+    reaches, followed = [reach] * levels, method == "followed"
+    if followed:
+        # What a first coarse cell can hide is a whole thin part; the last can hide but crumbs.
+        reaches = [reach, *[_LATER_REACH * reach] * (levels - 2), 0.0][:levels]
+    cells = resolution // 2**levels
+    values, queries = _evaluate(at, cells, 2.0 * bound, reaches, followed=followed)
     return Extraction(mesh_from_grid(values, bound, mirrored=mirrored), queries)
 
 
@@ -125,23 +134,27 @@ def mesh_from_grid(
             "it has no surface; try another seed, or train longer"
         )
     spacing = 2.0 * bound / (values.shape[0] - 1)
-    values = values.copy()
+    inside = values <= 0.0
     for axis in range(3):
         for end in (0, -1):
-            face = np.moveaxis(values, axis, 0)[end]
-            np.maximum(face, np.float32(_LEAST_VALUE * highest), out=face)
+            np.moveaxis(inside, axis, 0)[end] = False
+    if mirrored:
+        middle = values.shape[0] // 2
+        values, inside = values[middle:], inside[middle:]
+    box = box_around(inside)
+    values = np.where((values[box] > 0.0) | inside[box], values[box], np.float32(_LEAST_VALUE))
     values = _off_zero(values)
     _break_ties(values)
-    middle = values.shape[0] // 2 if mirrored else 0
-    vertices, faces, _, _ = marching_cubes(values[middle:], level=0.0, gradient_direction="descent")
-    vertices = vertices.astype(np.float64) * spacing - [0.0 if mirrored else bound, bound, bound]
+    vertices, faces, _, _ = marching_cubes(values, level=0.0, gradient_direction="descent")
+    vertices = vertices.astype(np.float64) + [part.start for part in box]
+    vertices = vertices * spacing - [0.0 if mirrored else bound, bound, bound]
     if mirrored:
         vertices, faces = with_mirror_image(vertices, faces)
     return trimesh.Trimesh(vertices, faces, process=False)
 
 
-def _off_zero(values: Float32[np.ndarray, "n n n"]) -> Float32[np.ndarray, "n n n"]:
-    """No corner of a crossed cell with a value smaller than _LEAST_SHARE of such ones around it.
+def _off_zero(values: Float32[np.ndarray, "l m n"]) -> Float32[np.ndarray, "l m n"]:
+    """No end of a crossed edge with a value smaller than _LEAST_SHARE of such ones around it.
 
     Else vertices on several edges of a grid point coincide once a file has rounded them, and the
     mesh is no longer closed. Signs are kept, a zero counts as inside (which keeps the edges of a
@@ -151,17 +164,17 @@ def _off_zero(values: Float32[np.ndarray, "n n n"]) -> Float32[np.ndarray, "n n 
     """
     largest = float(np.abs(values).max())
     # Other values may be predictions: they have no say in where the surface is.
-    counts = corners_of(crossed_cells(values <= 0.0))
+    counts = ends_of_crossed_edges(values <= 0.0)
     near = _places(np.abs(values) <= _LEAST_SHARE * largest)
     at = tuple(near.T)
     sign = np.where(values[at] > 0.0, np.float32(1.0), np.float32(-1.0))
     magnitude = np.maximum(np.abs(values[at]), np.float32(_LEAST_VALUE * largest))
-    around = np.argwhere(np.ones((3, 3, 3))) - 1
+    around, last = np.argwhere(np.ones((3, 3, 3))) - 1, np.array(values.shape) - 1
     while True:
         values[at] = sign * magnitude
         greatest = magnitude
         for step in around:
-            beside = tuple(np.clip(near + step, 0, len(values) - 1).T)
+            beside = tuple(np.clip(near + step, 0, last).T)
             greatest = np.maximum(greatest, np.abs(values[beside]) * counts[beside])
         raised = np.maximum(magnitude, np.float32(_LEAST_SHARE) * greatest)
         if (raised == magnitude).all():
@@ -174,7 +187,7 @@ def _places(mask: Bool[np.ndarray, "l m n"]) -> Int64[np.ndarray, "p 3"]:
     return np.stack(np.unravel_index(np.flatnonzero(mask), mask.shape), axis=1)
 
 
-def _break_ties(values: Float32[np.ndarray, "n n n"]) -> None:
+def _break_ties(values: Float32[np.ndarray, "l m n"]) -> None:
     """Change values in place until the face test of marching cubes decides every grid face.
 
     Where the corners' signs alternate round a face, the test compares the products of its
@@ -197,7 +210,7 @@ def _break_ties(values: Float32[np.ndarray, "n n n"]) -> None:
 
 
 def _alternating_faces(
-    values: Float32[np.ndarray, "n n n"], first: int, second: int
+    values: Float32[np.ndarray, "l m n"], first: int, second: int
 ) -> list[Int64[np.ndarray, "f 3"]]:
     """Corners, in turn round the face, of grid faces along two axes whose signs alternate."""
     inside = np.moveaxis(values < 0.0, (first, second), (0, 1))
@@ -213,7 +226,7 @@ def _alternating_faces(
 
 
 def _evaluate(
-    at: Callable[[int], Query], cells: int, edge: float, reaches: list[float | None]
+    at: Callable[[int], Query], cells: int, edge: float, reaches: list[float], *, followed: bool
 ) -> tuple[Float32[np.ndarray, "n n n"], int]:
     """The field on a grid that is refined once for each of `reaches`, and how often it was asked.
 
@@ -221,20 +234,23 @@ def _evaluate(
         at: the field at the points of a grid of so many cells.
         cells: along an edge of the first grid.
         edge: of the cube.
-        reaches: of the cells that are refined; None: the surface is followed.
+        reaches: of the cells that are refined.
+        followed: follow the surface after the first refinement; refined are other cells alone.
     """
     values = np.zeros((cells + 1,) * 3, dtype=np.float32)
     known = np.zeros(values.shape, dtype=bool)
     queries = _fill(at(cells), values, known, ~known)
-    for reach in reaches:
-        spacing = edge / cells
+    for level, reach in enumerate(reaches):
+        active = _active_cells(values, edge / cells, reach)
+        track = followed and level > 0
+        if track:
+            active &= ~crossed_cells(values <= 0.0)
         cells *= 2
-        coarse, values, known = values, _upsample(values), _spread(known)
-        if reach is None:
-            queries += track_surface(at(cells), values, known)
-        else:
-            active = _active_cells(coarse, spacing, reach)
+        values, known = _upsample(values), _spread(known)
+        if active.any():
             queries += _fill(at(cells), values, known, _corners_of_children(active))
+        if track:
+            queries += track_surface(at(cells), values, known, margin=_MARGIN * edge / cells)
     return values, queries
 
 
