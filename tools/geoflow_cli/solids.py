@@ -15,6 +15,7 @@ from geoflow_cli.checks import (
 )
 from geoflow_cli.edit_options import EditOptions
 from geoflow_cli.errors import UsageError, failing
+from geoflow_cli.importing import uncollected
 from geoflow_cli.kinds.fields import describe_counts
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ def check_edit(options: EditOptions, *, draws: str | None) -> ModelFile:
     check_faces(options.faces, mirror=options.mirror)
     if options.mirror and options.resolution % 2:
         raise UsageError(f"--mirror needs an even --resolution, got {options.resolution}")
-    from geoflow.models.base import describe
-    from geoflow.models.kinds import describe_solids
-
+    with uncollected():
+        from geoflow.models.base import describe
+        from geoflow.models.kinds import describe_solids
     with failing():
         describe_solids(options.model)
         file = describe(options.model)
