@@ -1,7 +1,6 @@
 """The command line as a user meets it: every road, every wrong turn, a kill in the middle."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import time
 import pytest
 import torch
 import trimesh
+from command import environment, geoflow, process
 
 from geoflow import Generator
 from geoflow.models.checkpoint import load_checkpoint
@@ -17,22 +17,6 @@ from geoflow_cli import main
 
 TRAIN = ("train", "--shape-category", "bottle", "--num-shapes", "6", "--sheet-every", "0",
          "--no-progress", "--device", "cpu")  # fmt: skip
-
-
-def environment():
-    return os.environ | {"COLUMNS": "200"}
-
-
-def geoflow(*arguments, cwd=None):
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "geoflow", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment() | {"DISPLAY": "", "WAYLAND_DISPLAY": ""},
-        timeout=300,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +46,7 @@ def test_several_samples_get_numbered_files_and_repeat(tmp_path, run):
     def sample(name, **options):
         flags = [x for key, value in options.items() for x in (f"--{key}", value)]
         out = tmp_path / f"{name}.obj"
-        result = geoflow("sample", "--model", run, "--resolution", 32, "--out", out, *flags)
+        result = process("sample", "--model", run, "--resolution", 32, "--out", out, *flags)
         assert result.returncode == 0, result.stderr
 
     sample("a", num=2, seed=4)
@@ -81,12 +65,12 @@ def test_several_samples_get_numbered_files_and_repeat(tmp_path, run):
 @pytest.mark.slow
 def test_faces_and_up_change_the_file(tmp_path, run):
     out = tmp_path / "mesh.off"
-    result = geoflow("sample", "--model", run, "--out", out, "--faces", 300, "--up", "z")
+    result = process("sample", "--model", run, "--out", out, "--faces", 300, "--up", "z")
     assert result.returncode == 0, result.stderr
     assert len(trimesh.load_mesh(out).faces) <= 300
     for name, flags in (("default.stl", ()), ("full.stl", ("--faces", "full"))):
         sized = ("--out", tmp_path / name, "--size", "100mm", *flags)
-        result = geoflow("sample", "--model", run, *sized)
+        result = process("sample", "--model", run, *sized)
         assert result.returncode == 0, result.stderr
         mesh = trimesh.load_mesh(tmp_path / name)
         assert f"{len(mesh.faces)} faces, watertight" in result.stdout
@@ -99,7 +83,7 @@ def test_faces_and_up_change_the_file(tmp_path, run):
 
 @pytest.mark.slow
 def test_view_without_a_display_says_so_and_writes_a_picture(tmp_path, run):
-    result = geoflow("view", "--model", run, "--resolution", 32, cwd=tmp_path)
+    result = process("view", "--model", run, "--resolution", 32, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "no display" in result.stdout
     assert (tmp_path / "geoflow-view.png").read_bytes().startswith(b"\x89PNG")
@@ -113,14 +97,14 @@ def test_view_writes_by_suffix_what_its_command_says(tmp_path, run):
         ("sample", *flags, "--faces", "full", "--out", "a.ply", "--preview"),
         ("view", *flags, "--out", "b.ply"),
     ):
-        result = geoflow(*words, cwd=tmp_path)
+        result = process(*words, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
     assert (tmp_path / "a.ply").read_bytes() == (tmp_path / "b.ply").read_bytes()
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-    page = geoflow("view", *flags, "--layout", "compare", "--out", "c.html", cwd=tmp_path)
+    page = process("view", *flags, "--layout", "compare", "--out", "c.html", cwd=tmp_path)
     assert page.returncode == 0, page.stderr
     assert b"50 steps of the ODE" in (tmp_path / "c.html").read_bytes()
-    opened = geoflow(
+    opened = process(
         "view",
         "a.ply",
         "--reconstruct",
@@ -155,7 +139,7 @@ def test_a_model_is_distilled(tmp_path, run):
     """The student keeps its teacher's autoencoder; its flow alone has moved."""
     out = tmp_path / "student"
     flags = ("--teacher", run, "--objective", "lagrangian", "--coupling", "batch")
-    result = geoflow(*TRAIN, *flags, "--steps", 2, "--out", out)
+    result = process(*TRAIN, *flags, "--steps", 2, "--out", out)
     assert result.returncode == 0, result.stderr
     teacher, student = (Generator.from_pretrained(str(folder)) for folder in (run, out))
     same, moved = (
@@ -211,6 +195,18 @@ WRONG = {
 }
 
 
+def test_a_process_ends_with_the_code(tmp_path):
+    """What else is wrong is tried in this process, where nothing is imported anew."""
+    for words, code, message in (
+        (WRONG["steps 0"][0], 2, "geoflow: error: --steps must be at least 1"),
+        (("sample", "--model", "none", "--out", "a.obj"), 1, "geoflow: failed: no model 'none'"),
+    ):
+        result = process(*words, cwd=tmp_path)
+        assert result.returncode == code, result.stdout + result.stderr
+        (line,) = result.stderr.splitlines()
+        assert line.startswith(message)
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_usage_is_one_line_and_code_2(tmp_path, name):
     arguments, message = WRONG[name]
@@ -251,7 +247,7 @@ def test_killed_run_resumes_to_the_same_model(tmp_path):
     """A kill that no handler sees, at whatever step it falls, then --resume."""
     options = (*TRAIN, "--autoencoder-steps", 30, "--steps", 3, "--checkpoint-every", 2)
     killed = tmp_path / "killed"
-    process = subprocess.Popen(
+    killing = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "geoflow", *map(str, options), "--out", str(killed)],
         env=environment(),
         stdout=subprocess.DEVNULL,
@@ -259,18 +255,18 @@ def test_killed_run_resumes_to_the_same_model(tmp_path):
     )
     deadline = time.monotonic() + 240
     while not (killed / "autoencoder.safetensors").exists() and time.monotonic() < deadline:
-        assert process.poll() is None
+        assert killing.poll() is None
         time.sleep(0.2)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    killing.send_signal(signal.SIGKILL)
+    killing.wait()
     step = load_checkpoint(killed / "autoencoder.safetensors")[1]["step"]
     assert 0 < step < 30
     assert not (killed / "model").exists()
     # Everything else is read from the run.
     quiet = ("--sheet-every", 0, "--no-progress", "--device", "cpu")
-    assert geoflow("train", *quiet, "--out", killed, "--resume").returncode == 0
+    assert process("train", *quiet, "--out", killed, "--resume").returncode == 0
     whole = tmp_path / "whole"
-    assert geoflow(*options, "--out", whole).returncode == 0
+    assert process(*options, "--out", whole).returncode == 0
     a, _ = load_checkpoint(killed / "model" / "model.safetensors")
     b, _ = load_checkpoint(whole / "model" / "model.safetensors")
     assert a.keys() == b.keys()
@@ -326,7 +322,7 @@ def test_log_is_json_lines(run):
 
 
 def test_the_default_model_makes_a_chair(tmp_path):
-    result = geoflow("sample", "--steps", 2, "--out", tmp_path / "mesh.obj")
+    result = process("sample", "--steps", 2, "--out", tmp_path / "mesh.obj")
     assert result.returncode == 0, result.stderr
     mesh = trimesh.load_mesh(tmp_path / "mesh.obj")
     assert mesh.is_watertight
@@ -338,10 +334,10 @@ def test_a_mesh_becomes_a_distribution_of_its_points(tmp_path):
     trimesh.creation.torus(1.0, 0.3).export(tmp_path / "ring.obj")
     command = ("train", "--representation", "distribution", "--data", "ring.obj", "--steps", 3)
     quiet = ("--no-progress", "--sheet-every", 0)
-    result = geoflow(*command, "--channels", "all", *quiet, cwd=tmp_path)
+    result = process(*command, "--channels", "all", *quiet, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     flags = ("sample", "--model", "runs/ring", "--points", 70_000, "--steps", 3)
-    result = geoflow(*flags, "--out", "cloud.ply", cwd=tmp_path)
+    result = process(*flags, "--out", "cloud.ply", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "70000 points with position, normal" in result.stdout
     assert "3 network evaluations" in result.stdout
@@ -356,6 +352,6 @@ def test_a_mesh_becomes_a_distribution_of_its_points(tmp_path):
         ((*command[:4], "missing.obj"), "existing mesh file"),
         ((*command, "--symmetry", "so3"), "--symmetry does not go with"),
     ):
-        result = geoflow(*wrong, cwd=tmp_path)
+        result = process(*wrong, cwd=tmp_path)
         assert result.returncode == 2, result.stdout + result.stderr
         assert message in result.stderr

@@ -97,6 +97,7 @@ def test_what_memory_will_not_hold_is_refused(words, message, tmp_path, capsys):
     assert message in line
 
 
+@pytest.mark.slow
 def test_a_million_meshes_are_foreseen_by_the_command(tmp_path, monkeypatch, capsys):
     """And refused, where the disk is too small: none is made."""
     free = type("Usage", (), {"free": 10**9})

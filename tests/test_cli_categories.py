@@ -115,6 +115,7 @@ def test_a_folder_of_clouds_trains_a_model_of_its_categories(tmp_path):
     assert "train them with --kind points" in errors
 
 
+@pytest.mark.slow
 def test_a_model_is_tuned_to_categories_that_it_does_not_know(tmp_path, run):
     flags = ("--representation", run.name, "--init-from", run, "--autoencoder-steps", 0)
     code, said, errors = geoflow(

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import trimesh
-from test_cli import geoflow
+from command import geoflow
 
 from geoflow.geometry import metrics
 from geoflow_cli import budget, main

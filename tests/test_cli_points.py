@@ -1,13 +1,9 @@
 """Point clouds from the command line: train, sample in every format, and every wrong turn."""
 
-import io
-from contextlib import redirect_stderr, redirect_stdout
-
+import command
 import numpy as np
 import pytest
 import trimesh
-
-from geoflow_cli import main
 
 TRAIN = ("train", "--representation", "points", "--shape-category", "bottle", "--num-shapes", 6,
          "--sheet-every", 0, "--no-progress", "--steps", 3)  # fmt: skip
@@ -15,13 +11,8 @@ TRAIN = ("train", "--representation", "points", "--shape-category", "bottle", "-
 
 def geoflow(*arguments):
     """Exit code, output and errors of a command, in this process."""
-    out, errors = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(errors):
-        try:
-            code = main([str(word) for word in arguments])
-        except SystemExit as end:
-            code = end.code
-    return code, out.getvalue(), errors.getvalue()
+    done = command.geoflow(*arguments)
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +55,8 @@ def test_a_view_writes_the_cloud_that_sample_writes(tmp_path, run):
     flags = ("--model", run, "--points", 300, "--seed", 4)
     for suffix in (".ply", ".npz"):
         paths = [tmp_path / f"{command}{suffix}" for command in ("sample", "view")]
-        for command, out in zip(("sample", "view"), paths, strict=True):
-            code, said, errors = geoflow(command, *flags, "--out", out)
+        for word, out in zip(("sample", "view"), paths, strict=True):
+            code, said, errors = geoflow(word, *flags, "--out", out)
             assert code == 0, errors
         read = [np.asarray(load_points(path)) for path in paths]
         np.testing.assert_array_equal(*read)

@@ -172,6 +172,7 @@ def test_one_nna_knows_one_distribution_from_two():
     assert ladder.one_nna(x[0], x[2] + 5).value > 0.99
 
 
+@pytest.mark.slow
 def test_the_table_of_distributions_has_every_row(tmp_path):
     trimesh.creation.torus(1.0, 0.3).export(tmp_path / "ring.obj")
     benchmark = DistributionBenchmark(

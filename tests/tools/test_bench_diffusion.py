@@ -59,6 +59,7 @@ def test_a_wrong_variance_is_told_from_the_right_one():
         assert ((found - std).abs() > 0.025 * std).any()
 
 
+@pytest.mark.slow
 def test_a_thousand_steps_end_at_the_data_and_few_do_not():
     found = sample(1_000, ancestral=True, num=4_000)
     torch.testing.assert_close(found.mean(0), MEAN, rtol=0, atol=0.06)

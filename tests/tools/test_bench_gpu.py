@@ -14,6 +14,7 @@ from geoflow_tools.bench.gpu import GpuBenchmark, profiled
 SMALL = {"batch": 2, "num_queries": 16, "flow_batch": 4, "points": (16, 32), "repeats": 1}
 
 
+@pytest.mark.slow
 def test_steps_are_timed_and_told_apart(tmp_path):
     config = tiny_models()["shapes"].config
     told = replace(config.transformer, guided=True, points=True)

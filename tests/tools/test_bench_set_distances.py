@@ -38,6 +38,7 @@ def start(tmp_path):
     return str(folder)
 
 
+@pytest.mark.slow
 def test_rows_are_of_weights_and_seeds(start, monkeypatch):
     monkeypatch.setattr(set_distances, "_ProcessorClock", Counting)
     benchmark = SetDistancesBenchmark(

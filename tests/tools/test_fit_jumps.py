@@ -131,6 +131,7 @@ def test_blocks_are_solutions_whoever_makes_them(tmp_path):
     assert relative_error(states[:, -1], end) > 2e-2
 
 
+@pytest.mark.slow
 def test_a_fit_brings_jumps_nearer_and_leaves_the_field(tmp_path):
     model = told_model()
     told = Told(chances_of(model))
@@ -159,6 +160,7 @@ def test_a_fit_brings_jumps_nearer_and_leaves_the_field(tmp_path):
         torch.testing.assert_close(found, 0.5 * (fitted + was))
 
 
+@pytest.mark.slow
 def test_the_commands_go_on_and_write_a_model(tmp_path, monkeypatch):
     monkeypatch.setattr("geoflow_tools.fit_jumps.__main__.Clock", Steps)
     model = told_model()

@@ -85,6 +85,7 @@ def test_copies_share_their_ties(tmp_path):
     assert other[0].value != found[0].value
 
 
+@pytest.mark.slow
 def test_processes_find_what_one_finds(tmp_path):
     samples, reference = shapes(7, 7), shapes(6, 8)
     one, two = (

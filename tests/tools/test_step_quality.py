@@ -73,6 +73,7 @@ def test_a_pairing_sees_bad_samples_and_missing_shapes():
         pairing_distance([], data)
 
 
+@pytest.mark.slow
 def test_shapes_are_as_near_as_others_of_the_data_are(monkeypatch, evaluations):
     """Samples that are held-out shapes have distance 0; so do training shapes that are."""
     banks = [load("procedural", "bottle", split=split, num=3) for split in ("val", "train")]

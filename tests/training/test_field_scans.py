@@ -161,6 +161,7 @@ def test_scans_clean_points_queries_and_boxes_stand_in_one_place(bank, own):
             assert (lesson.box.half - 1).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_encoder_learns_the_box_and_the_rest_nothing(bank):
     options = replace(OPTIONS, steps=150, batch=8, latent_first=0.5, own_box=1.0, ema=0.9)
     stage = stage_of(bank, options)
@@ -314,6 +315,7 @@ def test_what_does_not_go_together_is_refused(options, said, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_command_adds_the_stage(start, tmp_path, monkeypatch):
     monkeypatch.setenv("GEOFLOW_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "run"

@@ -88,6 +88,7 @@ def tuned(folder, start, banks, *, kind, rate, stop=None):
     return before, autoencoder(run.model), run.said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_tuning_spoils_is_kept_as_it_was(tmp_path, banks, kind):
     train(Run.create(tmp_path / "first", config(kind)), banks)

@@ -133,6 +133,7 @@ def test_every_suffix_is_written_and_says_what_it_is(suffix, tmp_path, short_tur
         assert mesh.volume == pytest.approx(result_of().items[0].mesh.volume, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_film_is_written_where_its_package_is(short_turn):
     av = pytest.importorskip("av", reason="needs the extra geoflow[viewer]")
     with av.open(io.BytesIO(export_bytes(result_of(), SHOWN, ".mp4"))) as film:

@@ -95,6 +95,7 @@ def test_films_fill_a_screen_of_1080_lines(count):
     assert not fits(_fitting(shown) + 1)
 
 
+@pytest.mark.slow
 def test_a_film_has_1080_lines_and_30_frames_a_second(monkeypatch):
     av = pytest.importorskip("av", reason="needs the extra geoflow[viewer]")
 
