@@ -10,7 +10,13 @@ from skimage.measure import marching_cubes
 
 from geoflow.geometry.extraction import EmptySurfaceError, extract_mesh, mesh_from_grid
 from geoflow.geometry.sdf import union_distance
-from geoflow.geometry.tracking import track_surface
+from geoflow.geometry.tracking import (
+    box_around,
+    corners_of,
+    crossed_cells,
+    ends_of_crossed_edges,
+    track_surface,
+)
 from geoflow_datasets.procedural import make_solids
 from geoflow_tools.bench.solids import faults, faults_in_files
 
@@ -64,7 +70,7 @@ def test_refined_surface_is_the_dense_one(name, method):
 
 
 def test_queries_of_a_chair_stay_within_the_budget():
-    for resolution, share in ((128, 0.07), (256, 0.03)):
+    for resolution, share in ((128, 0.03), (256, 0.014)):
         extraction = extract_mesh(chair(0), resolution=resolution, method="followed")
         assert extraction.field_queries <= share * (resolution + 1) ** 3
 
@@ -94,6 +100,41 @@ def test_a_surface_is_followed_where_no_prediction_saw_it():
     assert evaluated == known.sum() >= 2 * 25
     assert ((values <= 0) == (truth <= 0))[2:4].all()
     assert track_surface(lambda index: 1 / 0, np.ones_like(values), np.zeros_like(known)) == 0
+
+
+def test_the_ends_of_crossed_edges_are_asked_for_and_nothing_else():
+    """On an oblique plane these are two layers of points; corners of crossed cells are six."""
+    i, j, k = np.indices((17, 17, 17))
+    truth = (i + j + k - 23.5).astype(np.float32)
+    values, known = np.sign(truth), np.zeros(truth.shape, dtype=bool)
+    evaluated = track_surface(lambda index: truth.flat[index], values, known)
+    np.testing.assert_array_equal(known, np.abs(truth) < 1)
+    np.testing.assert_array_equal(ends_of_crossed_edges(truth <= 0), known)
+    assert evaluated == known.sum()
+    cells = crossed_cells(truth <= 0)
+    assert corners_of(cells).sum() > 2.5 * evaluated
+
+
+def test_a_sign_is_not_trusted_near_the_surface():
+    """A corner of a crossed cell is no end of a crossed edge, and is inside against all signs."""
+    truth = np.where(np.indices((6, 6, 6)).sum(0) > 6, 1.0, -1.0).astype(np.float32)
+    hidden = (3, 3, 2)
+    predicted = truth.copy()
+    truth[hidden], predicted[hidden] = -1.0, 0.3
+    around = np.array(hidden) + np.vstack([np.eye(3), -np.eye(3)]).astype(int)
+    assert (predicted[tuple(around.T)] > 0).all()
+    found = []
+    for margin in (0.0, 0.5):
+        values, known = predicted.copy(), np.zeros(truth.shape, dtype=bool)
+        track_surface(lambda index: truth.flat[index], values, known, margin=margin)
+        found.append(bool((values[hidden] <= 0) and known[tuple(around[0])]))
+    assert found == [False, True]
+
+
+def test_a_box_holds_what_is_true_and_its_neighbours():
+    mask = np.zeros((5, 6, 7), dtype=bool)
+    mask[2, 0, 4:7] = True
+    assert box_around(mask) == (slice(1, 4), slice(0, 2), slice(3, 8))
 
 
 def test_a_thin_sheet_alone_is_found_wherever_it_lies():
