@@ -114,7 +114,8 @@ class Training:
             stage = _point_stage(model, clouds, options)
             stage.module.requires_grad_(True)
             clock = Clock(self.left, time.monotonic())
-            torch.backends.cuda.matmul.allow_tf32 = True
+            if device.type == "cuda":
+                torch.set_float32_matmul_precision("high")
             steps = 0
 
             def save() -> None:
@@ -122,8 +123,8 @@ class Training:
 
             for progress in train(stage, clock, self.log, every=options.report_every, save=save):
                 steps = progress.step
-                if clock.share > 1 - _EXACT:
-                    torch.backends.cuda.matmul.allow_tf32 = False
+                if device.type == "cuda" and clock.share > 1 - _EXACT:
+                    torch.set_float32_matmul_precision("highest")
                 is_due = options.latents and self.latents is None
                 if is_due and (clouds.is_whole or clock.share > _LATEST_LATENTS):
                     self._start_latents(model, clouds)
@@ -178,7 +179,8 @@ def train_latents(options: Options, seconds: float) -> None:
     """Train the flow of latents from those in the folder, and leave its average there."""
     torch.set_num_threads(1)
     begun = time.monotonic()
-    torch.backends.cuda.matmul.allow_tf32 = True
+    if torch.device(options.device).type == "cuda":
+        torch.set_float32_matmul_precision("high")
     data = torch.load(options.out / _LATENTS, map_location=options.device, weights_only=True)
     model = PointGenerator.from_pretrained(options.start, device=options.device)
     chosen = LatentSolutions(

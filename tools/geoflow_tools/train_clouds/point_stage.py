@@ -10,6 +10,8 @@ pulls points onto the surface that the mean of the first two leaves about it; th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -185,12 +187,21 @@ def on_device(generator: torch.Generator, device: torch.device) -> torch.Generat
 
 def half_squares(a: Float[Tensor, "b n 3"], b: Float[Tensor, "b m 3"]) -> Float[Tensor, "b n m"]:
     """Half of the squared distances; never by TF32, which loses those of neighbours."""
+    with torch.autocast(a.device.type, enabled=False), _exact_products(a.device):
+        sums = (a.square().sum(-1)[:, :, None] + b.square().sum(-1)[:, None]) / 2
+        return sums.baddbmm_(a, b.mT, alpha=-1)
+
+
+@contextmanager
+def _exact_products(device: torch.device) -> Iterator[None]:
+    """Without TF32 on a GPU; elsewhere the switch is not touched, which would mix two settings."""
+    if device.type != "cuda":
+        yield
+        return
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
     try:
-        with torch.autocast(a.device.type, enabled=False):
-            sums = (a.square().sum(-1)[:, :, None] + b.square().sum(-1)[:, None]) / 2
-            return sums.baddbmm_(a, b.mT, alpha=-1)
+        yield
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
 
