@@ -1,6 +1,6 @@
 """Damaged files of every kind that we read: one line, soon, in little memory, and never NaN.
 
-Every reader meets files of which some part was cut, repeated, flipped or replaced: 150 a reader, or
+Every reader meets files of which some part was cut, repeated, flipped or replaced: 300 a reader, or
 as many as GEOFLOW_FUZZ says (nightly: GEOFLOW_FUZZ=3000 python -m pytest -n 0 tests/fuzz).
 """
 
@@ -26,7 +26,7 @@ from fuzz.readers_of_work import OF_WORK
 
 from geoflow.atomic import DamagedError
 
-COUNT = int(os.environ.get("GEOFLOW_FUZZ", "150"))
+COUNT = int(os.environ.get("GEOFLOW_FUZZ", "300"))
 SECONDS, BYTES, LINE = 20, 2**30, 700
 REFUSED = (DamagedError, ValueError, FloatingPointError, FileNotFoundError)
 
