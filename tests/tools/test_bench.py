@@ -65,13 +65,36 @@ def test_two_revisions_are_compared_by_the_median_of_neighbours():
     assert found["there"] == {"mesh": 6.0}
 
 
+def test_meshes_of_two_revisions_are_compared_as_surfaces(tmp_path):
+    """A vertex that slides in its plane moves, and stays on the other's surface."""
+    plane = trimesh.creation.box().subdivide()
+    (slid,) = np.flatnonzero(np.all(np.abs(plane.vertices - [0.5, 0.0, 0.0]) < 1e-6, axis=1))
+    moved = plane.vertices.copy()
+    moved[slid] += [0.0, 0.01, 0.0]
+    cloud = np.zeros((5, 3))
+    files = {"here": plane.vertices, "there": moved}
+    for name, vertices in files.items():
+        np.savez(
+            tmp_path / f"{name}.npz",
+            **{"mesh": vertices, "mesh/faces": plane.faces, "cloud": cloud[: len(name)]},
+        )
+    found = against.apart(tmp_path / "here.npz", tmp_path / "there.npz")
+    assert found["cloud"] is None
+    assert found["mesh"]["largest move of a vertex"] == pytest.approx(0.01)
+    assert found["mesh"]["share of vertices moved by more than 1e-4"] == 1 / len(moved)
+    assert found["mesh"]["largest distance to the other's surface"] < 1e-9
+
+
 @pytest.mark.slow
 def test_a_sample_is_compared_with_itself(monkeypatch):
     monkeypatch.setattr(
         against, "check_out", lambda revision, folder: folder.symlink_to(against._HERE)
     )
     report = against.Against("x", resolutions=(32,), points=300, num=0, repeats=1).measure()
-    assert report["largest move of a vertex"] == {"mesh 32": 0.0, "cloud": 0.0}
+    moved = report["apart"]
+    assert set(moved) == {"mesh 32", "cloud"}
+    assert all(row["largest move of a vertex"] == 0.0 for row in moved.values())
+    assert moved["mesh 32"]["largest distance to the other's surface"] < 1e-12
     assert report["there / here"]["queries, mesh 32"] == 1.0
     assert report["here"]["process"] > report["here"]["mesh 32"] > 0
 
