@@ -1,7 +1,8 @@
 """Damaged files of every kind that we read: one line, soon, in little memory, and never NaN.
 
-Every reader meets files of which some part was cut, repeated, flipped or replaced: 300 a reader, or
-as many as GEOFLOW_FUZZ says (nightly: GEOFLOW_FUZZ=3000 python -m pytest -n 0 tests/fuzz).
+Every reader meets files of which some part was cut, repeated, flipped or replaced: 300 a reader, a
+fifth of them in the quick suite and the others in the slow one, or as many as GEOFLOW_FUZZ says
+(nightly: GEOFLOW_FUZZ=3000 python -m pytest -n 0 -m "slow or not slow" tests/fuzz).
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ from fuzz.readers_of_work import OF_WORK
 from geoflow.atomic import DamagedError
 
 COUNT = int(os.environ.get("GEOFLOW_FUZZ", "300"))
+QUICK = COUNT // 5
 SECONDS, BYTES, LINE = 20, 2**30, 700
 REFUSED = (DamagedError, ValueError, FloatingPointError, FileNotFoundError)
 
 
-def damages(name: str, reader: Reader, folder: Path) -> list[str]:
-    """What was not refused as it should be, of COUNT mutations."""
+def damages(name: str, reader: Reader, folder: Path, indices: range) -> list[str]:
+    """What was not refused as it should be, of the mutations of these numbers."""
     whole, copy = folder / "whole", folder / "copy"
     whole.mkdir()
     reader.write(whole)
@@ -42,7 +44,7 @@ def damages(name: str, reader: Reader, folder: Path) -> list[str]:
     reader.read(copy)
     found = []
     damaged = files[0]
-    for index in range(COUNT):
+    for index in indices:
         rng = random.Random(f"{name} {index}")
         file = rng.choice(files)
         mutate = MUTATORS.get(file.suffix, mutated_bytes)
@@ -102,11 +104,14 @@ READERS: dict[str, Callable[[], Reader]] = OF_MODELS | OF_DATA | OF_WORK | OF_SH
 
 
 @pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize(
+    "indices", [range(QUICK), pytest.param(range(QUICK, COUNT), marks=pytest.mark.slow)], ids=str
+)
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.filterwarnings("ignore")
-def test_damaged_files_are_refused_in_a_line(tmp_path, name):
-    found = damages(name, READERS[name](), tmp_path)
-    assert not found, "\n".join([f"{len(found)} of {COUNT}:", *found[:10]])
+def test_damaged_files_are_refused_in_a_line(tmp_path, name, indices):
+    found = damages(name, READERS[name](), tmp_path, indices)
+    assert not found, "\n".join([f"{len(found)} of {len(indices)}:", *found[:10]])
 
 
 def test_the_judge_sees_what_is_wrong():
