@@ -12,6 +12,7 @@ from devices_program import trained, watched
 from safetensors.torch import load_file
 
 from geoflow.objectives import OBJECTIVES, SPECIAL_CASES
+from geoflow.training.launch import _free_port
 from geoflow.training.processes import ALONE, Processes
 from geoflow_cli import main
 
@@ -109,6 +110,41 @@ def test_the_command_trains_on_two_devices_and_goes_on_with_one(tmp_path):
         torch.testing.assert_close(found["two"][key], value, rtol=1e-5, atol=1e-5)
         assert torch.equal(found["two"][key], found["torchrun"][key])
     assert main(["train", "--resume", "--out", str(tmp_path / "two"), "--no-progress"]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("starter", ["command", "torchrun"])
+def test_the_command_trains_on_two_nodes(tmp_path, starter):
+    """Each started by its own command, one device a node; here both are on this machine."""
+    pytest.importorskip("lightning_fabric")
+    mesh = tmp_path / "box.ply"
+    trimesh.creation.box().export(mesh)
+    common = ["-m", "geoflow_cli", "train", "--kind", "distribution", "--device", "cpu"]
+    common += ["--data", str(mesh), "--steps", "2", "--sheet-every", "0", "--no-progress"]
+    common += ["--precision", "float32", "--out"]
+    one = [sys.executable, *common, str(tmp_path / "one"), "--accumulate", "2"]
+    assert subprocess.run(one, capture_output=True, timeout=300, check=False).returncode == 0
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    nodes = []
+    for rank in (1, 0):
+        rendezvous = ["--nnodes", "2", "--node-rank", str(rank), "--nproc-per-node", "1"]
+        rendezvous += ["--master-addr", place["MASTER_ADDR"], "--master-port", place["MASTER_PORT"]]
+        words = [*common, str(tmp_path / "two"), "--num-nodes", "2"]
+        if starter == "torchrun":
+            words = ["-m", "torch.distributed.run", *rendezvous, *words[:-2]]
+        nodes.append(
+            subprocess.Popen(
+                [sys.executable, *words], env={**os.environ, **place, "NODE_RANK": str(rank)},
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )
+        )  # fmt: skip
+    said = [node.communicate(timeout=300) for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said
+    # The first node alone speaks.
+    assert ["model written" in out for out, _ in said] == [False, True]
+    one, two = (load_file(tmp_path / name / "distribution.safetensors") for name in ("one", "two"))
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("option", ["--devices", "--num-nodes", "--accumulate"])
