@@ -13,7 +13,7 @@ SMALL = ("train", "--sheet-every", 0, "--no-progress", "--steps", 3)
 TRAIN = (*SMALL, "--num-shapes", 6)
 
 
-@pytest.fixture(scope="module", params=["points", "sdf"])
+@pytest.fixture(scope="module", params=[pytest.param("points", marks=pytest.mark.slow), "sdf"])
 def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / request.param
     flags = ("--representation", request.param, "--shape-category", "mug,bottle")

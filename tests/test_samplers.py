@@ -97,7 +97,7 @@ def test_order_of_convergence(path_key: str, key: str, method: Method, expected:
         assert order(path_key, key, method) == pytest.approx(expected, abs=0.15)
 
 
-@pytest.mark.parametrize("steps", [8, 32])
+@pytest.mark.parametrize("steps", [8, pytest.param(32, marks=pytest.mark.slow)])
 @every_cell
 def test_heun_leaves_no_noise_on_thin_data(path_key: str, key: str, steps: int) -> None:
     """On data of one point every trajectory ends there, whatever the step."""
@@ -113,6 +113,7 @@ def test_heun_leaves_no_noise_on_thin_data(path_key: str, key: str, steps: int) 
         assert (left[-1] - place).abs().mean() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path_key", "thin", "steps"),
     [("linear", 0.05, 256), ("trigonometric", 0.05, 256), ("ve", 0.001, 32)],

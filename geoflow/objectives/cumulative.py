@@ -31,11 +31,11 @@ from typing import Literal, get_args
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.objectives.base import Losses, Objective, PathSample
+from geoflow.objectives.forward_mode import forward_mode
 from geoflow.times import TimePairs, UniformPairs, expand_time
 from geoflow.typing import Times
 
@@ -86,8 +86,7 @@ def derivative_jvp(
     def field_at(x: Tensor, t: Tensor) -> Tensor:
         return flow_map.field(x, t, r, cond)
 
-    # The fused attention kernels have no forward-mode derivative.
-    with torch.autocast(x.device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
+    with forward_mode(x.device):
         derivative: Tensor = torch.func.jvp(field_at, (x, t), (velocity, torch.ones_like(t)))[1]
     return derivative
 

@@ -23,11 +23,11 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
 from geoflow.objectives.base import Distillation, Losses, Weight, field_of, scatter_terms
+from geoflow.objectives.forward_mode import forward_mode
 from geoflow.times import TimePairs, UniformPairs
 from geoflow.typing import Times
 
@@ -44,8 +44,7 @@ def derivative_end(
     def state_at(r: Tensor) -> Tensor:
         return flow_map(x, t, r, cond)
 
-    # The fused attention kernels have no forward-mode derivative.
-    with torch.autocast(x.device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
+    with forward_mode(x.device):
         moved = torch.func.jvp(state_at, (r,), (torch.ones_like(r),))
     return moved[0], moved[1]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from geoflow.seeds import step_generator
 from geoflow.training.ema import Ema
 from geoflow.training.folder import load_stage, save_stage
+from geoflow.training.fusing import COMPILING, Fused
 from geoflow.training.optimisation import Optimiser
 from geoflow.training.precision import autocast, is_bf16
 from geoflow.training.stage import Stage, means
@@ -69,18 +71,26 @@ def fit(stage: Stage[Any, Any], *, checkpoint_every: int = 0) -> Iterator[Progre
         processes.in_turn(stage.prepare)
     module.train()
     smoothed: float | None = None
+    fused = Fused(stage.fusible() if options.compile else [])
     for step in range(start, options.steps):
-        progress = take_step(stage, step, optimiser)
+        if fused.parts and step == start:
+            context.watch(COMPILING, 0, 1)
+        progress = take_step(stage, step, optimiser, fused)
+        if fused.parts and step == start:
+            context.watch(COMPILING, 1, 1)
         past = progress.loss if smoothed is None else smoothed
         smoothed = _SMOOTHING * past + (1 - _SMOOTHING) * progress.loss
         progress = replace(progress, smoothed=smoothed)
         if path is not None and processes.is_first and progress.is_due(checkpoint_every):
             save_stage(path, module, optimiser, progress.step, stage.average)
         yield progress
+    fused.close()
     stage.finish()
 
 
-def take_step(stage: Stage[Any, Any], step: int, optimiser: Optimiser) -> Progress:
+def take_step(
+    stage: Stage[Any, Any], step: int, optimiser: Optimiser, fused: Fused | None = None
+) -> Progress:
     """One step down the mean loss of its parts' batches; the moving average follows.
 
     Raises:
@@ -94,7 +104,7 @@ def take_step(stage: Stage[Any, Any], step: int, optimiser: Optimiser) -> Progre
         purpose = f"{stage.name}/{part}" if part else stage.name
         generator = step_generator(context.seed, purpose, step)
         batch = stage.batch(generator)
-        with autocast(options.bf16, context.device):
+        with autocast(options.bf16, context.device), fused or nullcontext():
             losses = stage.loss(batch, step, generator)
         mean = losses.total.float().mean()
         found.append((mean.item(), means(losses.terms)))

@@ -20,6 +20,7 @@ from geoflow.models.config import from_json, to_json
 from geoflow.models.kinds import KINDS, Kind, kind_of, load
 from geoflow.seeds import seeded_generator
 from geoflow.training.folder import RUN, read_run, write_run
+from geoflow.training.fusing import fusing
 from geoflow.training.lock import locked
 from geoflow.training.loop import Progress, fit
 from geoflow.training.precision import settled
@@ -153,13 +154,17 @@ class Run:
     def create(
         folder: Path, config: RunConfig, *, device: str = "cpu", processes: Processes = ALONE
     ) -> Run:
-        """Start a run in an empty or new folder, its precision settled by what is faster here.
+        """Start a run in an empty or new folder, settled by what is faster here.
+
+        That is the precision of products, and whether networks are fused.
 
         Raises:
             FileExistsError: if the folder holds a run already.
             CheckpointError: if the model to start from is missing, damaged or of another kind.
         """
-        stages = {name: settled(stage, device) for name, stage in config.stages.items()}
+        stages = {
+            name: fusing(settled(stage, device), device) for name, stage in config.stages.items()
+        }
         run = Run(folder, replace(config, stages=stages), device=device, processes=processes)
         write_run(folder, run.config.to_json())
         return run

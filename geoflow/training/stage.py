@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -34,6 +34,9 @@ B = TypeVar("B")
 class StageOptions:
     """Options that every stage has."""
 
+    fuses: ClassVar[bool] = False
+    """Whether the stage has networks that are faster fused."""
+
     steps: int = 1_000
     """Optimiser steps."""
     ema: float = 0.995
@@ -42,6 +45,8 @@ class StageOptions:
     """Run the network under bfloat16 autocast; None: where the machine does so faster."""
     muon_bf16: bool | None = None
     """Orthogonalise in bfloat16; None: where the machine does so faster."""
+    compile: bool | None = None
+    """Fuse the networks by torch.compile; None: a run's beginning decides, and without one not."""
     schedule: Schedule = field(default_factory=Schedule)
     """Learning rate."""
     parts: Count = 1
@@ -78,6 +83,15 @@ class Context:
     """Data that are not trained on, to choose by; None: nothing is chosen."""
     watch: Watch = unwatched
     """Who is told of what takes long before the first step."""
+
+
+class Fusible(NamedTuple):
+    """A method of a module, of positional arguments, that may be compiled."""
+
+    module: nn.Module
+    method: str
+    varies: bool = False
+    """Whether it is called with batches of many sizes."""
 
 
 class Stage(ABC, Generic[M, B]):
@@ -129,6 +143,10 @@ class Stage(ABC, Generic[M, B]):
     @abstractmethod
     def loss(self, batch: B, step: int, generator: torch.Generator) -> Losses:
         """Losses of the examples of a step, counted from 0; the generator is as `batch` left it."""
+
+    def fusible(self) -> list[Fusible]:
+        """What may be compiled while the loss is computed."""
+        return []
 
     def kept(self) -> M:
         """The model as it would be kept now: with moving averages where they are what is kept."""

@@ -138,14 +138,16 @@ def distinct() -> list[str]:
     return names
 
 
-# These invert the mixture's distribution once for each time of their solver.
-DEAR = [("mixture", "neural-operator"), ("mixture", "mid-training"), ("gaussian", "mid-training")]
+def is_dear(kind: str, name: str) -> bool:
+    """Whether inverses of a distribution are asked for often: of the mixture's, or by a solver."""
+    solves = name in ("neural-operator", "mid-training")
+    return solves or (kind == "mixture" and name not in ("cumulative", "consistency"))
 
 
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        pytest.param(*case, marks=[pytest.mark.slow] if case in DEAR else [])
+        pytest.param(*case, marks=[pytest.mark.slow] if is_dear(*case) else [])
         for case in itertools.product(("gaussian", "mixture"), distinct())
     ],
 )

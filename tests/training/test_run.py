@@ -13,6 +13,7 @@ from geoflow.models.checkpoint import CheckpointError, load_checkpoint, save_che
 from geoflow.models.clouds import CloudConfig
 from geoflow.models.fields import FieldConfig, Generator
 from geoflow.models.kinds import load as load_model
+from geoflow.training.fusing import fusing
 from geoflow.training.muon import Muon, orthogonalise
 from geoflow.training.optimisation import Schedule
 from geoflow.training.precision import settled
@@ -90,6 +91,7 @@ def test_another_seed_gives_other_weights(tmp_path, bank):
     assert any(not torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.slow
 def test_autoencoder_learns(tmp_path, bank):
     options = AutoencoderTraining(
         steps=60, batch=6, num_surface=64, num_queries=128, schedule=Schedule(warmup=5)
@@ -205,10 +207,10 @@ def test_damaged_checkpoint_is_refused_and_a_failed_write_keeps_the_old(tmp_path
 
 @pytest.mark.parametrize("kind", ["sdf", "points"])
 def test_a_run_survives_its_file(tmp_path, kind):
-    """With its precision settled: it goes on as it began, whatever the next machine measures."""
+    """With what a machine settles in it: it goes on as it began, whatever the next one measures."""
     Run.create(tmp_path / "run", config(kind=kind))
     written, given = read_config(tmp_path / "run"), config(kind=kind)
-    stages = {name: settled(stage, "cpu") for name, stage in given.stages.items()}
+    stages = {name: fusing(settled(stage, "cpu"), "cpu") for name, stage in given.stages.items()}
     assert written == replace(given, stages=stages)
     assert all(isinstance(stage.bf16, bool) for stage in written.stages.values())
 

@@ -20,7 +20,8 @@ class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         """The rate of a task."""
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.2f} {task.fields['unit']}/s")
+        unit = task.fields["unit"]
+        return Text("" if speed is None or not unit else f"{speed:.2f} {unit}/s")
 
 
 def training_bar(*, show: bool) -> Progress:

@@ -125,11 +125,22 @@ def _with_options(config: Any, options: TrainOptions, processes: int) -> Any:
             name: replace(stage, bf16=bf16, muon_bf16=bf16) for name, stage in config.stages.items()
         }
         config = replace(config, stages=stages)
+    if options.compile != "auto":
+        config = replace(config, stages=_compiled(config, on=options.compile == "on"))
     parts = options.accumulate * processes
     if parts > 1:
         stages = {name: replace(stage, parts=parts) for name, stage in config.stages.items()}
         config = replace(config, stages=stages)
     return replace(config, options=_determining(options))
+
+
+def _compiled(config: Any, *, on: bool) -> dict[str, Any]:
+    """The stages' options, their networks fused or not as was asked for."""
+    if on and not any(stage.fuses for stage in config.stages.values()):
+        raise UsageError(f"--compile on: nothing of kind {config.kind} gains by it; leave it out")
+    return {
+        name: replace(stage, compile=on and stage.fuses) for name, stage in config.stages.items()
+    }
 
 
 def _determining(options: TrainOptions) -> dict[str, Any]:
@@ -153,6 +164,7 @@ def _refuse_contradictions(
 
 def _follow(run: Any, loaded: Any, options: TrainOptions) -> None:
     """Train with reports and a bar."""
+    from geoflow.training.fusing import COMPILING
     from geoflow.training.reports import Reports
 
     validate = run.kind.on("geoflow_tools.validation").validator(run, loaded)
@@ -165,15 +177,18 @@ def _follow(run: Any, loaded: Any, options: TrainOptions) -> None:
     ):
         tasks: dict[str, Any] = {}
 
-        def show(what: str, done: int, total: int, said: str = "", unit: str = "shapes") -> None:
+        def show(what: str, done: int, total: int, said: str = "", unit: str = "steps") -> None:
             if what not in tasks:
                 tasks[what] = bar.add_task(
-                    what, total=total, completed=done - 1, said=said, unit=unit
+                    what, total=total, completed=max(done - 1, 0), said=said, unit=unit
                 )
             bar.update(tasks[what], completed=done, said=said)
 
-        steps = run.train(loaded.train, loaded.about, held_out=loaded.validation, watch=show)
+        def watch(what: str, done: int, total: int) -> None:
+            show(what, done, total, unit="" if what == COMPILING else "shapes")
+
+        steps = run.train(loaded.train, loaded.about, held_out=loaded.validation, watch=watch)
         for progress in steps:
             reports.step(progress)
             said = f"loss {progress.smoothed:.4f}"
-            show(progress.stage, progress.step, progress.steps, said, "steps")
+            show(progress.stage, progress.step, progress.steps, said)

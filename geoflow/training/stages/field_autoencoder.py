@@ -22,7 +22,7 @@ from geoflow.backbones.field import FieldAutoencoder
 from geoflow.models.fields import Generator
 from geoflow.objectives import Losses
 from geoflow.training.optimisation import Schedule
-from geoflow.training.stage import Context, Stage, StageOptions
+from geoflow.training.stage import Context, Fusible, Stage, StageOptions
 from geoflow.training.stages.keeping import Beginning
 from geoflow.training.stages.shapes import draw_shapes, frame_on
 from geoflow.typing import Count, NonNegative, Positive, ShapeBatch
@@ -44,6 +44,8 @@ class FieldLoss(StageOptions):
 class AutoencoderTraining(FieldLoss):
     """Options of the first stage."""
 
+    fuses: ClassVar[bool] = True
+    """Its networks are hundreds of small operations."""
     steps: int = 10_000
     """Optimiser steps."""
     batch: Count = 16
@@ -117,6 +119,13 @@ class FieldAutoencoderStage(Stage[Generator, ShapeBatch]):
         predicted = module.decode(tokens + module.config.noise * noise, queries, frame)
         distance, sign = field_loss(predicted.float(), sdf, options)
         return Losses(distance + options.sign_weight * sign, {"distance": distance, "sign": sign})
+
+    def fusible(self) -> list[Fusible]:
+        """Encoder and decoder."""
+        encoder, decoder = self.module.encoder, self.module.decoder
+        return [
+            Fusible(encoder, "forward"), Fusible(decoder, "context"), Fusible(decoder, "forward")
+        ]  # fmt: skip
 
     def finish(self) -> None:
         """What tuning has not made better is kept as it was."""

@@ -7,7 +7,7 @@ average of the weights, which is also what is kept. A frozen map may be distille
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -29,7 +29,7 @@ from geoflow.seeds import step_generator
 from geoflow.times import TIME_PAIRS
 from geoflow.training.optimisation import Schedule
 from geoflow.training.precision import autocast
-from geoflow.training.stage import Context, Watch, unwatched
+from geoflow.training.stage import Context, Fusible, Watch, unwatched
 from geoflow.training.stages.flow import (
     FlowOptions,
     FlowStage,
@@ -50,6 +50,8 @@ _CHUNK = 32
 class FlowTraining(FlowOptions):
     """Options of the second stage."""
 
+    fuses: ClassVar[bool] = True
+    """A transformer of few tokens is hundreds of small operations."""
     steps: int = 12_000
     """Optimiser steps."""
     batch: Count = 128
@@ -271,6 +273,10 @@ class LatentFlowStage(FlowStage[LatentGenerator[Any], Pairs]):
     def pool(self) -> Pool | Guide | None:
         """What moves the targets of a step: the pool that was asked for."""
         return self._pool
+
+    def fusible(self) -> list[Fusible]:
+        """The fields of the map and of its moving average, which is asked for parts of batches."""
+        return [Fusible(self.module, "field"), Fusible(self.slow, "field", varies=True)]
 
     def loss(self, batch: Pairs, step: int, generator: torch.Generator) -> Losses:
         """Losses of the pairs."""

@@ -45,6 +45,8 @@ _CHUNK = 16
 class VolumeFlowTraining(FlowTraining):
     """Options of the second stage of a model of many things."""
 
+    fuses = False
+    """Its time is in products of many tokens."""
     batch: Count = 64
     """Latents of a step."""
     num_surface: Count = 2048

@@ -28,6 +28,7 @@ from geoflow_tools.bench.sample import SampleBenchmark
 from geoflow_tools.bench.set_distances import SetDistancesBenchmark
 from geoflow_tools.bench.signs import SignsBenchmark
 from geoflow_tools.bench.solids import SolidsBenchmark
+from geoflow_tools.bench.steps import StepsBenchmark
 from geoflow_tools.bench.stream import StreamBenchmark
 from geoflow_tools.bench.viewer import ViewerBenchmark
 
@@ -57,6 +58,7 @@ def main() -> None:
             "set-distances": SetDistancesBenchmark,
             "signs": SignsBenchmark,
             "solids": SolidsBenchmark,
+            "steps": StepsBenchmark,
             "stream": StreamBenchmark,
             "viewer": ViewerBenchmark,
         },
