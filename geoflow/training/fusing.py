@@ -2,7 +2,7 @@
 
 A network of tokens is hundreds of small operations, each of which reads and writes memory; fused, a
 step of the flow of chairs takes three quarters of the processor time (docs/training.md). Compiling
-takes a minute or two, kept for later runs by torch, and asks for a C++ compiler: it is done for
+takes minutes of it, once, for torch keeps what it made, and asks for a C++ compiler: it is done for
 long runs alone, and only where a small trial of it works. Everything else, such as samples for
 sheets, calls the networks as they are written.
 """
@@ -24,8 +24,9 @@ S = TypeVar("S", bound=StageOptions)
 
 COMPILING = "compiling"
 """What is said to be done at the first step."""
-# Steps from which on compiling has paid for itself: it saves a tenth of a second of each.
-_LONG = 2_000
+# Steps from which on compiling has paid for itself twice: of a flow it takes 200 s of processor
+# time, and saves a tenth of a second of each step; of a decoder it takes and saves a fifth of that.
+_LONG = 4_000
 
 
 class Fused:

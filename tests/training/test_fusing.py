@@ -18,7 +18,7 @@ from geoflow.training.stages.latent_flow import FlowTraining
 from geoflow.training.stages.volume_flow import VolumeFlowTraining
 from geoflow_datasets import load
 
-LONG, SHORT = 2_000, 1_999
+LONG, SHORT = 4_000, 3_999
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ class AutoencoderTraining(FieldLoss):
     """Options of the first stage."""
 
     fuses: ClassVar[bool] = True
-    """Its networks are hundreds of small operations."""
+    """Its decoder reads and writes many features of many queries."""
     steps: int = 10_000
     """Optimiser steps."""
     batch: Count = 16
@@ -121,11 +121,8 @@ class FieldAutoencoderStage(Stage[Generator, ShapeBatch]):
         return Losses(distance + options.sign_weight * sign, {"distance": distance, "sign": sign})
 
     def fusible(self) -> list[Fusible]:
-        """Encoder and decoder."""
-        encoder, decoder = self.module.encoder, self.module.decoder
-        return [
-            Fusible(encoder, "forward"), Fusible(decoder, "context"), Fusible(decoder, "forward")
-        ]  # fmt: skip
+        """The decoder at its queries; compiling the rest takes longer than it saves."""
+        return [Fusible(self.module.decoder, "forward")]
 
     def finish(self) -> None:
         """What tuning has not made better is kept as it was."""
