@@ -1,10 +1,11 @@
 """Networks fused by torch.compile while a stage computes its loss.
 
 A network of tokens is hundreds of small operations, each of which reads and writes memory; fused, a
-step of the flow of chairs takes three quarters of the processor time (docs/training.md). Compiling
-takes minutes of it, once, for torch keeps what it made, and asks for a C++ compiler: it is done for
-long runs alone, and only where a small trial of it works. Everything else, such as samples for
-sheets, calls the networks as they are written.
+step of the flow of chairs takes three quarters of the processor time (docs/training.md). Its blocks
+are compiled, not the whole, which would take four times as long to make and runs no faster. That
+asks for a C++ compiler and a minute, once, for torch keeps what it made: it is done for long runs
+alone, and only where a small trial of it works. Everything else, such as samples for sheets, calls
+the networks as they are written.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -24,29 +25,28 @@ S = TypeVar("S", bound=StageOptions)
 
 COMPILING = "compiling"
 """What is said to be done at the first step."""
-# Steps from which on compiling has paid for itself twice: of a flow it takes 200 s of processor
-# time, and saves a tenth of a second of each step; of a decoder it takes and saves a fifth of that.
-_LONG = 4_000
+# Steps from which on compiling has paid for itself twice: it takes a minute of processor time, and
+# saves 60 ms of each step.
+_LONG = 2_000
 
 
 class Fused:
-    """Modules whose methods are compiled ones inside the context; outside nothing has changed.
+    """Modules whose `forward` is a compiled one inside the context; outside nothing has changed.
 
     Attributes:
-        parts: the modules, and their methods.
+        parts: the modules.
     """
 
     def __init__(self, parts: Sequence[Fusible]) -> None:
         self.parts = list(parts)
         self._compiled = [
-            _apart(torch.compile(getattr(part.module, part.method), dynamic=part.varies or None))
-            for part in self.parts
+            torch.compile(part.module.forward, dynamic=part.varies or None) for part in self.parts
         ]
 
     def __enter__(self) -> None:
-        """Put the compiled methods before those of the classes."""
+        """Put the compiled ones before those of the classes."""
         for part, compiled in zip(self.parts, self._compiled, strict=True):
-            setattr(part.module, part.method, compiled)
+            part.module.forward = compiled
 
     def __exit__(
         self,
@@ -56,28 +56,12 @@ class Fused:
     ) -> None:
         """Take them away again."""
         for part in self.parts:
-            delattr(part.module, part.method)
+            del part.module.forward
 
     def close(self) -> None:
         """Forget what was compiled in this process."""
         if self.parts:
             torch.compiler.reset()
-
-
-def _apart(call: Callable[..., Any]) -> Callable[..., Any]:
-    """A call whose arguments are never one tensor twice, which would be compiled once more."""
-
-    def apart(*arguments: Any) -> Any:
-        return call(
-            *(
-                one.clone()
-                if isinstance(one, Tensor) and any(one is other for other in arguments[:place])
-                else one
-                for place, one in enumerate(arguments)
-            )
-        )
-
-    return apart
 
 
 def fusing(options: S, device: torch.device | str) -> S:

@@ -18,6 +18,7 @@ from geoflow.seeds import step_generator
 from geoflow.training.ema import Ema
 from geoflow.training.folder import load_stage, save_stage
 from geoflow.training.fusing import COMPILING, Fused
+from geoflow.training.memory import kept_memory
 from geoflow.training.optimisation import Optimiser
 from geoflow.training.precision import autocast, is_bf16
 from geoflow.training.stage import Stage, means
@@ -72,18 +73,19 @@ def fit(stage: Stage[Any, Any], *, checkpoint_every: int = 0) -> Iterator[Progre
     module.train()
     smoothed: float | None = None
     fused = Fused(stage.fusible() if options.compile else [])
-    for step in range(start, options.steps):
-        if fused.parts and step == start:
-            context.watch(COMPILING, 0, 1)
-        progress = take_step(stage, step, optimiser, fused)
-        if fused.parts and step == start:
-            context.watch(COMPILING, 1, 1)
-        past = progress.loss if smoothed is None else smoothed
-        smoothed = _SMOOTHING * past + (1 - _SMOOTHING) * progress.loss
-        progress = replace(progress, smoothed=smoothed)
-        if path is not None and processes.is_first and progress.is_due(checkpoint_every):
-            save_stage(path, module, optimiser, progress.step, stage.average)
-        yield progress
+    with kept_memory(context.device):
+        for step in range(start, options.steps):
+            if fused.parts and step == start:
+                context.watch(COMPILING, 0, 1)
+            progress = take_step(stage, step, optimiser, fused)
+            if fused.parts and step == start:
+                context.watch(COMPILING, 1, 1)
+            past = progress.loss if smoothed is None else smoothed
+            smoothed = _SMOOTHING * past + (1 - _SMOOTHING) * progress.loss
+            progress = replace(progress, smoothed=smoothed)
+            if path is not None and processes.is_first and progress.is_due(checkpoint_every):
+                save_stage(path, module, optimiser, progress.step, stage.average)
+            yield progress
     fused.close()
     stage.finish()
 

@@ -61,7 +61,10 @@ class Optimiser:
         self.parts: list[torch.optim.Optimizer] = []
         if matrices:
             self.parts.append(Muon(matrices, bf16=bf16))
-        self.parts.append(torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.01))
+        # On a processor one fused pass takes a quarter of the time of a loop; others choose.
+        fused = True if all(p.device.type == "cpu" for p in others) else None
+        adam = torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.01, fused=fused)
+        self.parts.append(adam)
 
     def step(self, step: int, steps: int) -> None:
         """Clip the gradients, take one step at the schedule's rate, clear the gradients."""

@@ -86,10 +86,12 @@ class Context:
 
 
 class Fusible(NamedTuple):
-    """A method of a module, of positional arguments, that may be compiled."""
+    """A module whose `forward` may be compiled.
+
+    Best a block of which a network has several: those of one class and sizes are compiled once.
+    """
 
     module: nn.Module
-    method: str
     varies: bool = False
     """Whether it is called with batches of many sizes."""
 

@@ -22,7 +22,7 @@ from geoflow.backbones.field import FieldAutoencoder
 from geoflow.models.fields import Generator
 from geoflow.objectives import Losses
 from geoflow.training.optimisation import Schedule
-from geoflow.training.stage import Context, Fusible, Stage, StageOptions
+from geoflow.training.stage import Context, Stage, StageOptions
 from geoflow.training.stages.keeping import Beginning
 from geoflow.training.stages.shapes import draw_shapes, frame_on
 from geoflow.typing import Count, NonNegative, Positive, ShapeBatch
@@ -44,15 +44,13 @@ class FieldLoss(StageOptions):
 class AutoencoderTraining(FieldLoss):
     """Options of the first stage."""
 
-    fuses: ClassVar[bool] = True
-    """Its decoder reads and writes many features of many queries."""
-    steps: int = 10_000
+    steps: int = 11_000
     """Optimiser steps."""
     batch: Count = 16
     """Shapes of a step."""
     num_surface: Count = 384
     """Surface points that the encoder reads."""
-    num_queries: Count = 768
+    num_queries: Count = 384
     """Query points of a shape in a step."""
     mirror: bool = True
     """Mirror shapes left to right at random."""
@@ -119,10 +117,6 @@ class FieldAutoencoderStage(Stage[Generator, ShapeBatch]):
         predicted = module.decode(tokens + module.config.noise * noise, queries, frame)
         distance, sign = field_loss(predicted.float(), sdf, options)
         return Losses(distance + options.sign_weight * sign, {"distance": distance, "sign": sign})
-
-    def fusible(self) -> list[Fusible]:
-        """The decoder at its queries; compiling the rest takes longer than it saves."""
-        return [Fusible(self.module.decoder, "forward")]
 
     def finish(self) -> None:
         """What tuning has not made better is kept as it was."""

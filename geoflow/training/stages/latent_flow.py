@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geoflow.atomic import reading
+from geoflow.backbones.layers import ScalarVectorBlock
 from geoflow.condition import Condition
 from geoflow.couplings import COUPLINGS, Coupling
 from geoflow.models.checkpoint import (
@@ -54,7 +55,7 @@ class FlowTraining(FlowOptions):
     """A transformer of few tokens is hundreds of small operations."""
     steps: int = 12_000
     """Optimiser steps."""
-    batch: Count = 128
+    batch: Count = 96
     """Latents of a step."""
     objective: str = "shortcut"
     """Key of OBJECTIVES or SPECIAL_CASES."""
@@ -275,8 +276,13 @@ class LatentFlowStage(FlowStage[LatentGenerator[Any], Pairs]):
         return self._pool
 
     def fusible(self) -> list[Fusible]:
-        """The fields of the map and of its moving average, which is asked for parts of batches."""
-        return [Fusible(self.module, "field"), Fusible(self.slow, "field", varies=True)]
+        """Blocks of the map's network, and of its moving average's, asked for parts of batches."""
+        return [
+            Fusible(block, varies=network is self.slow)
+            for network in (self.module, self.slow)
+            for block in network.modules()
+            if isinstance(block, ScalarVectorBlock)
+        ]
 
     def loss(self, batch: Pairs, step: int, generator: torch.Generator) -> Losses:
         """Losses of the pairs."""

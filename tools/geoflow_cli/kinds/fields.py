@@ -42,7 +42,7 @@ class Train(MeshTrain):
     geoflow train --kind NAME --help.
 
     --data is 'procedural', or a folder of .obj, .ply, .stl, .off, .glb or .gltf files. Without
-    --out the run is in runs/CATEGORY. Steps are 10,000 for the autoencoder and 12,000 for the flow,
+    --out the run is in runs/CATEGORY. Steps are 11,000 for the autoencoder and 12,000 for the flow,
     or a tenth of that with --init-from or --teacher; the objective is shortcut on the linear path
     of u (docs/choosing.md).
     """

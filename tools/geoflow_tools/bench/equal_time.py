@@ -7,6 +7,7 @@ from typing import Any
 
 from geoflow.training.ema import Ema
 from geoflow.training.loop import take_step
+from geoflow.training.memory import kept_memory
 from geoflow.training.optimisation import Optimiser
 from geoflow.training.stages.flow import FlowStage
 
@@ -32,10 +33,11 @@ def affordable_steps(stage: FlowStage[Any, Any], seconds: float) -> int:
     first = int(options.diagonal_first * options.steps)
     shares = ((0, options.diagonal_first), (first, 1 - options.diagonal_first))
     cost = 0.0
-    for step, share in shares:
-        take_step(stage, step, optimiser)  # The first one pays for memory.
-        begun = time.process_time()
-        for _ in range(_TIMED):
-            take_step(stage, step, optimiser)
-        cost += share * (time.process_time() - begun) / _TIMED
+    with kept_memory("cpu"):
+        for step, share in shares:
+            take_step(stage, step, optimiser)  # The first one pays for memory.
+            begun = time.process_time()
+            for _ in range(_TIMED):
+                take_step(stage, step, optimiser)
+            cost += share * (time.process_time() - begun) / _TIMED
     return max(1, round(seconds / cost))

@@ -1,6 +1,8 @@
 """What steps of training cost as their networks are written, and fused by torch.compile.
 
-Processor time, both taking turns on the same batches; one thread is fairest (OMP_NUM_THREADS=1).
+Processor time, both taking turns on the same batches, in memory that is kept from step to step as
+in training; and first of the written ones where it is given back. One thread is fairest
+(OMP_NUM_THREADS=1).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from geoflow.models.fields import FieldConfig, Generator
 from geoflow.training.ema import Ema
 from geoflow.training.fusing import Fused
 from geoflow.training.loop import take_step
+from geoflow.training.memory import kept_memory
 from geoflow.training.optimisation import Optimiser
 from geoflow.training.precision import is_bf16, settled
 from geoflow.training.stage import Context, Stage
@@ -69,21 +72,23 @@ class StepsBenchmark:
             name: _stepper(stage_class(chosen, Context(self._model(), data)), fused=name == "fused")
             for name in ("written", "fused")
         }
-        first, seconds = {}, {name: list[float]() for name in steps}
+        first, seconds = {}, {name: list[float]() for name in ("given back", *steps)}
         for name, step in steps.items():
             start = time.perf_counter()
             for number in range(_WARM_UP):
                 step(number)
             first[name] = time.perf_counter() - start
-        for number in range(self.repeats):
-            for name, step in steps.items():
-                start = time.process_time()
-                step(_WARM_UP + number)
-                seconds[name].append(time.process_time() - start)
+        numbers = range(_WARM_UP, _WARM_UP + self.repeats)
+        seconds["given back"] = [_processor_time(steps["written"], number) for number in numbers]
+        with kept_memory("cpu"):
+            for number in numbers:
+                for name, step in steps.items():
+                    seconds[name].append(_processor_time(step, number))
         medians = {name: statistics.median(values) for name, values in seconds.items()}
         torch.compiler.reset()
         return {
             "median_seconds": medians,
+            "given back / written": medians["given back"] / medians["written"],
             "written / fused": medians["written"] / medians["fused"],
             "first_steps_seconds": first,
         }
@@ -91,6 +96,12 @@ class StepsBenchmark:
     def _model(self) -> Generator:
         torch.manual_seed(0)
         return Generator.build(FieldConfig(categories=(self.category,)))
+
+
+def _processor_time(step: Callable[[int], object], number: int) -> float:
+    start = time.process_time()
+    step(number)
+    return time.process_time() - start
 
 
 def _stepper(stage: Stage[Any, Any], *, fused: bool) -> Callable[[int], object]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from geoflow.training.ema import Ema
 from geoflow.training.loop import Progress, take_step
+from geoflow.training.memory import kept_memory
 from geoflow.training.optimisation import Optimiser, Schedule
 from geoflow.training.precision import settled
 from geoflow.training.stage import Stage
@@ -79,20 +80,21 @@ def train(
     stage.prepare()
     is_told, is_saved, failed = Every(every), Every(2 * every), 0
     means: dict[str, float] = {}
-    for step in clock.steps():
-        stage.options = replace(options, steps=step + 1)
-        try:
-            progress = take_step(stage, step, optimiser)
-        except FloatingPointError:
-            failed += 1
-            if failed > _MOST_FAILED:
-                raise
-            continue
-        for name, value in {"loss": progress.loss, **progress.terms}.items():
-            means[name] = _REMEMBERS * means.get(name, value) + (1 - _REMEMBERS) * value
-        if is_told():
-            rounded = {name: round(value, 6) for name, value in means.items()}
-            log(stage=stage.name, step=progress.step, failed=failed, **rounded)
-        if is_saved():
-            save()
-        yield progress
+    with kept_memory(stage.context.device):
+        for step in clock.steps():
+            stage.options = replace(options, steps=step + 1)
+            try:
+                progress = take_step(stage, step, optimiser)
+            except FloatingPointError:
+                failed += 1
+                if failed > _MOST_FAILED:
+                    raise
+                continue
+            for name, value in {"loss": progress.loss, **progress.terms}.items():
+                means[name] = _REMEMBERS * means.get(name, value) + (1 - _REMEMBERS) * value
+            if is_told():
+                rounded = {name: round(value, 6) for name, value in means.items()}
+                log(stage=stage.name, step=progress.step, failed=failed, **rounded)
+            if is_saved():
+                save()
+            yield progress
