@@ -91,7 +91,7 @@ class FieldAutoencoderStage(Stage[Generator, ShapeBatch]):
     @classmethod
     def fine_tuning(cls) -> AutoencoderTraining:
         """A tenth of the steps at a third of the rate, for weights that are good already."""
-        return AutoencoderTraining(steps=1_000, schedule=Schedule(learning_rate=1e-3))
+        return AutoencoderTraining(steps=1_100, schedule=Schedule(learning_rate=1e-3))
 
     def batch(self, generator: torch.Generator) -> ShapeBatch:
         """Random shapes, mirrored at random."""
