@@ -54,11 +54,11 @@ class _Worker:
         context = get_context("loky")  # starts afresh, and needs no main guard
         ours, theirs = context.Pipe()
         self.connection: Connection = ours
-        # One core each: threads of one would wait for those of the others.
+        # One core each, of winding numbers too: threads of one would wait for those of the others.
         self.process = context.Process(
             target=_serve,
             args=(theirs, work, os.getpid()),
-            env={"OMP_NUM_THREADS": "1"},
+            env={"OMP_NUM_THREADS": "1", "IGL_NUM_THREADS": "1"},
             daemon=True,
         )
         self.process.start()

@@ -109,7 +109,7 @@ class _Watch:
     times: list[float] = field(default_factory=list)
 
     def __call__(self, jobs: Iterable[Job], /) -> Iterator[Results]:
-        for done in self.engine(jobs):
+        for done in self.engine(_smallest_first(jobs)):
             plain: Results = []
             for job, result in done:
                 if not isinstance(result, Refusal):
@@ -121,8 +121,15 @@ class _Watch:
             yield plain
 
     def meshes_per_second(self) -> float:
-        """From the first result on."""
+        """From the first result on, which leaves out how long the engine takes to start."""
         return (len(self.times) - 1) / (self.times[-1] - self.times[0])
+
+
+def _smallest_first(jobs: Iterable[Job]) -> list[Job]:
+    """The smallest file before the others, for the work of the first result is not counted."""
+    every = list(jobs)
+    first = min(range(len(every)), key=lambda place: len(every[place].content), default=0)
+    return [*every[first : first + 1], *every[:first], *every[first + 1 :]]
 
 
 @dataclass(frozen=True)
