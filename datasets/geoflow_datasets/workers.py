@@ -13,6 +13,9 @@ from loky import ProcessPoolExecutor
 # Parts that a process may be ahead of who takes the results: those that wait are in memory.
 _AHEAD = 64
 
+ONE_CORE = {"OMP_NUM_THREADS": "1", "IGL_NUM_THREADS": "1"}
+"""Environment of a worker, winding numbers included: its threads would wait for those of others."""
+
 J = TypeVar("J")
 R = TypeVar("R")
 
@@ -40,7 +43,7 @@ def map_in_processes(
     if workers == 1:
         yield from map(work, jobs)
         return
-    pool, is_done = ProcessPoolExecutor(workers), False
+    pool, is_done = ProcessPoolExecutor(workers, env=ONE_CORE), False
     try:
         # Not the pool's own `map`, which cancels what it gave out, and then cannot be shut down.
         parts = (jobs[first : first + chunk] for first in range(0, len(jobs), chunk))

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 import zipfile
 from functools import partial
@@ -370,6 +371,14 @@ def test_jobs_that_hang_grow_or_crash_cost_themselves_alone():
     assert found[jobs[0]] == Refusal("it takes more than 3 s", True)
     assert found[grow] == Refusal("it needs more than 0.2 GB", True)
     assert found[jobs[2]] == Refusal("its process ended with 9", False)
+
+
+def test_a_process_keeps_to_one_core(monkeypatch):
+    names = ["OMP_NUM_THREADS", "IGL_NUM_THREADS"]
+    for name in names:
+        monkeypatch.setenv(name, "2")
+    pool = Pool(os.getenv, 1, Limits())
+    assert [result for done in pool.run(names) for result in done] == [(n, "1") for n in names]
 
 
 @pytest.mark.slow

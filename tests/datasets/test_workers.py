@@ -84,6 +84,15 @@ def test_one_worker_is_this_process():
     assert seen == [3, 1, 2]
 
 
+def test_each_of_several_workers_keeps_to_one_core(monkeypatch):
+    names = ["OMP_NUM_THREADS", "IGL_NUM_THREADS"]
+    for name in names:
+        monkeypatch.setenv(name, "2")
+    assert list(map_in_processes(os.getenv, names, 2)) == ["1", "1"]
+    # The twin: this process, alone, has what it was given.
+    assert list(map_in_processes(os.getenv, names, 1)) == ["2", "2"]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_errors_of_the_work_are_its_own(workers):
     with pytest.raises(KeyError, match="job 1"):

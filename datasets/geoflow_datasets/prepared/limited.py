@@ -16,6 +16,8 @@ from typing import Any, Generic, TypeVar
 import psutil
 from loky.backend import get_context
 
+from geoflow_datasets.workers import ONE_CORE
+
 J = TypeVar("J")
 R = TypeVar("R")
 # Seconds between looks at what runs.
@@ -54,11 +56,10 @@ class _Worker:
         context = get_context("loky")  # starts afresh, and needs no main guard
         ours, theirs = context.Pipe()
         self.connection: Connection = ours
-        # One core each, of winding numbers too: threads of one would wait for those of the others.
         self.process = context.Process(
             target=_serve,
             args=(theirs, work, os.getpid()),
-            env={"OMP_NUM_THREADS": "1", "IGL_NUM_THREADS": "1"},
+            env=ONE_CORE,
             daemon=True,
         )
         self.process.start()
