@@ -1,8 +1,8 @@
 """Networks fused by torch.compile while a stage computes its loss.
 
 A network of tokens is hundreds of small operations, each of which reads and writes memory; fused, a
-step of the flow of chairs takes three quarters of the processor time (docs/training.md). Its blocks
-are compiled, not the whole, which would take four times as long to make and runs no faster. That
+step of the flow of chairs takes four fifths of the processor time (docs/training.md). Its blocks
+are compiled, not the whole, which would take three times as long to make and runs no faster. That
 asks for a C++ compiler and a minute, once, for torch keeps what it made: it is done for long runs
 alone, and only where a small trial of it works. Everything else, such as samples for sheets, calls
 the networks as they are written.
@@ -26,8 +26,8 @@ S = TypeVar("S", bound=StageOptions)
 COMPILING = "compiling"
 """What is said to be done at the first step."""
 # Steps from which on compiling has paid for itself twice: it takes a minute of processor time, and
-# saves 60 ms of each step.
-_LONG = 2_000
+# saves 35 ms of each step.
+_LONG = 4_000
 
 
 class Fused:

@@ -1,7 +1,7 @@
 """Memory that one step of training frees is kept for the next.
 
 The C library gives large freed blocks back to the system, which clears every page that is asked for
-again: of a step on a processor that is up to a sixth of the time (docs/training.md). The bits of a
+again: of a training on a processor that is a tenth of the time (docs/training.md). The bits of a
 run are the same either way.
 """
 

@@ -2,23 +2,27 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from command import geoflow
 from tiny_models import tiny_models
 
+from geoflow.models.kinds import KINDS
 from geoflow.training import fusing as room
+from geoflow.training.ema import Ema
 from geoflow.training.fusing import COMPILING, Fused, can_compile, fusing
 from geoflow.training.run import Run, RunConfig, read_config
-from geoflow.training.stage import Fusible, StageOptions
+from geoflow.training.stage import Context, Fusible, StageOptions
 from geoflow.training.stages.distribution import DistributionTraining
 from geoflow.training.stages.field_autoencoder import AutoencoderTraining
-from geoflow.training.stages.latent_flow import FlowTraining
+from geoflow.training.stages.latent_flow import FlowTraining, LatentFlowStage
 from geoflow.training.stages.volume_flow import VolumeFlowTraining
 from geoflow_datasets import load
 
-LONG, SHORT = 2_000, 1_999
+LONG, SHORT = 4_000, 3_999
+BLOCKS = 3
 
 
 @pytest.fixture
@@ -85,16 +89,33 @@ def test_a_run_keeps_what_it_began_with(tmp_path, compiler):
     assert not read_config(tmp_path).stages["flow"].compile
 
 
-def test_what_gains_nothing_is_not_compiled_when_asked(tmp_path):
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    """What `geoflow train --compile on` says of a kind, whose data cannot be made."""
+
+    def say(kind, *more):
+        def fail(*_, **__):
+            raise ValueError("data are made")
+
+        monkeypatch.setattr(KINDS[kind].on("geoflow_cli.kinds"), "load", fail)
+        run = tmp_path / "run"
+        told = geoflow("train", "--kind", kind, "--compile", "on", "--out", run, *more)
+        assert (told.returncode, told.stdout) == (2, "")
+        assert not run.exists()
+        (line,) = told.stderr.splitlines()
+        return line
+
+    return say
+
+
+def test_what_gains_nothing_is_refused_before_any_data_are_made(tmp_path, asked):
     mesh = tmp_path / "mesh.obj"
     mesh.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n")
-    told = geoflow(
-        "train", "--kind", "distribution", "--data", mesh, "--compile", "on",
-        "--out", tmp_path / "run", "--no-progress",
-    )  # fmt: skip
-    assert told.returncode == 2
-    assert "--compile on: nothing of kind distribution gains by it" in told.stderr
-    assert not (tmp_path / "run").exists()
+    for kind, *more in (("joints",), ("shapes",), ("distribution", "--data", mesh)):
+        assert f"--compile on: nothing of kind {kind} gains by it" in asked(kind, *more)
+    # The twin: others go on.
+    for kind in ("sdf", "points"):
+        assert "data are made" in asked(kind)
 
 
 def test_modules_are_fused_inside_alone(monkeypatch):
@@ -116,6 +137,26 @@ def test_stages_say_what_may_be_fused():
     assert not StageOptions.fuses
     assert not AutoencoderTraining.fuses
     assert FlowTraining.fuses
+
+
+def flow_stage():
+    """A stage of a tiny flow map of a few blocks, and its moving average."""
+    model = tiny_models()["sdf"]
+    transformer = replace(model.config.transformer, blocks=BLOCKS)
+    model = type(model).build(replace(model.config, transformer=transformer))
+    stage = LatentFlowStage(FlowTraining(), Context(model, None))
+    stage.average = Ema(stage.module, 0.9)
+    return stage
+
+
+def test_the_flow_fuses_blocks_of_its_map_and_of_the_average():
+    """The average gives targets to parts of batches, which are of many sizes."""
+    stage = flow_stage()
+    mine, average = stage.module.backbone.blocks, stage.slow.backbone.blocks
+    assert len(mine) == len(average) == BLOCKS
+    parts = stage.fusible()
+    assert [id(part.module) for part in parts] == [id(block) for block in (*mine, *average)]
+    assert [part.varies for part in parts] == [False] * BLOCKS + [True] * BLOCKS
 
 
 # What torch.compile makes is tried without checks of shapes.
@@ -167,3 +208,47 @@ def test_a_fused_run_that_was_killed_goes_on_to_the_same_bits(tmp_path, bank):
     rest = [progress.loss for progress in Run.open(tmp_path / "broken").train(bank, {})]
     assert rest == whole[-len(rest) :].tolist()
     assert rest
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """A count of what was compiled until now; what is made of it does not matter."""
+    from torch._dynamo.utils import counters
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    torch.compiler.reset()
+    counters.clear()
+    yield lambda: counters["stats"]["unique_graphs"]
+    torch.compiler.reset()
+
+
+def ask(network, *, num):
+    """Each block of a flow map, about the same `num` states."""
+    size = network.backbone.config
+    s = torch.randn(num, size.num_tokens, size.width)
+    v = torch.randn(num, size.num_tokens, size.vector_width, 3)
+    frame, modulation = torch.randn(num, size.frame_size, 3), torch.randn(num, 6 * size.width)
+    for block in network.backbone.blocks:
+        block(s, v, frame, modulation)
+
+
+@pytest.mark.compile
+def test_blocks_of_one_size_are_compiled_once(graphs):
+    """Those of the average for any number of states."""
+    stage = flow_stage()
+    with Fused(stage.fusible()):
+        ask(stage.module, num=11)
+        assert graphs() == 1
+        with torch.no_grad():
+            for num in (11, 7, 17):
+                ask(stage.slow, num=num)
+                assert graphs() == 2
+
+
+@pytest.mark.compile
+def test_blocks_of_two_sizes_are_compiled_twice(graphs):
+    stage = flow_stage()
+    stage.module.backbone.blocks[1].heads = 1
+    with Fused(stage.fusible()):
+        ask(stage.module, num=11)
+    assert graphs() == 2

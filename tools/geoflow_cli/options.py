@@ -86,7 +86,7 @@ class TrainOptions:
     both. A run keeps what it began with."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Fuse the small operations of the flow's network, of sdf and clouds, by torch.compile, which
-    takes a minute once: in stages of at least 2,000 steps on a processor where there is a C++
+    takes a minute once: in stages of at least 4,000 steps on a processor where there is a C++
     compiler, always, or never. A run keeps what it began with."""
     progress: bool = True
     """Show a progress bar."""

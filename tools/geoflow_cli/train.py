@@ -38,6 +38,10 @@ def train(options: TrainOptions, kind: Kind, given: Collection[str]) -> None:
     if not options.resume:
         with failing():
             room.check(options, given)
+        if options.compile == "on" and not any(
+            stage.options_type.fuses for stage in kind.stage_classes()
+        ):
+            raise UsageError(f"--compile on: nothing of kind {kind.name} gains by it; leave it out")
     from geoflow.training.folder import check_free
     from geoflow.training.run import Run, read_config
 
@@ -126,21 +130,16 @@ def _with_options(config: Any, options: TrainOptions, processes: int) -> Any:
         }
         config = replace(config, stages=stages)
     if options.compile != "auto":
-        config = replace(config, stages=_compiled(config, on=options.compile == "on"))
+        stages = {
+            name: replace(stage, compile=options.compile == "on" and stage.fuses)
+            for name, stage in config.stages.items()
+        }
+        config = replace(config, stages=stages)
     parts = options.accumulate * processes
     if parts > 1:
         stages = {name: replace(stage, parts=parts) for name, stage in config.stages.items()}
         config = replace(config, stages=stages)
     return replace(config, options=_determining(options))
-
-
-def _compiled(config: Any, *, on: bool) -> dict[str, Any]:
-    """The stages' options, their networks fused or not as was asked for."""
-    if on and not any(stage.fuses for stage in config.stages.values()):
-        raise UsageError(f"--compile on: nothing of kind {config.kind} gains by it; leave it out")
-    return {
-        name: replace(stage, compile=on and stage.fuses) for name, stage in config.stages.items()
-    }
 
 
 def _determining(options: TrainOptions) -> dict[str, Any]:
