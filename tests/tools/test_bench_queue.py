@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from geoflow_tools.bench.preparation import PreparationBenchmark
+from geoflow_datasets.mesh_folder import MeshOptions
+from geoflow_datasets.prepared.makers import Job, Made
+from geoflow_tools.bench.preparation import PreparationBenchmark, _Watch
 from geoflow_tools.bench.queue import Cores, Load, QueueBenchmark, simulate
 
 EVEN = Load((2.0,), giver=0.0)
@@ -53,6 +55,22 @@ def test_losses_cost_what_was_at_hand():
     assert found.work == pytest.approx(20_000 + found.again * 0.983, rel=0.01)
     assert found.given_up == pytest.approx(10_000 * share**4, abs=4)
     assert run(num=10_000).again == 0
+
+
+@pytest.mark.parametrize(
+    ("sizes", "order"),
+    [((3, 2, 1, 4, 1), [2, 0, 1, 3, 4]), ((1, 2), [0, 1]), ((5,), [0]), ((), [])],
+    ids=["several", "first", "one", "none"],
+)
+def test_an_engine_is_given_the_smallest_file_first(sizes, order):
+    """The time of the first result is not counted; the others come as they would."""
+    jobs = [
+        Job(f"{place}", place, bytes(size), ".ply", None, MeshOptions())
+        for place, size in enumerate(sizes)
+    ]
+    watch = _Watch(lambda given: ([(job, (Made({}), 1.0))] for job in given))
+    done = [job.place for results in watch(iter(jobs)) for job, _ in results]
+    assert done == [job.place for job, _ in watch.made] == order
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from geoflow.seeds import step_generator
 from geoflow.training.loop import take_step
 from geoflow.training.memory import kept_memory
 from geoflow.training.optimisation import Optimiser
+from geoflow.training.precision import settled
 from geoflow.training.stage import Context, Stage
 from geoflow_datasets import load
 from geoflow_datasets.bank import ShapeBank
@@ -77,7 +78,8 @@ class StreamBenchmark:
     def _train(self, kind: str, data: Any) -> dict[str, Any]:
         timed = _Timed(data)
         stage = _first_stage(kind, timed)
-        optimiser = Optimiser(stage.module, stage.options.schedule)
+        options = stage.options
+        optimiser = Optimiser(stage.module, options.schedule, bf16=options.muon_bf16)
         most, start, ready, used = 0, 0.0, 0.0, 0.0
         with FlopCounterMode(display=False) as counter:
             take_step(stage, 0, optimiser)
@@ -156,7 +158,7 @@ def _first_stage(kind: str, data: Any) -> Stage[Any, Any]:
     torch.manual_seed(0)
     model = model_class.build(model_class.config_type.build(symmetry="frame", categories=("box",)))
     (first, *_) = chosen.stage_classes()
-    stage = first(first.options_type(), Context(model, data))
+    stage = first(settled(first.options_type(), "cpu"), Context(model, data))
     stage.prepare()
     stage.batch(step_generator(0, stage.name, 0))
     return stage
