@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from geoflow.backbones.condition import check_frame
+
+
+class SurfacePoints(NamedTuple):
+    """Points of surfaces, beside which fields are mended by codecs that learnt to."""
+
+    points: Float[Tensor, "b n 3"]
+    normals: Float[Tensor, "b n 3"] | None = None
+    """Of unit length; None: not known."""
+    oriented: bool = True
+    """Whether the normals point outward; else either way."""
 
 
 class FieldCodec(nn.Module, ABC):
@@ -66,6 +76,19 @@ class FieldCodec(nn.Module, ABC):
         """
         distance: Tensor = self.decoder(self.context(tokens, frame, centre=centre), queries)
         return distance
+
+    @property
+    def mends(self) -> bool:
+        """Whether it learnt to mend fields beside points of their surfaces."""
+        return False
+
+    def through(self, context: Any, surface: SurfacePoints) -> Any:
+        """The context of fields that are mended beside points of their surfaces.
+
+        Raises:
+            ValueError: for a codec that did not learn to, or a single point.
+        """
+        raise ValueError("this model did not learn to mend fields beside points")
 
     @staticmethod
     def _centre(centre: Tensor | None, like: Tensor) -> Tensor:

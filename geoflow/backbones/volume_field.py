@@ -14,7 +14,7 @@ latent between, small enough to be generated.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -22,8 +22,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from geoflow.backbones.condition import check_frame
-from geoflow.backbones.field_codec import FieldCodec
+from geoflow.backbones.field_codec import FieldCodec, SurfacePoints
 from geoflow.backbones.layers import fourier, safe_norm
+from geoflow.backbones.point_residual import NearPoints, PointResidual
 from geoflow.backbones.volume_layers import (
     BOUND,
     CellBlock,
@@ -66,17 +67,22 @@ class VolumeConfig:
     """Octaves of the Fourier features of coordinates."""
     noise: float = 0.1
     """Standard deviation of the Gaussian added to the latent in training."""
+    residual: int = 0
+    """Width of the network that mends fields beside points; 0: there is none."""
 
     def __post_init__(self) -> None:
         """Check the number of volumes, and heads.
 
         Raises:
-            ValueError: if there are not four or five, or heads do not divide the first.
+            ValueError: if there are not four or five, heads do not divide the first, or four, the
+                residual's heads, not its width.
         """
         if len(self.widths) not in (4, 5):
             raise ValueError(f"widths must be four or five numbers, got {len(self.widths)}")
         if self.heads < 1 or self.widths[0] % self.heads:
             raise ValueError(f"heads must divide {self.widths[0]}, got {self.heads}")
+        if self.residual < 0 or self.residual % 4:
+            raise ValueError(f"residual must be a multiple of 4, got {self.residual}")
 
     @property
     def detail(self) -> int:
@@ -141,15 +147,7 @@ class VolumeEncoder(nn.Module):
     ) -> Float[Tensor, "b k c"]:
         """Tokens of points whose normals are known, known but for their sign, or not known."""
         u = in_frame(surface - centre[:, None], frame).clamp(-BOUND, BOUND)
-        known = u.new_zeros(*u.shape[:2], _OF_NORMAL)
-        if normals is not None:
-            n = in_frame(normals, frame)
-            pairs = [n[..., i] * n[..., j] for i in range(3) for j in range(i, 3)]
-            known[..., 3:9] = torch.stack(pairs, -1)
-            known[..., 9] = 1.0
-            if oriented:
-                known[..., :3] = n
-                known[..., 10] = 1.0
+        known = _known(u, normals, frame, oriented=oriented)
         features = self.read(torch.cat([fourier(u, self.config.frequencies), known], -1))
         features = features.to(u.dtype)
         cells, fourth = self.config.cells, self.config.widths[3]
@@ -164,12 +162,40 @@ class VolumeEncoder(nn.Module):
         return tokens * (tokens.square().mean(-1, keepdim=True) + 1e-6).rsqrt()
 
 
+def _known(
+    u: Float[Tensor, "b n 3"],
+    normals: Float[Tensor, "b n 3"] | None,
+    frame: Float[Tensor, "b 3 3"],
+    *,
+    oriented: bool,
+) -> Float[Tensor, "b n c"]:
+    """What is known of the normals of points u, as numbers in the frame."""
+    known = u.new_zeros(*u.shape[:2], _OF_NORMAL)
+    if normals is not None:
+        n = in_frame(normals, frame)
+        pairs = [n[..., i] * n[..., j] for i in range(3) for j in range(i, 3)]
+        known[..., 3:9] = torch.stack(pairs, -1)
+        known[..., 9] = 1.0
+        if oriented:
+            known[..., :3] = n
+            known[..., 10] = 1.0
+    return known
+
+
 class VolumeContext(NamedTuple):
     """What is kept of a batch of latents: volumes of features, and where the shapes stand."""
 
     volumes: tuple[Float[Tensor, "b _ _ _ _"], ...]
     frame: Float[Tensor, "b 3 3"]
     centre: Float[Tensor, "b 1 3"]
+    points: NearPoints | None = None
+    """Of the surfaces, beside which the fields are mended."""
+
+
+def _residual(config: VolumeConfig) -> PointResidual | None:
+    """The network that mends fields beside points, where there is to be one."""
+    features = config.widths[2] + config.widths[3] + config.detail
+    return PointResidual(_OF_NORMAL, features, config.residual) if config.residual else None
 
 
 class VolumeDecoder(nn.Module):
@@ -202,6 +228,7 @@ class VolumeDecoder(nn.Module):
         self.out = nn.Linear(config.hidden, 1)
         # An untrained decoder draws a sphere, so that the shortest of runs has a surface.
         self.sphere = nn.Parameter(torch.tensor(_SPHERE_SLOPE))
+        self.residual = _residual(config)
 
     def context(
         self,
@@ -222,18 +249,43 @@ class VolumeDecoder(nn.Module):
         kept = tuple(volume.to(tokens.dtype) for volume in volumes)
         return VolumeContext(kept, frame, centre[:, None])
 
+    def through(self, context: VolumeContext, surface: SurfacePoints) -> VolumeContext:
+        """The context of fields that are mended beside points of their surfaces.
+
+        Raises:
+            ValueError: without a network for it, or for a single point.
+        """
+        if self.residual is None:
+            raise ValueError("this model did not learn to mend fields beside points")
+        points, normals, oriented = surface
+        if points.shape[1] < 2:
+            raise ValueError(f"fields are mended beside two points or more, got {points.shape[1]}")
+        latent = context._replace(points=None)
+        with torch.enable_grad():
+            places = points.detach().clone().requires_grad_(True)
+            error = self(latent, places)
+            (slope,) = torch.autograd.grad(error.sum(), places)
+        slope = in_frame(slope / safe_norm(slope)[..., None], context.frame)
+        u = in_frame(points - context.centre, context.frame)
+        known = _known(u, normals, context.frame, oriented=oriented)
+        return context._replace(points=self.residual.read(u, known, error.detach(), slope))
+
     def forward(
         self, context: VolumeContext, queries: Float[Tensor, "b q 3"]
     ) -> Float[Tensor, "b q"]:
         """Signed distance at the query points."""
         relative = queries - context.centre
         u = in_frame(relative, context.frame)
-        features = [read_volume(volume, u) for volume in context.volumes]
-        h = self.read(torch.cat([*features, fourier(u, self.config.frequencies)], -1))
+        features = torch.cat([read_volume(volume, u) for volume in context.volumes], -1)
+        h = self.read(torch.cat([features, fourier(u, self.config.frequencies)], -1))
         for first, second in zip(self.first, self.second, strict=True):
             h = h + second(nn.functional.silu(first(nn.functional.silu(h))))
         value = self.out(nn.functional.silu(h))[..., 0]
-        return 0.1 * value + self.sphere * (safe_norm(relative) - _SPHERE_RADIUS)
+        field = 0.1 * value + self.sphere * (safe_norm(relative) - _SPHERE_RADIUS)
+        if context.points is None or self.residual is None:
+            return field
+        mended: Tensor = self.residual(context.points, u, field, features)
+        return mended
 
     def folded(
         self, context: VolumeContext
@@ -283,3 +335,25 @@ class VolumeAutoencoder(FieldCodec):
         return self.encoder(
             surface, normals, frame, self._centre(centre, surface), oriented=oriented
         )
+
+    def learn_to_mend(self, width: int) -> None:
+        """Have a fresh network that mends fields beside points; of no width, have none."""
+        self.config = replace(self.config, residual=width)
+        self.encoder.config = self.decoder.config = self.config
+        like = self.decoder.sphere
+        made = _residual(self.config)
+        self.decoder.residual = None if made is None else made.to(like.device, like.dtype)
+
+    @property
+    def mends(self) -> bool:
+        """Whether there is a network for it."""
+        return self.decoder.residual is not None
+
+    def through(self, context: VolumeContext, surface: SurfacePoints) -> VolumeContext:
+        """The context of fields that are mended beside points of their surfaces.
+
+        Raises:
+            ValueError: without a network for it, or for a single point.
+        """
+        mended: VolumeContext = self.decoder.through(context, surface)
+        return mended

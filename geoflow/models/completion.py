@@ -21,6 +21,7 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
+from geoflow.backbones.field_codec import SurfacePoints
 from geoflow.geometry.axes import frame_from_up
 from geoflow.geometry.mirror import mirror_points
 from geoflow.geometry.placing import (
@@ -73,6 +74,11 @@ class Given:
     is_scan: bool = True
     """Whether they are as scans have them; those of a mesh, whose box is known, are clean."""
 
+    @property
+    def surface(self) -> SurfacePoints:
+        """As fields that go through them take them."""
+        return SurfacePoints(self.points, self.normals, self.oriented)
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -87,8 +93,8 @@ def complete(
     points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"] | None = None, *,
     oriented: bool = True, guess: bool = False, model: str | Path | FieldGenerator = COMPLETING,
     most: int = MAX_POINTS, num: int = 1, steps: int = 2, recycle: int = RECYCLED, refine: int = 0,
-    spread: float | None = None, uncertainty: bool = False, mirror: bool = False,
-    pose: Pose = "upright", up: str = "y", resolution: int = 128, faces: int | None = None,
+    spread: float | None = None, mend: bool = True, uncertainty: bool = False,
+    mirror: bool = False, pose: Pose = "upright", up: str = "y", resolution: int = 128, faces: int | None = None,
     within: float | None = None, category: str | None = None, seed: int = 0,
 ) -> list[trimesh.Trimesh]:  # fmt: skip
     """Closed meshes through points of a surface, in the points' own coordinates.
@@ -111,6 +117,8 @@ def complete(
         refine: steps of gradient that fit the answers to the points.
         spread: strength with which further answers are drawn, from 0, the first, to 1, any shape
             that the flow draws; default: 1 where it is given the points, else SPREAD.
+        mend: let the answers' fields go through the points, where the model learnt to mend them;
+            else they are those of the latents.
         uncertainty: colour the vertices by the disagreement of the answers, dark where they agree.
         mirror: make the answers exactly symmetric left and right.
         pose: whether the shape stands upright, facing +Z, or has to be found in any pose.
@@ -135,8 +143,8 @@ def complete(
         given = with_guessed_normals(solids, given)
     answers = answer(
         solids, given, num=num, steps=steps, recycle=recycle, refine=refine, spread=spread,
-        uncertainty=uncertainty, mirror=mirror, resolution=resolution, faces=faces, within=within,
-        category=category, seed=seed,
+        mend=mend, uncertainty=uncertainty, mirror=mirror, resolution=resolution, faces=faces,
+        within=within, category=category, seed=seed,
     )  # fmt: skip
     return list(answers)
 
@@ -253,7 +261,7 @@ def with_guessed_normals(
 def answer(
     model: FieldGenerator, given: Given, *,
     num: int = 1, steps: int = 2, recycle: int = RECYCLED, refine: int = 0,
-    spread: float | None = None, ode: bool = False, fitting: int = FITTING,
+    spread: float | None = None, ode: bool = False, fitting: int = FITTING, mend: bool = True,
     uncertainty: bool = False, mirror: bool = False, resolution: int = 128,
     faces: int | None = None, within: float | None = None, category: str | None = None,
     seed: int = 0,
@@ -270,6 +278,7 @@ def answer(
         spread: how far further answers may be from the first.
         ode: draw further answers by the ODE of the diagonal, as the many-step reference.
         fitting: steps of gradient that fit further answers, at least.
+        mend: let fields go through the points.
         uncertainty: colour by disagreement.
         mirror: make them symmetric.
         resolution: of the grid.
@@ -286,10 +295,12 @@ def answer(
         model, given, count, steps=steps, recycle=recycle, refine=refine, spread=spread, ode=ode,
         fitting=fitting, category=category, seed=seed,
     )  # fmt: skip
+    through = given.surface if mend and model.mends else None
     for i in range(num):
         mesh = model.decode(
-            answers.tokens[i], resolution=resolution, mirror=mirror, faces=faces, within=within
-        )
+            answers.tokens[i], through=through, resolution=resolution, mirror=mirror, faces=faces,
+            within=within,
+        )  # fmt: skip
         if uncertainty:
             colour_by_disagreement(model, mesh, answers.tokens)
         fit = distances(given, mesh)

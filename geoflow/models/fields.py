@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geoflow.backbones import FieldAutoencoder
+from geoflow.backbones.field_codec import SurfacePoints
 from geoflow.backbones.folded import in_blocks
 from geoflow.backbones.shape_encoder import Box, ScanEncoder
 from geoflow.geometry.extraction import EmptySurfaceError, Field, extract_mesh
@@ -56,6 +57,11 @@ class FieldGenerator(LatentGenerator[Any]):
     def reads_bare_points(self) -> bool:
         """Whether the encoder was trained without normals, and with unoriented ones."""
         return bool(self.config.reads_bare_points)
+
+    @property
+    def mends(self) -> bool:
+        """Whether its fields may go `through` points of their surfaces."""
+        return bool(self.autoencoder.mends)
 
     def box(
         self,
@@ -130,6 +136,7 @@ class FieldGenerator(LatentGenerator[Any]):
         tokens: Float[Tensor, "k c"],
         *,
         frame: Float[Tensor, "m 3"] | None = None,
+        through: SurfacePoints | None = None,
         check: Check | None = None,
     ) -> Field:
         """Signed distance of one shape, as a function of points (n, 3).
@@ -137,10 +144,17 @@ class FieldGenerator(LatentGenerator[Any]):
         Args:
             tokens: the latent.
             frame: where the shape stands; default: upright.
+            through: points of its surface, a batch of one, beside which the field is mended.
             check: called before every chunk of points; what it raises ends the work.
+
+        Raises:
+            ValueError: for points, where the model did not learn to mend fields.
         """
         placed = self.frame_for(1, None if frame is None else frame[None])
-        query = self.autoencoder.decoder.folded(self.autoencoder.context(tokens[None], placed))
+        context = self.autoencoder.context(tokens[None], placed)
+        if through is not None:
+            context = self.autoencoder.through(context, through)
+        query = self.autoencoder.decoder.folded(context)
 
         device = self.device
 
@@ -162,6 +176,7 @@ class FieldGenerator(LatentGenerator[Any]):
         *,
         resolution: int = 128,
         frame: Float[Tensor, "m 3"] | None = None,
+        through: SurfacePoints | None = None,
         dense: bool = False,
         crumbs: float = 0.01,
         mirror: bool = False,
@@ -175,6 +190,7 @@ class FieldGenerator(LatentGenerator[Any]):
             tokens: the latent.
             resolution: cells of the extraction grid along an edge.
             frame: where the shape stands; default: upright.
+            through: points of its surface, a batch of one, beside which the field is mended.
             dense: evaluate the field on the whole grid.
             crumbs: components of less than this share of the volume are removed.
             mirror: average the field over its mirror image, left and right of upright shapes; the
@@ -188,14 +204,14 @@ class FieldGenerator(LatentGenerator[Any]):
             EmptySurfaceError: if the latent's field has no surface.
             ValueError: for the mirror image in a frame that is not upright, or with fewer
                 triangles, which would not lie opposite each other; for fewer faces than a closed
-                mesh can have.
+                mesh can have; for points, where the model did not learn to mend fields.
         """
         if mirror and frame is not None:
             raise ValueError("mirror needs the upright frame: turn the mesh afterwards")
         if mirror and (faces is not None or within is not None):
             raise ValueError("a mirrored mesh keeps all its faces, or it would not be symmetric")
         extraction = extract_mesh(
-            self.field(tokens, frame=frame, check=check),
+            self.field(tokens, frame=frame, through=through, check=check),
             resolution=resolution,
             method="dense" if dense else "followed",
             mirrored=mirror,

@@ -85,7 +85,11 @@ KINDS: dict[str, Kind] = {
             "shapes",
             "volumes",
             "VolumeGenerator",
-            (("volume_autoencoder", "VolumeAutoencoderStage"), ("volume_flow", "VolumeFlowStage")),
+            (
+                ("volume_autoencoder", "VolumeAutoencoderStage"),
+                ("volume_flow", "VolumeFlowStage"),
+                ("volume_residual", "VolumeResidualStage"),
+            ),
             "meshes of many kinds",
             ".obj",
             "resolution",

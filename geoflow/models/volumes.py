@@ -91,7 +91,9 @@ class VolumeGenerator(FieldGenerator):
     float8: ClassVar[str] = (
         r"autoencoder\.encoder\.(coarse\.\d+\.(first|second)|blocks\.\d+\.(up|down|qkv))\.weight"
     )
-    int8: ClassVar[str] = r"flow\.backbone\.blocks\.\d+\.(up|down)\.weight"
+    int8: ClassVar[str] = (
+        r"flow\.backbone\.blocks\.\d+\.(up|down)\.weight|autoencoder\.encoder\.down_cells\.weight"
+    )
 
     @staticmethod
     def build_autoencoder(config: Any) -> VolumeAutoencoder:
@@ -112,6 +114,23 @@ class VolumeGenerator(FieldGenerator):
             self.config = replace(self.config, generates=True, transformer=network)
             self.flow_map = type(self).build(self.config).flow_map.to(self.device)
         return self
+
+    def learn_to_mend(self, width: int) -> None:
+        """Have a network that mends fields beside points, a fresh one where there was none.
+
+        Args:
+            width: of a fresh one.
+        """
+        if not self.mends:
+            self._set_residual(width)
+
+    def forget_to_mend(self) -> None:
+        """Have no such network: it knows the fields of a decoder that is to change."""
+        self._set_residual(0)
+
+    def _set_residual(self, width: int) -> None:
+        self.autoencoder.learn_to_mend(width)
+        self.config = replace(self.config, autoencoder=self.autoencoder.config)
 
     def check_generates(self) -> None:
         """Raise ValueError where the flow map was not trained."""

@@ -74,6 +74,7 @@ def complete(options: Complete, asked: Collection[str]) -> None:
             recycle=options.recycle,
             refine=options.refine,
             spread=options.spread,
+            mend=options.mend,
             uncertainty=options.uncertainty,
             mirror=options.mirror,
             resolution=options.resolution,

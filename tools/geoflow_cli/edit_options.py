@@ -64,6 +64,9 @@ class Complete(EditOptions):
     spread: float | None = None
     """How far the other answers may be from the first: 0 the same, 1 any that the model draws.
     Default: 1 for a model whose flow knows the points, as shapes', else 0.4."""
+    mend: bool = True
+    """Let the surface go through the points, where the model learnt to mend its fields beside them,
+    as shapes did. --no-mend: what the latent alone says."""
     uncertainty: bool = False
     """Colour the vertices by the answers' disagreement: dark where they agree, bright where the
     standard deviation is a tenth of the longest half extent or more."""

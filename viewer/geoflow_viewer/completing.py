@@ -39,6 +39,7 @@ class Completed:
         try:
             mesh = self.model.decode(
                 self.tokens,
+                through=self.given.surface if self.model.mends else None,
                 resolution=rung.resolution,
                 mirror=part.mirrored,
                 check=ticket.check,

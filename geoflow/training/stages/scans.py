@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -96,6 +97,21 @@ def scan(batch: ShapeBatch, options: ScanOptions, num: int, generator: torch.Gen
     points = _noisy(points, options, generator)
     known = None if kind < 0 else normals
     return Scan(points, known, oriented, queries, sdf * size[:, None])
+
+
+def distinct(batch: ShapeBatch) -> ShapeBatch:
+    """A batch with each point once, and as many points of each shape as the least has.
+
+    Points are drawn with replacement, so that many of them come twice.
+    """
+    normals, _, _ = batch.field()
+    firsts = [
+        np.sort(np.unique(points.numpy(), axis=0, return_index=True)[1]) for points in batch.surface
+    ]
+    least = min(map(len, firsts))
+    index = torch.from_numpy(np.stack([first[:least] for first in firsts]))[..., None]
+    index = index.expand(-1, -1, 3)
+    return replace(batch, surface=batch.surface.gather(1, index), normals=normals.gather(1, index))
 
 
 def mirrored_at_random(batch: ShapeBatch, generator: torch.Generator) -> ShapeBatch:

@@ -57,6 +57,9 @@ class VolumeAutoencoderStage(Stage[VolumeGenerator, Scan]):
 
     def __init__(self, options: VolumeTraining, context: Context) -> None:
         super().__init__(options, context)
+        if options.steps > 0:
+            # It knows the fields of this decoder as it was.
+            self.model.forget_to_mend()
         self._beginning = Beginning(self)
 
     @property

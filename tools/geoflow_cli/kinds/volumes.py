@@ -47,6 +47,9 @@ class Train(MeshTrain):
     """Sizes of the networks: small and base for a CPU, large for a GPU."""
     batch: int | None = None
     """Shapes of a step of the autoencoder. Default: 4, for a CPU."""
+    residual_steps: int = 0
+    """Optimiser steps of a last stage, in which a network learns to mend fields beside points that
+    are given (docs/shapes.md). Samples stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def check(options: Train, given: Collection[str]) -> None:
         raise UsageError(f"--kind shapes stands in a frame, got --symmetry {options.symmetry}")
     if options.batch is not None:
         check_at_least("batch", options.batch, 1)
+    check_at_least("residual-steps", options.residual_steps, 0)
     for source in sources(options.data):
         mesh_options.check(replace(options, data=source), given, gives=GIVES)
     refuse_unread(sources(options.data), given, gives=GIVES)
@@ -153,6 +157,11 @@ def config(options: Train, data: DataConfig, loaded: Loaded) -> RunConfig:
     if options.batch is not None:
         first = replace(run.stages["autoencoder"], batch=options.batch)  # type: ignore[call-arg]
         run = replace(run, stages={**run.stages, "autoencoder": first})
+    if options.residual_steps:
+        from geoflow.training.stages.volume_residual import VolumeResidualTraining
+
+        mending = VolumeResidualTraining(steps=options.residual_steps)
+        run = replace(run, stages={**run.stages, "residual": mending})
     start = run.init_from or run.teacher
     if start is not None:
         return run if describe(start).has_samples else _with_fresh_flow(options, run)

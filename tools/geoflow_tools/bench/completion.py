@@ -115,6 +115,8 @@ class CompletionBenchmark:
     """Times that bare points are read again, with normals of the answer's own field."""
     refine: int = 0
     """Steps of gradient of the model's answers."""
+    mend: bool = True
+    """Let its fields go through the points, where it learnt to mend them."""
     steps: Counts = ()
     """Numbers of evaluations for a second answer of the flow, a row each."""
     ode: Counts = ()
@@ -210,7 +212,8 @@ class CompletionBenchmark:
         if case.normals is None and not model.reads_bare_points:
             given = with_guessed_normals(model, given, reader=reader)
         options: dict[str, Any] = {
-            "recycle": self.recycle, "refine": self.refine, "resolution": self.resolution,
+            "recycle": self.recycle, "refine": self.refine, "mend": self.mend,
+            "resolution": self.resolution,
         }  # fmt: skip
         (mesh,) = answer(model, given, **options)
         yield "geoflow", mesh, _since(start)

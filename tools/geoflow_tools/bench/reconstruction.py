@@ -7,9 +7,9 @@ given over its floor, that of two samplings of the shape itself, with as many po
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geoflow import __version__
+from geoflow.backbones.field_codec import SurfacePoints
 from geoflow.geometry.extraction import EmptySurfaceError
 from geoflow.geometry.metrics import chamfer_distance, volume_iou
 from geoflow.models.completion import RECYCLED
@@ -40,6 +41,7 @@ class Given:
     noise: float
     refine: int = 0
     recycle: int = 0
+    mend: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,9 @@ class ReconstructionBenchmark:
     """Steps of refinement of those with normals."""
     recycle: int = RECYCLED
     """Times that bare points are read again, with normals of the answer's own field."""
+    mend: tuple[bool, ...] = (False, True)
+    """Fields of the latents alone, and ones that go through the points; where the model learnt
+    to mend."""
     meshes: bool = False
     """Make meshes, and compare surfaces as well."""
     sheet: Path | None = None
@@ -98,6 +103,8 @@ class ReconstructionBenchmark:
         rows = np.unique(np.linspace(0, len(bank) - 1, min(self.num, len(bank))).astype(int))
         ways = [Given(self.oriented, True, 0.0, steps) for steps in self.refine]
         ways += [Given(points, False, self.noise, 0, self.recycle) for points in self.bare]
+        does = [mend for mend in self.mend if model.mends or not mend]
+        ways = [replace(way, mend=mend) for way in ways for mend in does]
         if self.sheet is not None:
             write_sheet(model, bank, rows[:_SHOWN], ways, self.sheet)
         scores = [(way, score(model, bank, rows, way, meshes=self.meshes)) for way in ways]
@@ -119,12 +126,13 @@ def score(model: Any, bank: ShapeBank, rows: np.ndarray, given: Given, *, meshes
         start = time.process_time()
         tokens = model.encode(points, normals, recycle=given.recycle, refine=given.refine)[0]
         seconds += time.process_time() - start
+        through = SurfacePoints(points, normals) if given.mend else None
         queries, sdf = bank.uniform_queries(row)
-        field = model.field(tokens)(torch.from_numpy(queries)).cpu().numpy()
+        field = model.field(tokens, through=through)(torch.from_numpy(queries)).cpu().numpy()
         ious.append(volume_iou(field < 0, sdf < 0))
         if meshes:
             try:
-                mesh = model.decode(tokens)
+                mesh = model.decode(tokens, through=through)
             except EmptySurfaceError:
                 continue
             single.append(mesh.body_count == 1)
@@ -142,13 +150,21 @@ def score(model: Any, bank: ShapeBank, rows: np.ndarray, given: Given, *, meshes
 def view(
     bank: ShapeBank, row: int, given: Given
 ) -> tuple[Float[Tensor, "1 n 3"], Float[Tensor, "1 n 3"] | None]:
-    """Points of a shape as they are given, and their normals where these are."""
+    """Points of a shape as they are given, none of them twice, and their normals where these are.
+
+    Raises:
+        ValueError: for more points than the bank has of a shape.
+    """
+    if given.points > (most := bank.surface.shape[1]):
+        raise ValueError(f"points must be at most {most}, as the data has, got {given.points}")
     generator = torch.Generator().manual_seed(row)
-    batch = bank.batch(
-        np.array([row]), num_surface=given.points, num_queries=1, generator=generator
+    chosen = torch.randperm(most, generator=generator)[: given.points]
+    points, normals = (
+        torch.from_numpy(np.asarray(values[row], np.float32))[chosen][None]
+        for values in (bank.surface, bank.normals)
     )
-    shift = given.noise * torch.randn(batch.surface.shape, generator=generator)
-    return batch.surface + shift, batch.normals if given.normals else None
+    noise = given.noise * torch.randn(points.shape, generator=generator)
+    return points + noise, normals if given.normals else None
 
 
 def write_sheet(
@@ -158,16 +174,26 @@ def write_sheet(
     clouds = [trimesh.PointCloud(np.asarray(bank.surface[row], np.float64)) for row in rows]
     pictures: list[list[Shape | None]] = [[*clouds]]
     for way in ways:
-        options = {"recycle": way.recycle, "refine": way.refine}
-        tokens = [model.encode(*view(bank, int(row), way), **options) for row in rows]
-        pictures.append([mesh for each in tokens for mesh in model.shapes(each)])
+        pictures.append([_mesh(model, *view(bank, int(row), way), way) for row in rows])
     labels = ["data", *(_label(way) for way in ways)]
     contact_sheet(pictures, labels, path, size=160)
 
 
+def _mesh(
+    model: Any, points: Float[Tensor, "1 n 3"], normals: Float[Tensor, "1 n 3"] | None, way: Given
+) -> Shape | None:
+    tokens = model.encode(points, normals, recycle=way.recycle, refine=way.refine)[0]
+    through = SurfacePoints(points, normals) if way.mend else None
+    try:
+        return cast("Shape", model.decode(tokens, through=through))
+    except EmptySurfaceError:
+        return None
+
+
 def _label(way: Given) -> str:
     given = f"{way.points} points" + ("" if way.normals else ", bare")
-    return given + (f", refined {way.refine}" if way.refine else "")
+    given += f", refined {way.refine}" if way.refine else ""
+    return given + (", mended" if way.mend else "")
 
 
 def _over_floor(mesh: trimesh.Trimesh, surface: np.ndarray, *, seed: int) -> float:

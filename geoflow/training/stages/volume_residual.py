@@ -1,0 +1,150 @@
+"""Fields on volumes learn to be mended beside points; encoder, decoder and flow stay as they are.
+
+    L = E |clamp(f, c) - clamp(d, c)| / c + v E |clamp(f, b) - clamp(d, b)| / b + w BCE(k f, d > 0)
+
+f is the field that the fixed decoder makes of the fixed encoder's tokens of a scan, mended beside
+the points of the scan (`geoflow.backbones.point_residual`); d are the distances of the whole, clean
+shape. The narrow band b, of a thin part, and the sharp sign are where a mended field differs from
+the latent's. In half of the steps the latent has noise, as it is not the points' own where shapes
+are drawn through points. Moving averages of the weights are kept.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import torch
+
+from geoflow.backbones.field_codec import SurfacePoints
+from geoflow.backbones.volume_field import VolumeAutoencoder
+from geoflow.models.volumes import VolumeGenerator
+from geoflow.objectives import Losses
+from geoflow.training.optimisation import Schedule
+from geoflow.training.stage import Context, Stage
+from geoflow.training.stages.field_autoencoder import FieldLoss, field_loss
+from geoflow.training.stages.keeping import Beginning
+from geoflow.training.stages.scans import (
+    Scan,
+    ScanOptions,
+    distinct,
+    draw_number,
+    mirrored_at_random,
+    scan,
+    spare,
+)
+from geoflow.training.stages.shapes import frame_on
+from geoflow.typing import Count, NonNegative, Positive, Share
+
+
+def _dense_scans() -> ScanOptions:
+    """Points that are near enough to each other to tell of thin parts, most of them clean."""
+    return ScanOptions(
+        fewest=64, most=4096, dense=0.0, bare=0.4, unoriented=0.05, noisy=0.6, noise=0.02
+    )
+
+
+@dataclass(frozen=True)
+class VolumeResidualTraining(FieldLoss):
+    """Options of the stage."""
+
+    steps: int = 12_000
+    """Optimiser steps."""
+    batch: Count = 4
+    """Shapes of a step."""
+    num_queries: Count = 1024
+    """Query points of a shape in a step."""
+    width: Count = 64
+    """Of the network, where the model has none yet."""
+    band: Positive = 0.02
+    """Half width of the narrow band in which distances count more."""
+    band_weight: NonNegative = 0.5
+    """How much more."""
+    sign_weight: NonNegative = 0.2
+    """Weight of the sign's cross-entropy."""
+    sharpness: Positive = 150.0
+    """Logits of the sign per unit of distance."""
+    astray: Share = 0.5
+    """Share of steps with noise on the latent."""
+    ema: float = 0.998
+    """Decay of the moving average of the weights."""
+    schedule: Schedule = field(default_factory=Schedule)
+    """Learning rate."""
+    scans: ScanOptions = field(default_factory=_dense_scans)
+    """What is shown of a shape."""
+
+
+class VolumeResidualStage(Stage[VolumeGenerator, Scan]):
+    """Trains the network of a `VolumeGenerator` that mends fields beside points."""
+
+    name = "residual"
+    options_type = VolumeResidualTraining
+    is_optional: ClassVar[bool] = True
+
+    def __init__(self, options: VolumeResidualTraining, context: Context) -> None:
+        super().__init__(options, context)
+        self.model.learn_to_mend(options.width)
+        self.module.requires_grad_(False)
+        self.module.decoder.residual.requires_grad_(True)
+        self._beginning = Beginning(self)
+
+    @property
+    def module(self) -> VolumeAutoencoder:
+        """The autoencoder, of which one network learns."""
+        return self.model.autoencoder
+
+    def batch(self, generator: torch.Generator) -> Scan:
+        """Scans of random shapes, mirrored at random."""
+        options: VolumeResidualTraining = self.options
+        num, data = draw_number(options.scans, generator), self.context.data
+        indices = torch.randint(len(data), (options.batch,), generator=generator)
+        shapes = data.batch(
+            indices.numpy(),
+            num_surface=spare(num),
+            num_queries=options.num_queries,
+            generator=generator,
+        )
+        # Points of users do not come twice.
+        shapes = distinct(shapes)
+        num = min(num, shapes.surface.shape[1])
+        # Low noise is as likely as any other, and most scans have little.
+        level = options.scans.noise * torch.rand((), generator=generator).item()
+        kind = replace(options.scans, noise=level)
+        made = scan(mirrored_at_random(shapes, generator), kind, num, generator)
+        device = self.context.device
+        normals = None if made.normals is None else made.normals.to(device)
+        points, queries, sdf = (v.to(device) for v in (made.points, made.queries, made.sdf))
+        return Scan(points, normals, made.oriented, queries, sdf)
+
+    def loss(self, batch: Scan, step: int, generator: torch.Generator) -> Losses:
+        """Distance and sign of the mended field at the queries."""
+        options: VolumeResidualTraining = self.options
+        module, device = self.module, self.context.device
+        frame = frame_on("frame", len(batch.points), device)
+        with torch.no_grad():
+            tokens = module.encode(batch.points, batch.normals, frame, oriented=batch.oriented)
+            noise = torch.randn(tokens.shape, generator=generator).to(device)
+            is_astray = torch.rand((), generator=generator).item() < options.astray
+            tokens = tokens + is_astray * module.config.noise * noise
+            context = module.context(tokens, frame)
+        surface = SurfacePoints(batch.points, batch.normals, batch.oriented)
+        through = module.through(context, surface)
+        predicted = module.decoder(through, batch.queries).float()
+        distance, sign = field_loss(predicted, batch.sdf, options)
+        near, _ = field_loss(predicted, batch.sdf, replace(options, clamp=options.band))
+        total = distance + options.band_weight * near + options.sign_weight * sign
+        return Losses(total, {"distance": distance, "near": near, "sign": sign})
+
+    def kept(self) -> VolumeGenerator:
+        """The model with the averaged network."""
+        assert self.average is not None, "the loop makes the average before the first step"
+        kept = copy.copy(self.model)
+        kept.autoencoder = self.average.module
+        return kept
+
+    def finish(self) -> None:
+        """The moving average is what is kept, or what tuning has not made better."""
+        self.model.autoencoder = self.kept().autoencoder
+        self.module.requires_grad_(True)
+        self.said = self._beginning.keep_better(self)
