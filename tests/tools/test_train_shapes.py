@@ -37,7 +37,7 @@ def answers(network, points):
 @torch.no_grad()
 def test_a_widened_autoencoder_is_the_one_it_grew_from():
     torch.manual_seed(0)
-    small = VolumeAutoencoder(SMALL)
+    small = VolumeAutoencoder(replace(SMALL, residual=8))
     large = VolumeAutoencoder(replace(SMALL, widths=(32, 16, 16, 24, 4), fine_blocks=2))
     points = torch.rand(1, 300, 3) - 0.5
     assert relative_error(answers(large, points)[1], answers(small, points)[1]) > 1e-2

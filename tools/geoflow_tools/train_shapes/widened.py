@@ -16,12 +16,13 @@ def widen(small: VolumeAutoencoder, large: VolumeAutoencoder) -> None:
     """Give the large one the weights of the small one; what is new adds nothing yet.
 
     The two may differ in the number of blocks, in the channels of the finest volume but one, and in
-    a fifth volume.
+    a fifth volume. A network that mends fields is left behind: it knows those of the small one.
 
     Raises:
         ValueError: if they differ in anything else.
     """
-    sizes: dict[str, Any] = {"widths": small.config.widths, "fine_blocks": small.config.fine_blocks}
+    free = ("widths", "fine_blocks", "residual")
+    sizes: dict[str, Any] = {name: getattr(small.config, name) for name in free}
     if replace(large.config, **sizes) != small.config:
         raise ValueError(f"{small.config} cannot be widened to {large.config}")
     was, state = small.state_dict(), large.state_dict()
