@@ -22,6 +22,7 @@ _LAZY = {
     "PREDICTIONS": "geoflow.prediction",
     "PointGenerator": "geoflow.models.clouds",
     "Rigger": "geoflow.models.joints",
+    "SurfacePoints": "geoflow.backbones.field_codec",
     "TokenTransformer": "geoflow.backbones",
     "VolumeGenerator": "geoflow.models.volumes",
     "build_objective": "geoflow.objectives",
@@ -37,6 +38,7 @@ _LAZY = {
 
 if TYPE_CHECKING:
     from geoflow.backbones import FieldAutoencoder, TokenTransformer
+    from geoflow.backbones.field_codec import SurfacePoints
     from geoflow.condition import Condition
     from geoflow.flow_map import FlowMap
     from geoflow.geometry.extraction import extract_mesh
@@ -68,6 +70,7 @@ __all__ = [
     "GeometryDistribution",
     "PointGenerator",
     "Rigger",
+    "SurfacePoints",
     "TokenTransformer",
     "VolumeGenerator",
     "build_objective",

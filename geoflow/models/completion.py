@@ -52,6 +52,9 @@ RECYCLED = 1
 """Times that points without outward normals are read again, with those of the answer's field. Of 64
 points of validation shapes `shapes` made mean IoU 0.717, 0.764 and 0.763 (24 procedural ones), and
 0.436, 0.479 and 0.468 (24 real ones), after 0, 1 and 2."""
+FEWEST_BARE = 1000
+"""Points without outward normals that fields go through: which side of them is inside is the
+latent's to say, and where they are few it knows better what is between them. @@FEW@@"""
 HYPOTHESES = 4
 """Answers whose disagreement is measured, at least."""
 FULL_DISAGREEMENT = 0.1
@@ -74,9 +77,11 @@ class Given:
     is_scan: bool = True
     """Whether they are as scans have them; those of a mesh, whose box is known, are clean."""
 
-    @property
-    def surface(self) -> SurfacePoints:
-        """As fields that go through them take them."""
+    def surface(self, model: FieldGenerator) -> SurfacePoints | None:
+        """What a model's fields go through; None where it did not learn to, or too little."""
+        says = self.normals is not None and self.oriented
+        if not model.mends or not (says or self.points.shape[1] >= FEWEST_BARE):
+            return None
         return SurfacePoints(self.points, self.normals, self.oriented)
 
 
@@ -94,8 +99,9 @@ def complete(
     oriented: bool = True, guess: bool = False, model: str | Path | FieldGenerator = COMPLETING,
     most: int = MAX_POINTS, num: int = 1, steps: int = 2, recycle: int = RECYCLED, refine: int = 0,
     spread: float | None = None, mend: bool = True, uncertainty: bool = False,
-    mirror: bool = False, pose: Pose = "upright", up: str = "y", resolution: int = 128, faces: int | None = None,
-    within: float | None = None, category: str | None = None, seed: int = 0,
+    mirror: bool = False, pose: Pose = "upright", up: str = "y", resolution: int = 128,
+    faces: int | None = None, within: float | None = None, category: str | None = None,
+    seed: int = 0,
 ) -> list[trimesh.Trimesh]:  # fmt: skip
     """Closed meshes through points of a surface, in the points' own coordinates.
 
@@ -295,7 +301,7 @@ def answer(
         model, given, count, steps=steps, recycle=recycle, refine=refine, spread=spread, ode=ode,
         fitting=fitting, category=category, seed=seed,
     )  # fmt: skip
-    through = given.surface if mend and model.mends else None
+    through = given.surface(model) if mend else None
     for i in range(num):
         mesh = model.decode(
             answers.tokens[i], through=through, resolution=resolution, mirror=mirror, faces=faces,

@@ -39,7 +39,7 @@ class Completed:
         try:
             mesh = self.model.decode(
                 self.tokens,
-                through=self.given.surface if self.model.mends else None,
+                through=self.given.surface(self.model),
                 resolution=rung.resolution,
                 mirror=part.mirrored,
                 check=ticket.check,
