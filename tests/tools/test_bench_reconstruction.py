@@ -5,10 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import trimesh
 from tiny_models import tiny_models
 
 from geoflow_datasets import load
-from geoflow_tools.bench.reconstruction import Given, ReconstructionBenchmark, score, view
+from geoflow_tools.bench.reconstruction import (
+    Given,
+    ReconstructionBenchmark,
+    is_one_piece,
+    score,
+    view,
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +67,13 @@ def test_views_are_of_the_shape_and_the_same_each_time(bank):
     assert len(np.unique(every[0].numpy(), axis=0)) == len(np.unique(stored.numpy(), axis=0))
     with pytest.raises(ValueError, match="points must be at most 2048, as the data has, got 2049"):
         view(bank, 1, Given(2049, True, 0.0))
+
+
+def test_one_piece_is_what_hangs_together():
+    ball = trimesh.creation.icosphere(subdivisions=4, radius=0.4).vertices
+    assert is_one_piece(ball)
+    assert is_one_piece(np.concatenate([ball, ball + np.array([0.85, 0, 0])]))
+    assert not is_one_piece(np.concatenate([ball, ball + np.array([0.95, 0, 0])]))
 
 
 def test_a_model_is_scored_by_a_command(tmp_path):

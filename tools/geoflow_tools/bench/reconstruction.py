@@ -15,6 +15,9 @@ import numpy as np
 import torch
 import trimesh
 from jaxtyping import Float
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from geoflow import __version__
@@ -30,6 +33,8 @@ from geoflow_viewer.picture import contact_sheet
 
 _SURFACE_POINTS = 2048
 _SHOWN = 8
+# Twice what 2,048 points of a surface of the box's size are apart.
+_TOGETHER = 0.1
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Score:
     """Median."""
     single: float | None = None
     """Share of meshes of one component."""
+    whole: float | None = None
+    """The same of the shapes that are one piece themselves."""
     empty: int | None = None
 
 
@@ -120,7 +127,7 @@ class ReconstructionBenchmark:
 
 def score(model: Any, bank: ShapeBank, rows: np.ndarray, given: Given, *, meshes: bool) -> Score:
     """Reconstructions of the shapes at `rows` of a bank from what is given of them."""
-    ious, ratios, single, seconds = [], [], [], 0.0
+    ious, ratios, single, whole, seconds = [], [], [], [], 0.0
     for row in map(int, rows):
         points, normals = view(bank, row, given)
         start = time.process_time()
@@ -136,6 +143,8 @@ def score(model: Any, bank: ShapeBank, rows: np.ndarray, given: Given, *, meshes
             except EmptySurfaceError:
                 continue
             single.append(mesh.body_count == 1)
+            if is_one_piece(np.asarray(bank.surface[row], np.float64)):
+                whole.append(single[-1])
             ratios.append(_over_floor(mesh, np.asarray(bank.surface[row], np.float64), seed=row))
     return Score(
         iou_mean=float(np.mean(ious)),
@@ -143,8 +152,16 @@ def score(model: Any, bank: ShapeBank, rows: np.ndarray, given: Given, *, meshes
         seconds=seconds / len(rows),
         chamfer_over_floor=float(np.median(ratios)) if ratios else None,
         single=float(np.mean(single)) if single else None,
+        whole=float(np.mean(whole)) if whole else None,
         empty=len(rows) - len(single) if meshes else None,
     )
+
+
+def is_one_piece(surface: Float[np.ndarray, "n 3"]) -> bool:
+    """Whether points of a surface hang together, none farther from the next than _TOGETHER."""
+    pairs = cKDTree(surface).query_pairs(_TOGETHER, output_type="ndarray")
+    graph = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(surface),) * 2)
+    return bool(connected_components(graph, directed=False, return_labels=False) == 1)
 
 
 def view(
