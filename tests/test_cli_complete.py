@@ -221,3 +221,25 @@ def test_meshes_are_completed_varied_and_joined(files, tmp_path, monkeypatch, ca
     ]  # fmt: skip
     assert main([*way, "--frames", "2"]) == 0
     assert (tmp_path / "morph.gif").read_bytes()[:3] == b"GIF"
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_the_faces_of_an_open_mesh_are_not_believed(tmp_path, monkeypatch, is_closed):
+    import geoflow.models.completion
+
+    box = trimesh.creation.box((1, 0.8, 0.6))
+    if not is_closed:
+        box.update_faces(np.arange(len(box.faces)) > 1)
+    box.export(tmp_path / "box.stl")
+    asked, plain = [], geoflow.models.completion.prepare
+
+    def prepared(*args, oriented, **options):
+        asked.append(oriented)
+        return plain(*args, oriented=oriented, **options)
+
+    monkeypatch.setattr(geoflow.models.completion, "prepare", prepared)
+    for model in ("shapes", "chair"):
+        args = ["complete", str(tmp_path / "box.stl"), "--model", model, "--resolution", "24"]
+        assert main([*args, "--out", str(tmp_path / "a.obj")]) == 0
+    # The chair model's encoder of meshes needs them.
+    assert asked == [is_closed, True]

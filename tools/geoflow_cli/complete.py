@@ -36,7 +36,7 @@ def complete(options: Complete, asked: Collection[str]) -> None:
         asked: names of those that were given.
     """
     is_known = _check(options, asked)
-    cloud, box = _read(options)
+    cloud, box, is_closed = _read(options)
     if not (is_known or (options.normals == "outward" and cloud.normals is not None)):
         raise UsageError(
             f"{options.input} has no outward normals, and --model {options.model} was trained with "
@@ -52,7 +52,9 @@ def complete(options: Complete, asked: Collection[str]) -> None:
                 model,
                 cloud.points,
                 None if options.normals in ("ignore", "guess") else cloud.normals,
-                oriented=options.normals == "outward",
+                # Which way an open mesh faces is for its maker to know, and fields that go through
+                # its points would believe it.
+                oriented=options.normals == "outward" and (is_closed or not model.mends),
                 most=options.points,
                 pose=options.pose,
                 up=options.up,
@@ -140,8 +142,11 @@ def _check_points(points: int) -> None:
         )
 
 
-def _read(options: Complete) -> tuple[Cloud, np.ndarray | None]:
-    """The points of a cloud, or of a mesh with its normals and corners, in the file's axes."""
+def _read(options: Complete) -> tuple[Cloud, np.ndarray | None, bool]:
+    """The points of a cloud, or of a mesh with its normals and corners, in the file's axes.
+
+    Last, whether normals are known to point outward: those of a mesh that is not closed are not.
+    """
     from geoflow.geometry.mesh import SUFFIXES as MESHES
     from geoflow.geometry.read_points import SUFFIXES, is_cloud, read_points
 
@@ -153,10 +158,11 @@ def _read(options: Complete) -> tuple[Cloud, np.ndarray | None]:
         raise UsageError(f"INPUT must end in one of {', '.join(known)}, got {path.name!r}")
     if is_cloud(path):
         try:
-            return read_points(path), None
+            return read_points(path), None, True
         except ValueError as error:
             raise UsageError(f"{path}: {error}") from error
     mesh = solids.read(path, "y")
     from geoflow.models.completion import points_of_mesh
 
-    return points_of_mesh(mesh, _MESH_POINTS, seed=options.seed), np.asarray(mesh.vertices)
+    points = points_of_mesh(mesh, _MESH_POINTS, seed=options.seed)
+    return points, np.asarray(mesh.vertices), bool(mesh.is_volume)
