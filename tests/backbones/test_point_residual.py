@@ -113,6 +113,23 @@ def test_the_latents_field_is_what_it_was(network):
     assert torch.equal(network.decode(tokens, queries, frame), before)
 
 
+def test_far_from_the_points_the_field_is_the_latents(network):
+    points, normals, queries, frame = shape()
+    few = points[..., 0] < -0.1  # One side is not shown.
+    given = surface(points[:1, few[0]], normals[:1, few[0]], "outward")
+    tokens = network.encode(*given[:2], frame[:1])
+    context = network.context(tokens, frame[:1])
+    away = torch.tensor([[[0.9, 0.0, 0.0], [0.9, 0.2, 0.1]]], dtype=torch.float64)
+    places = torch.cat([queries[:1], away, given.points], 1)
+    before = network.decoder(context, places)[0]
+    after = network.decoder(network.through(context, given), places)[0]
+    nearest = torch.cdist(places, given.points).amin(-1)[0]
+    changed = after != before
+    assert not changed[-len(given.points[0]) - 2 : -len(given.points[0])].any()
+    assert changed[nearest == 0].all()
+    assert nearest[changed].max() < nearest[~changed].max()
+
+
 def test_two_points_are_enough_and_as_many_as_there_are_are_read(network):
     points, normals, queries, frame = shape(num=2)
     found = mended(network, surface(points, normals, "outward"), queries, frame)

@@ -165,4 +165,5 @@ def _read(options: Complete) -> tuple[Cloud, np.ndarray | None, bool]:
     from geoflow.models.completion import points_of_mesh
 
     points = points_of_mesh(mesh, _MESH_POINTS, seed=options.seed)
-    return points, np.asarray(mesh.vertices), bool(mesh.is_volume)
+    is_closed = mesh.is_watertight and mesh.is_winding_consistent
+    return points, np.asarray(mesh.vertices), bool(is_closed)
