@@ -124,6 +124,18 @@ class VolumeGenerator(FieldGenerator):
         if not self.mends:
             self._set_residual(width)
 
+    def mending(self) -> dict[str, Tensor] | None:
+        """A copy of the weights of that network; None where there is none."""
+        residual = self.autoencoder.decoder.residual
+        if residual is None:
+            return None
+        return {name: value.detach().clone() for name, value in residual.state_dict().items()}
+
+    def mend_as(self, weights: dict[str, Tensor]) -> None:
+        """Have such a network with the weights that `mending` gave."""
+        self._set_residual(len(weights["out.weight"][0]))
+        self.autoencoder.decoder.residual.load_state_dict(weights)
+
     def forget_to_mend(self) -> None:
         """Have no such network: it knows the fields of a decoder that is to change."""
         self._set_residual(0)

@@ -15,6 +15,7 @@ from geoflow.models.completion import answer, complete, prepare
 from geoflow.models.kinds import load as load_model
 from geoflow.seeds import step_generator
 from geoflow.training.loop import fit
+from geoflow.training.optimisation import Schedule
 from geoflow.training.run import Run, RunConfig
 from geoflow.training.stage import Context
 from geoflow.training.stages.scans import ScanOptions, distinct
@@ -197,6 +198,27 @@ def test_a_decoder_that_is_tuned_forgets_to_mend(trained, bank):
     VolumeAutoencoderStage(VolumeTraining(steps=1), Context(model, bank))
     assert not model.mends
     assert model.config.autoencoder.residual == 0
+
+
+@pytest.mark.parametrize(("rate", "kept"), [(0.5, True), (3e-3, False)])
+def test_an_autoencoder_that_is_kept_as_it_was_still_mends(trained, bank, rate, kept):
+    model = load_model(trained[0])
+    before = model.autoencoder.state_dict()
+    before = {name: value.clone() for name, value in before.items()}
+    options = VolumeTraining(
+        steps=4, batch=2, num_queries=64, schedule=Schedule(learning_rate=rate, warmup=1), ema=0.1,
+        scans=ScanOptions(fewest=24, most=48, dense=0), bf16=False,
+    )  # fmt: skip
+    context = Context(model, bank, held_out=bank, is_fresh=False)
+    stage = VolumeAutoencoderStage(options, context)
+    assert not model.mends
+    list(fit(stage))
+    assert ("is kept" in stage.said) == kept
+    assert model.mends == kept
+    assert (model.config.autoencoder.residual > 0) == kept
+    if kept:
+        after = model.autoencoder.state_dict()
+        assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
 def test_a_number_of_steps_below_zero_is_refused(tmp_path, capsys):

@@ -25,12 +25,16 @@ class Beginning:
 
     Made with the stage, before its checkpoint is read, so that it is the same in a run that is
     resumed.
+
+    Attributes:
+        is_kept: whether the stage's own were worse, so that these are what the module has.
     """
 
     def __init__(self, stage: Stage[Any, Any]) -> None:
         context = stage.context
         judged = context.held_out is not None and len(context.held_out) > 0
         self.weights: dict[str, Tensor] | None = None
+        self.is_kept = False
         if judged and not context.is_fresh and stage.options.steps > 0:
             state = stage.module.state_dict()
             self.weights = {name: value.detach().clone() for name, value in state.items()}
@@ -50,6 +54,7 @@ class Beginning:
         if after < before:
             module.load_state_dict(tuned)
             return f"{stage.name}: {held_out}"
+        self.is_kept = True
         return f"{stage.name}: {held_out}, so the one it began with is kept"
 
 

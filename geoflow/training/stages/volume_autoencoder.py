@@ -57,6 +57,7 @@ class VolumeAutoencoderStage(Stage[VolumeGenerator, Scan]):
 
     def __init__(self, options: VolumeTraining, context: Context) -> None:
         super().__init__(options, context)
+        self._mending = self.model.mending()
         if options.steps > 0:
             # It knows the fields of this decoder as it was.
             self.model.forget_to_mend()
@@ -113,3 +114,5 @@ class VolumeAutoencoderStage(Stage[VolumeGenerator, Scan]):
         """The moving average is what is kept, or what tuning has not made better."""
         self.model.autoencoder = self.kept().autoencoder
         self.said = self._beginning.keep_better(self)
+        if self._beginning.is_kept and self._mending is not None:
+            self.model.mend_as(self._mending)
