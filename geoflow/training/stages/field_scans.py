@@ -212,10 +212,8 @@ def _in_own_box(seen: Scan, which: Bool[Tensor, " b"]) -> Scan:
 def _on(device: torch.device | str, lesson: Lesson) -> Lesson:
     """The same on a device."""
     seen, clean, normals, box, is_own, recycle = lesson
-    known = None if seen.normals is None else seen.normals.to(device)
-    points, queries, sdf = (v.to(device) for v in (seen.points, seen.queries, seen.sdf))
     return Lesson(
-        Scan(points, known, seen.oriented, queries, sdf),
+        seen.to(device),
         clean.to(device),
         normals.to(device),
         Box(box.centre.to(device), box.half.to(device)),

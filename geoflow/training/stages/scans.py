@@ -67,6 +67,12 @@ class Scan:
     queries: Float[Tensor, "b q 3"]
     sdf: Float[Tensor, "b q"]
 
+    def to(self, device: torch.device | str) -> Scan:
+        """The same on a device."""
+        normals = None if self.normals is None else self.normals.to(device)
+        points, queries, sdf = (v.to(device) for v in (self.points, self.queries, self.sdf))
+        return Scan(points, normals, self.oriented, queries, sdf)
+
 
 def draw_number(options: ScanOptions, generator: torch.Generator) -> int:
     """Points of a step."""

@@ -86,11 +86,7 @@ class VolumeAutoencoderStage(Stage[VolumeGenerator, Scan]):
             generator=generator,
         )
         made = scan(mirrored_at_random(shapes, generator), options.scans, num, generator)
-        device = self.context.device
-        normals = None if made.normals is None else made.normals.to(device)
-        parts = (v.to(device) for v in (made.points, made.queries, made.sdf))
-        points, queries, sdf = parts
-        return Scan(points, normals, made.oriented, queries, sdf)
+        return made.to(self.context.device)
 
     def loss(self, batch: Scan, step: int, generator: torch.Generator) -> Losses:
         """Distance and sign at the queries, from a latent with noise."""

@@ -112,10 +112,7 @@ class VolumeResidualStage(Stage[VolumeGenerator, Scan]):
         level = options.scans.noise * torch.rand((), generator=generator).item()
         kind = replace(options.scans, noise=level)
         made = scan(mirrored_at_random(shapes, generator), kind, num, generator)
-        device = self.context.device
-        normals = None if made.normals is None else made.normals.to(device)
-        points, queries, sdf = (v.to(device) for v in (made.points, made.queries, made.sdf))
-        return Scan(points, normals, made.oriented, queries, sdf)
+        return made.to(self.context.device)
 
     def loss(self, batch: Scan, step: int, generator: torch.Generator) -> Losses:
         """Distance and sign of the mended field at the queries."""
