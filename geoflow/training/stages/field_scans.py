@@ -16,7 +16,6 @@ recycling, Jumper et al., "Highly accurate protein structure prediction with Alp
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
@@ -30,9 +29,8 @@ from geoflow.models.fields import Generator
 from geoflow.models.refinement import outward_normals
 from geoflow.objectives import Losses
 from geoflow.training.optimisation import Schedule
-from geoflow.training.stage import Context, Stage
+from geoflow.training.stages.autoencoder_part import AutoencoderPartStage
 from geoflow.training.stages.field_autoencoder import FieldLoss, field_loss
-from geoflow.training.stages.keeping import Beginning
 from geoflow.training.stages.scans import (
     Scan,
     ScanOptions,
@@ -106,24 +104,21 @@ class Lesson(NamedTuple):
     """Times that they are given the normals of the answer's own field."""
 
 
-class FieldScanStage(Stage[Generator, Lesson]):
+class FieldScanStage(AutoencoderPartStage[Generator, Lesson]):
     """Trains an encoder of scans for a `Generator`."""
 
     name = "scans"
     options_type = FieldScanTraining
     is_optional: ClassVar[bool] = True
 
-    def __init__(self, options: FieldScanTraining, context: Context) -> None:
-        super().__init__(options, context)
+    def add_part(self) -> None:
+        """An encoder of scans."""
         self.model.read_scans()
-        self.module.requires_grad_(False)
-        _scan_encoder(self.module).requires_grad_(True)
-        self._beginning = Beginning(self)
 
     @property
-    def module(self) -> FieldAutoencoder:
-        """The autoencoder, of which one encoder learns."""
-        return self.model.autoencoder
+    def part(self) -> ScanEncoder:
+        """It."""
+        return _scan_encoder(self.module)
 
     def batch(self, generator: torch.Generator) -> Lesson:
         """Scans of random shapes, mirrored at random."""
@@ -180,19 +175,6 @@ class FieldScanStage(Stage[Generator, Lesson]):
         distance, sign = field_loss(predicted.float(), seen.sdf, options)
         total = distance + options.sign_weight * sign + options.latent_weight * latent + placing
         return Losses(total, {"distance": distance, "sign": sign, **terms})
-
-    def kept(self) -> Generator:
-        """The model with the averaged encoder of scans."""
-        assert self.average is not None, "the loop makes the average before the first step"
-        kept = copy.copy(self.model)
-        kept.autoencoder = self.average.module
-        return kept
-
-    def finish(self) -> None:
-        """The moving average is what is kept, or what tuning has not made better."""
-        self.model.autoencoder = self.kept().autoencoder
-        self.module.requires_grad_(True)
-        self.said = self._beginning.keep_better(self)
 
 
 def _scan_encoder(module: FieldAutoencoder) -> ScanEncoder:

@@ -11,20 +11,18 @@ are drawn through points. Moving averages of the weights are kept.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
+from torch import nn
 
 from geoflow.backbones.field_codec import SurfacePoints
-from geoflow.backbones.volume_field import VolumeAutoencoder
 from geoflow.models.volumes import VolumeGenerator
 from geoflow.objectives import Losses
 from geoflow.training.optimisation import Schedule
-from geoflow.training.stage import Context, Stage
+from geoflow.training.stages.autoencoder_part import AutoencoderPartStage
 from geoflow.training.stages.field_autoencoder import FieldLoss, field_loss
-from geoflow.training.stages.keeping import Beginning
 from geoflow.training.stages.scans import (
     Scan,
     ScanOptions,
@@ -75,24 +73,22 @@ class VolumeResidualTraining(FieldLoss):
     """What is shown of a shape."""
 
 
-class VolumeResidualStage(Stage[VolumeGenerator, Scan]):
+class VolumeResidualStage(AutoencoderPartStage[VolumeGenerator, Scan]):
     """Trains the network of a `VolumeGenerator` that mends fields beside points."""
 
     name = "residual"
     options_type = VolumeResidualTraining
     is_optional: ClassVar[bool] = True
 
-    def __init__(self, options: VolumeResidualTraining, context: Context) -> None:
-        super().__init__(options, context)
-        self.model.learn_to_mend(options.width)
-        self.module.requires_grad_(False)
-        self.module.decoder.residual.requires_grad_(True)
-        self._beginning = Beginning(self)
+    def add_part(self) -> None:
+        """Such a network."""
+        self.model.learn_to_mend(self.options.width)
 
     @property
-    def module(self) -> VolumeAutoencoder:
-        """The autoencoder, of which one network learns."""
-        return self.model.autoencoder
+    def part(self) -> nn.Module:
+        """It."""
+        residual: nn.Module = self.module.decoder.residual
+        return residual
 
     def batch(self, generator: torch.Generator) -> Scan:
         """Scans of random shapes, mirrored at random."""
@@ -132,16 +128,3 @@ class VolumeResidualStage(Stage[VolumeGenerator, Scan]):
         near, _ = field_loss(predicted, batch.sdf, replace(options, clamp=options.band))
         total = distance + options.band_weight * near + options.sign_weight * sign
         return Losses(total, {"distance": distance, "near": near, "sign": sign})
-
-    def kept(self) -> VolumeGenerator:
-        """The model with the averaged network."""
-        assert self.average is not None, "the loop makes the average before the first step"
-        kept = copy.copy(self.model)
-        kept.autoencoder = self.average.module
-        return kept
-
-    def finish(self) -> None:
-        """The moving average is what is kept, or what tuning has not made better."""
-        self.model.autoencoder = self.kept().autoencoder
-        self.module.requires_grad_(True)
-        self.said = self._beginning.keep_better(self)

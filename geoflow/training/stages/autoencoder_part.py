@@ -1,0 +1,54 @@
+"""Stages that train one part of an autoencoder; all else of the model stays as it is."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from typing import Any, TypeVar
+
+from torch import nn
+
+from geoflow.models.fields import FieldGenerator
+from geoflow.training.stage import Context, Stage
+from geoflow.training.stages.keeping import Beginning
+
+M = TypeVar("M", bound=FieldGenerator)
+B = TypeVar("B")
+
+
+class AutoencoderPartStage(Stage[M, B]):
+    """Trains `part`, which `add_part` gives the model where it has none; its average is kept."""
+
+    def __init__(self, options: Any, context: Context) -> None:
+        super().__init__(options, context)
+        self.add_part()
+        self.module.requires_grad_(False)
+        self.part.requires_grad_(True)
+        self._beginning = Beginning(self)
+
+    @abstractmethod
+    def add_part(self) -> None:
+        """Have the model hold what learns."""
+
+    @property
+    @abstractmethod
+    def part(self) -> nn.Module:
+        """What learns."""
+
+    @property
+    def module(self) -> Any:
+        """The autoencoder."""
+        return self.model.autoencoder
+
+    def kept(self) -> M:
+        """The model with the averaged part."""
+        assert self.average is not None, "the loop makes the average before the first step"
+        kept = copy.copy(self.model)
+        kept.autoencoder = self.average.module
+        return kept
+
+    def finish(self) -> None:
+        """The moving average is what is kept, or what tuning has not made better."""
+        self.model.autoencoder = self.kept().autoencoder
+        self.module.requires_grad_(True)
+        self.said = self._beginning.keep_better(self)
