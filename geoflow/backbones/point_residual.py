@@ -161,19 +161,9 @@ class PointResidual(nn.Module):
         logits = self.weigh(edges).to(f.dtype).clamp(-_STEEPEST, _STEEPEST)
         away = ((distances - nearest[:, :, None]) / scale[:, :, None]).square()
         weight = (logits - self.sharpness * away).exp() * window + _TINY * window
-        weight = weight / (weight.sum(2, keepdim=True) + _TINY**2)
-        plane = planes[..., 3:] * scales - (offsets * planes[..., :3]).sum(-1, keepdim=True)
-        mean = (weight * plane).sum(2)
-        spread = ((weight * (plane - mean[:, :, None]).square()).sum(2) + _TINY**2).sqrt()
+        mean, of_planes = _blended(planes, scales, offsets, weight, f, scale)
         y = y + gathered
-        of_planes = [
-            (mean / scale).clamp(-4, 4),
-            (mean / _THIN).clamp(-1, 1),
-            (spread / scale).clamp(max=4),
-            ((f - mean) / scale).clamp(-4, 4),
-            (mean / _THIN).clamp(-1, 1) * (f / _THIN).clamp(-1, 1),
-        ]
-        y = y + self.told(torch.cat([y, *of_planes], -1))
+        y = y + self.told(torch.cat([y, of_planes], -1))
         silu = nn.functional.silu
         for layer in self.layers:
             y = y + layer(silu(y))
@@ -182,6 +172,29 @@ class PointResidual(nn.Module):
         # Beyond the points, as on a side that a scan does not show, the latent alone knows.
         beside = (_BEYOND - nearest / scale).clamp(0, 1)
         return (f + beside * change)[..., 0]
+
+
+def _blended(
+    planes: Float[Tensor, "b q k 4"],
+    scales: Float[Tensor, "b q k 1"],
+    offsets: Float[Tensor, "b q k 3"],
+    weight: Float[Tensor, "b q k 1"],
+    f: Float[Tensor, "b q 1"],
+    scale: Float[Tensor, "b q 1"],
+) -> tuple[Float[Tensor, "b q 1"], Float[Tensor, "b q c"]]:
+    """Mean distance from the planes of neighbours, and what it, their spread and the field say."""
+    weight = weight / (weight.sum(2, keepdim=True) + _TINY**2)
+    plane = planes[..., 3:] * scales - (offsets * planes[..., :3]).sum(-1, keepdim=True)
+    mean = (weight * plane).sum(2)
+    spread = ((weight * (plane - mean[:, :, None]).square()).sum(2) + _TINY**2).sqrt()
+    told = [
+        (mean / scale).clamp(-4, 4),
+        (mean / _THIN).clamp(-1, 1),
+        (spread / scale).clamp(max=4),
+        ((f - mean) / scale).clamp(-4, 4),
+        (mean / _THIN).clamp(-1, 1) * (f / _THIN).clamp(-1, 1),
+    ]
+    return mean, torch.cat(told, -1)
 
 
 class _Gather(nn.Module):
