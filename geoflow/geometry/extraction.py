@@ -11,6 +11,8 @@ followed over the later grids (`tracking.py`), where but the last looks narrowly
 the same surface in far fewer queries, but for a part thinner than a cell of the last grid but one
 that stands alone.
 
+Where a network doubts, what is thin comes in parts; these are joined on request (`joining.py`).
+
 Reference: Lorensen & Cline, "Marching cubes", 1987 (scikit-image's Lewiner variant, 2003).
 """
 
@@ -28,6 +30,7 @@ from jaxtyping import Bool, Float32, Int, Int64
 from skimage.measure import marching_cubes
 from torch import Tensor
 
+from geoflow.geometry.joining import find_bridges, lower, num_parts, reached
 from geoflow.geometry.mirror import with_mirror_image
 from geoflow.geometry.tracking import (
     Query,
@@ -49,6 +52,8 @@ _LEAST_VALUE, _TIE_RAISE = 2.0**-40, 1.0 + 2.0**-12
 # Share of `reach` after the first refinement where the surface is followed, and the cells beside
 # it, as a share of one, in which a predicted sign is not trusted.
 _LATER_REACH, _MARGIN = 0.2, 0.5
+# Cells along an edge of the grid on which parts are joined, at least.
+_JOINING = 48
 
 
 class EmptySurfaceError(ValueError):
@@ -57,10 +62,13 @@ class EmptySurfaceError(ValueError):
 
 @dataclass(frozen=True)
 class Extraction:
-    """A mesh, and how many times the field was evaluated for it."""
+    """A mesh, and how it was made."""
 
     mesh: trimesh.Trimesh
     field_queries: int
+    """How many times the field was evaluated."""
+    joined: int = 0
+    """Places where parts were joined."""
 
 
 def extract_mesh(
@@ -72,6 +80,7 @@ def extract_mesh(
     reach: float = 0.5,
     coarsest: int = 16,
     mirrored: bool = False,
+    join: float = 0.0,
 ) -> Extraction:
     """Closed, outward-oriented mesh of the zero level set inside the cube [-bound, bound]^3.
 
@@ -86,10 +95,12 @@ def extract_mesh(
         coarsest: cells along an edge of the first grid, at least.
         mirrored: take the mean of the field and its mirror image in the plane x = 0; the mesh is
             exactly its own mirror image.
+        join: parts of the solid that would be one if the field were less by this are joined.
 
     Raises:
         EmptySurfaceError: if the field does not change sign on the grid.
-        ValueError: if the resolution is out of range, or odd for a mirrored mesh.
+        ValueError: if the resolution is out of range, or odd for a mirrored mesh; for a `join`
+            below 0.
         FloatingPointError: if the field is not finite.
     """
     if not MIN_RESOLUTION <= resolution <= MAX_RESOLUTION:
@@ -98,6 +109,8 @@ def extract_mesh(
         )
     if mirrored and resolution % 2:
         raise ValueError(f"a mirrored mesh needs an even resolution, got {resolution}")
+    if not join >= 0.0:
+        raise ValueError(f"join must be at least 0, got {join}")
     levels = 0
     if method != "dense":
         while resolution % 2 ** (levels + 1) == 0 and resolution // 2 ** (levels + 1) >= coarsest:
@@ -108,8 +121,12 @@ def extract_mesh(
         # What a first coarse cell can hide is a whole thin part; the last can hide but crumbs.
         reaches = [reach, *[_LATER_REACH * reach] * (levels - 2), 0.0][:levels]
     cells = resolution // 2**levels
-    values, queries = _evaluate(at, cells, 2.0 * bound, reaches, followed=followed)
-    return Extraction(mesh_from_grid(values, bound, mirrored=mirrored), queries)
+    values, known, queries = _evaluate(at, cells, 2.0 * bound, reaches, followed=followed)
+    joined = 0
+    if join and num_parts(values) > 1:
+        joined, more = _join(at, values, known, 2.0 * bound, join, mirrored=mirrored)
+        queries += more
+    return Extraction(mesh_from_grid(values, bound, mirrored=mirrored), queries, joined)
 
 
 def mesh_from_grid(
@@ -227,8 +244,8 @@ def _alternating_faces(
 
 def _evaluate(
     at: Callable[[int], Query], cells: int, edge: float, reaches: list[float], *, followed: bool
-) -> tuple[Float32[np.ndarray, "n n n"], int]:
-    """The field on a grid that is refined once for each of `reaches`, and how often it was asked.
+) -> tuple[Float32[np.ndarray, "n n n"], Bool[np.ndarray, "n n n"], int]:
+    """The field on a grid that is refined once for each of `reaches`, where, and how often asked.
 
     Args:
         at: the field at the points of a grid of so many cells.
@@ -251,7 +268,43 @@ def _evaluate(
             queries += _fill(at(cells), values, known, _corners_of_children(active))
         if track:
             queries += track_surface(at(cells), values, known, margin=_MARGIN * edge / cells)
-    return values, queries
+    return values, known, queries
+
+
+def _join(
+    at: Callable[[int], Query],
+    values: Float32[np.ndarray, "n n n"],
+    known: Bool[np.ndarray, "n n n"],
+    edge: float,
+    most: float,
+    *,
+    mirrored: bool,
+) -> tuple[int, int]:
+    """Join parts of a solid, in place; at how many places, and the number of evaluations.
+
+    What is doubtful is looked for on a coarser grid, since a finer one has many points near the
+    surface; what a coarse edge leapt over is then joined on the fine grid.
+    """
+    cells, stride = len(values) - 1, 1
+    while cells % (2 * stride) == 0 and cells // (2 * stride) >= _JOINING:
+        stride *= 2
+    spacing, every = edge / cells, (slice(None, None, stride),) * 3
+    coarse, seen = values[every].copy(), known[every].copy()
+    # A value between points is off by no more than their distance.
+    queries = _fill(at(cells // stride), coarse, seen, np.abs(coarse) <= most + stride * spacing)
+    values[every], known[every] = coarse, seen
+    if stride > 1:
+        queries += track_surface(at(cells), values, known, margin=_MARGIN * spacing)
+    joined = 0
+    for step, level in ((stride, most), (1, min(most, spacing)))[: 1 + (stride > 1)]:
+        bridges = find_bridges(coarse if step > 1 else values, step * spacing, level)
+        if mirrored:
+            bridges += [bridge.mirrored(cells // step) for bridge in bridges]
+        near = reached(bridges, spacing, values.shape, step)
+        queries += _fill(at(cells), values, known, near)
+        lower(values, bridges, spacing, step)
+        joined += len(bridges)
+    return joined, queries
 
 
 def _active_cells(

@@ -34,9 +34,9 @@ from geoflow.geometry.placing import (
 )
 from geoflow.geometry.read_points import Cloud
 from geoflow.models.editing import redraw
-from geoflow.models.fields import FieldGenerator
 from geoflow.models.guessed_normals import guess_normals
 from geoflow.models.kinds import COMPLETING, describe_solids
+from geoflow.models.meshes import FieldGenerator
 from geoflow.models.pose import find_turn
 from geoflow.models.refinement import refine_tokens
 from geoflow.symmetry import FRAME_SIZES
@@ -101,8 +101,8 @@ def complete(
     most: int = MAX_POINTS, num: int = 1, steps: int = 2, recycle: int = RECYCLED, refine: int = 0,
     spread: float | None = None, mend: bool = True, uncertainty: bool = False,
     mirror: bool = False, pose: Pose = "upright", up: str = "y", resolution: int = 128,
-    faces: int | None = None, within: float | None = None, category: str | None = None,
-    seed: int = 0,
+    faces: int | None = None, within: float | None = None, join: float | None = None,
+    category: str | None = None, seed: int = 0,
 ) -> list[trimesh.Trimesh]:  # fmt: skip
     """Closed meshes through points of a surface, in the points' own coordinates.
 
@@ -133,6 +133,7 @@ def complete(
         resolution: cells of the extraction grid along an edge.
         faces: most triangles; default: any number.
         within: share of the largest extent by which the surface may move for fewer triangles.
+        join: as of `FieldGenerator.decode`.
         category: that further answers are drawn from; default: the model's first.
         seed: of everything random.
 
@@ -151,7 +152,7 @@ def complete(
     answers = answer(
         solids, given, num=num, steps=steps, recycle=recycle, refine=refine, spread=spread,
         mend=mend, uncertainty=uncertainty, mirror=mirror, resolution=resolution, faces=faces,
-        within=within, category=category, seed=seed,
+        within=within, join=join, category=category, seed=seed,
     )  # fmt: skip
     return list(answers)
 
@@ -270,8 +271,8 @@ def answer(
     num: int = 1, steps: int = 2, recycle: int = RECYCLED, refine: int = 0,
     spread: float | None = None, ode: bool = False, fitting: int = FITTING, mend: bool = True,
     uncertainty: bool = False, mirror: bool = False, resolution: int = 128,
-    faces: int | None = None, within: float | None = None, category: str | None = None,
-    seed: int = 0,
+    faces: int | None = None, within: float | None = None, join: float | None = None,
+    category: str | None = None, seed: int = 0,
 ) -> Iterator[trimesh.Trimesh]:  # fmt: skip
     """Meshes for prepared points, one at a time; arguments and errors as of `complete`, and more.
 
@@ -291,6 +292,7 @@ def answer(
         resolution: of the grid.
         faces: most triangles.
         within: how far the surface may move.
+        join: parts that are nearly one.
         category: that further answers are drawn from.
         seed: of everything random.
     """
@@ -306,7 +308,7 @@ def answer(
     for i in range(num):
         mesh = model.decode(
             answers.tokens[i], through=through, resolution=resolution, mirror=mirror, faces=faces,
-            within=within,
+            within=within, join=join,
         )  # fmt: skip
         if uncertainty:
             colour_by_disagreement(model, mesh, answers.tokens)

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geoflow.condition import Condition
-from geoflow.models.fields import FieldGenerator
+from geoflow.models.meshes import FieldGenerator
 from geoflow.seeds import great_circle
 from geoflow.times import expand_time
 

@@ -12,8 +12,8 @@ from typing import cast
 from jaxtyping import Float
 from torch import Tensor
 
-from geoflow.models.fields import FieldGenerator
 from geoflow.models.kinds import COMPLETING, load
+from geoflow.models.meshes import FieldGenerator
 from geoflow.models.refinement import outward_normals
 
 ROUNDS = 3

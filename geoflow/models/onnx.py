@@ -26,8 +26,8 @@ from geoflow import __version__
 from geoflow.atomic import draft_of, sync, write_json
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.models.fields import FieldGenerator
 from geoflow.models.kinds import KINDS
+from geoflow.models.meshes import FieldGenerator
 from geoflow.symmetry import upright_frame
 
 FLOW, DECODER, PAGE = "flow.onnx", "decoder.onnx", "model.json"

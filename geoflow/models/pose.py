@@ -17,7 +17,7 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from geoflow.geometry.placing import place_points
-from geoflow.models.fields import FieldGenerator
+from geoflow.models.meshes import FieldGenerator
 
 # Points that a candidate is judged by; distances count up to the clamp.
 _POINTS, _CLAMP = 768, 0.1

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from geoflow.backbones import TransformerConfig
 from geoflow.backbones.volume_field import VolumeAutoencoder, VolumeConfig
-from geoflow.models.fields import FieldGenerator
 from geoflow.models.latent_config import LatentConfig
+from geoflow.models.meshes import FieldGenerator
 from geoflow.symmetry import Symmetry
 
 NO_SAMPLES = "this model encodes and decodes shapes, but has no flow map yet: it makes no samples"

@@ -24,6 +24,8 @@ MOST = {
     "num_shapes": 10_000_000,
 }
 """Largest value of an option that any command takes, by its name; of training, more steps."""
+MOST_JOINED = 0.1
+"""Largest level at which parts are joined: farther from surfaces fields are not trained."""
 MOST_STEPS_OF_TRAINING = 1_000_000_000
 OF_DATA = {
     "num_shapes": "num",
@@ -88,6 +90,12 @@ def check_faces(faces: Faces, *, mirror: bool = False) -> None:
             raise UsageError(
                 f"--faces {faces} would not leave the mesh symmetric: leave out --faces or --mirror"
             )
+
+
+def check_join(join: float | None) -> None:
+    """Raise UsageError for a level at which no parts of a solid are one."""
+    if join is not None and not 0.0 <= join <= MOST_JOINED:
+        raise UsageError(f"--join must be in [0, {MOST_JOINED}], got {join}")
 
 
 def triangles(faces: Faces, *, mirror: bool = False) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def complete(options: Complete, asked: Collection[str]) -> None:
             refine=options.refine,
             spread=options.spread,
             mend=options.mend,
+            join=options.join,
             uncertainty=options.uncertainty,
             mirror=options.mirror,
             resolution=options.resolution,

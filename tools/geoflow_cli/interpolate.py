@@ -73,6 +73,7 @@ def _frames(
             tokens[0],
             resolution=options.resolution,
             mirror=options.mirror,
+            join=options.join,
             **triangles(options.faces, mirror=options.mirror),
         )
         yield mesh, (1 - share) * places[0] + share * places[1]

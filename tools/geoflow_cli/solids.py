@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from geoflow_cli.checks import (
     check_at_least,
     check_faces,
+    check_join,
     check_most,
     check_resolution,
     resolve_device,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import trimesh
 
     from geoflow.models.base import ModelFile
-    from geoflow.models.fields import FieldGenerator
+    from geoflow.models.meshes import FieldGenerator
 
 
 def check_edit(options: EditOptions, *, draws: str | None) -> ModelFile:
@@ -41,6 +42,7 @@ def check_edit(options: EditOptions, *, draws: str | None) -> ModelFile:
     check_most(options)
     check_resolution(options.resolution)
     check_faces(options.faces, mirror=options.mirror)
+    check_join(options.join)
     if options.mirror and options.resolution % 2:
         raise UsageError(f"--mirror needs an even --resolution, got {options.resolution}")
     with uncollected():

@@ -46,6 +46,7 @@ def _varied(options: Vary, mesh: trimesh.Trimesh, paths: list[Path]) -> Iterator
             tokens[0],
             resolution=options.resolution,
             mirror=options.mirror,
+            join=options.join,
             **triangles(options.faces, mirror=options.mirror),
         )
         placed = made.copy().apply_transform(placement)

@@ -19,9 +19,9 @@ from jaxtyping import Bool, Float
 from scipy.spatial import ConvexHull
 
 from geoflow.models.completion import answer, load_solids, prepare
-from geoflow.models.fields import FieldGenerator
 from geoflow.models.kinds import COMPLETING
 from geoflow.models.latent import Shape
+from geoflow.models.meshes import FieldGenerator
 from geoflow_datasets import PROCEDURAL
 from geoflow_datasets.bank import ShapeBank
 from geoflow_tools.bench.completion import CompletionBenchmark

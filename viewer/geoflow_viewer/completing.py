@@ -11,8 +11,8 @@ from torch import Tensor
 from geoflow.geometry.extraction import EmptySurfaceError
 from geoflow.geometry.read_points import Cloud
 from geoflow.models.completion import Given, hypotheses, prepare
-from geoflow.models.fields import FieldGenerator
 from geoflow.models.kinds import KINDS
+from geoflow.models.meshes import FieldGenerator
 from geoflow_viewer.items import Item, Rung
 from geoflow_viewer.kinds.source import Source
 from geoflow_viewer.measure import measure

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from geoflow.models.fields import FieldGenerator
+from geoflow.models.meshes import FieldGenerator
 from geoflow.training.stage import Context, Stage
 from geoflow.training.stages.keeping import Beginning
 

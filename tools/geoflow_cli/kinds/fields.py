@@ -11,6 +11,7 @@ from geoflow_cli.budget import PART_RESOLUTION, bytes_of_mesh, foresee, parts_of
 from geoflow_cli.checks import (
     check_at_least,
     check_faces,
+    check_join,
     check_output,
     check_resolution,
     check_size,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import trimesh
 
     from geoflow.models.base import ModelFile
-    from geoflow.models.fields import FieldGenerator
+    from geoflow.models.meshes import FieldGenerator
     from geoflow.training.run import DataConfig, RunConfig
     from geoflow_datasets.sources import Gives
 
@@ -65,6 +66,9 @@ class Sample(ShapeSample):
     faces: Faces = None
     """Simplify to at most this many triangles, or keep all with 'full'. Default: as few as leave
     the surface within 0.05 % of the largest extent."""
+    join: float | None = None
+    """Join parts that would be one if the field were less by this, half the largest extent being 1:
+    legs that break are whole again. 0: none. Default: 0.03."""
     size: str | None = None
     """Largest extent, such as 100mm, 10cm, 0.1m or 4in; in metres in .glb, else in millimetres.
     Default: about 2, without a unit."""
@@ -114,6 +118,7 @@ def check_sample(options: Sample, file: ModelFile) -> None:
     if options.size is not None:
         check_size("size", options.size)
     check_faces(options.faces)
+    check_join(options.join)
     check_output("out", options.out)
 
 
@@ -145,6 +150,7 @@ def _written(
         resolution=options.resolution,
         category=options.category,
         guidance=guidance,
+        join=options.join,
         **triangles(options.faces),
     )
     for path, mesh in zip(paths, meshes, strict=True):
@@ -171,7 +177,8 @@ def describe_counts(counts: Mapping[str, Any]) -> str:
 
 def _said(counts: Mapping[str, Any], made: Mapping[str, Any]) -> str:
     """What a mesh is, and what it took."""
+    joined = f"joined at {made['joined']} places, " if made["joined"] else ""
     return (
-        f"{describe_counts(counts)}, {made['seconds']:.2f} s, "
+        f"{describe_counts(counts)}, {joined}{made['seconds']:.2f} s, "
         f"{made['nfe']} network evaluations, {made['field_queries']} field queries"
     )

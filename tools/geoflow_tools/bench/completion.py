@@ -39,8 +39,8 @@ from geoflow.models.completion import (
     prepare,
     with_guessed_normals,
 )
-from geoflow.models.fields import FieldGenerator
 from geoflow.models.kinds import COMPLETING
+from geoflow.models.meshes import FieldGenerator
 from geoflow_datasets import PROCEDURAL, load
 from geoflow_datasets.bank import ShapeBank
 from geoflow_datasets.procedural.source import PROCEDURAL as SHAPES

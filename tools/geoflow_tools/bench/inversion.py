@@ -23,7 +23,7 @@ from geoflow.geometry.extraction import EmptySurfaceError
 from geoflow.geometry.metrics import METRICS
 from geoflow.models.completion import load_solids
 from geoflow.models.editing import INVERSION_STEPS, invert
-from geoflow.models.fields import FieldGenerator
+from geoflow.models.meshes import FieldGenerator
 from geoflow_datasets import PROCEDURAL, load
 
 _POINTS = 1024

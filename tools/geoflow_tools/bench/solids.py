@@ -23,7 +23,7 @@ from geoflow import __version__
 from geoflow.geometry.mesh import OUT_SUFFIXES, mesh_bytes, simplify_mesh
 from geoflow.geometry.simplification import WITHIN, simplify_within
 from geoflow.models.completion import load_solids
-from geoflow.models.fields import FieldGenerator
+from geoflow.models.meshes import FieldGenerator
 
 _DECIMALS = 6
 

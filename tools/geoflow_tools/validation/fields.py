@@ -17,8 +17,8 @@ from geoflow.geometry.metrics import (
     normal_consistency,
     volume_iou,
 )
-from geoflow.models.fields import FieldGenerator
 from geoflow.models.latent import Detail, Shape
+from geoflow.models.meshes import FieldGenerator
 from geoflow.training.reports import Validate, Validation
 from geoflow.training.run import Run
 from geoflow_datasets.bank import ShapeBank

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from geoflow.geometry.extraction import EmptySurfaceError
-from geoflow.models.fields import FieldGenerator
+from geoflow.models.meshes import FieldGenerator
 from geoflow_viewer.items import SLICE_BOUND, Item, Rung
 from geoflow_viewer.kinds.source import Slice, tokens_of, vectors_of
 from geoflow_viewer.measure import measure
