@@ -368,7 +368,8 @@ def _fill(
 ) -> int:
     """Evaluate the field at wanted points that are not known; the number of evaluations."""
     index = np.flatnonzero(wanted & ~known)
-    values.flat[index], known.flat[index] = query(index), True
+    if len(index):
+        values.flat[index], known.flat[index] = query(index), True
     return len(index)
 
 

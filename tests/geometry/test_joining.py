@@ -128,6 +128,16 @@ def test_a_finer_grid_is_lowered_alike():
     assert np.allclose(fine[::2, ::2, ::2], coarse, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["followed", "dense"])
+@pytest.mark.parametrize("resolution", [24, 128])
+def test_parts_that_are_far_apart_stay_as_they_are(method, resolution):
+    field = balls(-0.5, 0.5)
+    plain = extract_mesh(field, resolution=resolution, method=method)
+    far = extract_mesh(field, resolution=resolution, method=method, join=0.03)
+    assert far.joined == 0
+    assert np.array_equal(far.mesh.vertices, plain.mesh.vertices)
+
+
 def test_nothing_to_join():
     assert num_parts(np.ones((8, 8, 8), np.float32)) == 0
     assert find_bridges(np.ones((8, 8, 8), np.float32), 0.1, 0.5) == []
