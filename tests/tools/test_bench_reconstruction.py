@@ -93,6 +93,8 @@ def test_a_model_is_scored_by_a_command(tmp_path):
     given = [tuple(s[name] for name in names) for s in report["scores"]]
     assert given == [(2048, True, 0.0, 0, 0), (2048, True, 0.0, 1, 0), (64, False, 0.01, 0, 1)]
     assert all(0 <= s["iou_mean"] <= 1 and s["seconds"] > 0 for s in report["scores"])
+    joined = replace(asked, bare=(), refine=(0,), join=(None, 0.0, 0.02)).measure()["scores"]
+    assert [s["join"] for s in joined] == [None, 0.0, 0.02]
     # Of a model that learnt to mend, each comes twice.
     model.learn_to_mend(8)
     with torch.no_grad():

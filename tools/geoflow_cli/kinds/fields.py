@@ -177,7 +177,8 @@ def describe_counts(counts: Mapping[str, Any]) -> str:
 
 def _said(counts: Mapping[str, Any], made: Mapping[str, Any]) -> str:
     """What a mesh is, and what it took."""
-    joined = f"joined at {made['joined']} places, " if made["joined"] else ""
+    places = made["joined"]
+    joined = f"joined at {places} place{'s' if places != 1 else ''}, " if places else ""
     return (
         f"{describe_counts(counts)}, {joined}{made['seconds']:.2f} s, "
         f"{made['nfe']} network evaluations, {made['field_queries']} field queries"

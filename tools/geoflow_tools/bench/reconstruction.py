@@ -47,6 +47,7 @@ class Given:
     refine: int = 0
     recycle: int = 0
     mend: bool = False
+    join: float | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ class ReconstructionBenchmark:
     mend: tuple[bool, ...] = (False, True)
     """Fields of the latents alone, and ones that go through the points; where the model learnt
     to mend."""
+    join: tuple[float | None, ...] = (None,)
+    """Levels at which parts of a mesh are one; None: as models choose."""
     meshes: bool = False
     """Make meshes, and compare surfaces as well."""
     sheet: Path | None = None
@@ -111,7 +114,10 @@ class ReconstructionBenchmark:
         ways = [Given(self.oriented, True, 0.0, steps) for steps in self.refine]
         ways += [Given(points, False, self.noise, 0, self.recycle) for points in self.bare]
         does = [mend for mend in self.mend if model.mends or not mend]
-        ways = [replace(way, mend=mend) for way in ways for mend in does]
+        ways = [
+            replace(way, mend=mend, join=join)
+            for way in ways for mend in does for join in self.join
+        ]  # fmt: skip
         if self.sheet is not None:
             write_sheet(model, bank, rows[:_SHOWN], ways, self.sheet)
         scores = [(way, score(model, bank, rows, way, meshes=self.meshes)) for way in ways]
@@ -139,7 +145,7 @@ def score(model: Any, bank: ShapeBank, rows: np.ndarray, given: Given, *, meshes
         ious.append(volume_iou(field < 0, sdf < 0))
         if meshes:
             try:
-                mesh = model.decode(tokens, through=through)
+                mesh = model.decode(tokens, through=through, join=given.join)
             except EmptySurfaceError:
                 continue
             single.append(mesh.body_count == 1)
@@ -202,7 +208,7 @@ def _mesh(
     tokens = model.encode(points, normals, recycle=way.recycle, refine=way.refine)[0]
     through = SurfacePoints(points, normals) if way.mend else None
     try:
-        return cast("Shape", model.decode(tokens, through=through))
+        return cast("Shape", model.decode(tokens, through=through, join=way.join))
     except EmptySurfaceError:
         return None
 
@@ -210,6 +216,7 @@ def _mesh(
 def _label(way: Given) -> str:
     given = f"{way.points} points" + ("" if way.normals else ", bare")
     given += f", refined {way.refine}" if way.refine else ""
+    given += "" if way.join is None else f", joined {way.join}"
     return given + (", mended" if way.mend else "")
 
 
