@@ -27,7 +27,7 @@ from geoflow.models.refinement import FEWEST_SIGNED, outward_normals, refine_tok
 _LARGEST_GRIDS, _POINT_BYTES = 2 * 1024**3, 20
 # Levels of the field at which parts are one, by default: of the latent alone, and beside points,
 # which tell what is apart (chosen on validation shapes; docs/shapes.md).
-_JOIN, _JOIN_THROUGH = 0.03, 0.01
+_JOIN, _JOIN_THROUGH = 0.05, 0.01
 
 
 @dataclass
@@ -186,7 +186,7 @@ class FieldGenerator(LatentGenerator[Any]):
             dense: evaluate the field on the whole grid.
             crumbs: components of less than this share of the volume are removed.
             join: parts that would be one if the field were less by this are joined; 0: none.
-                Default: 0.03, and 0.01 where the field goes through points.
+                Default: 0.05, and 0.01 where the field goes through points.
             mirror: average the field over its mirror image, left and right of upright shapes; the
                 mesh is exactly symmetric.
             faces: most triangles; default: any number.

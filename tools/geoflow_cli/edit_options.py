@@ -33,7 +33,7 @@ class EditOptions:
     the surface within 0.05 % of the largest extent; all with --mirror."""
     join: float | None = None
     """Join parts that would be one if the field were less by this, half the largest extent being 1:
-    legs that break are whole again. 0: none. Default: 0.03; 0.01 through points."""
+    legs that break are whole again. 0: none. Default: 0.05; 0.01 through points."""
     seed: int = 0
     """Seed of everything random."""
     device: Device = "auto"

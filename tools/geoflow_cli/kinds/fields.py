@@ -68,7 +68,7 @@ class Sample(ShapeSample):
     the surface within 0.05 % of the largest extent."""
     join: float | None = None
     """Join parts that would be one if the field were less by this, half the largest extent being 1:
-    legs that break are whole again. 0: none. Default: 0.03."""
+    legs that break are whole again. 0: none. Default: 0.05."""
     size: str | None = None
     """Largest extent, such as 100mm, 10cm, 0.1m or 4in; in metres in .glb, else in millimetres.
     Default: about 2, without a unit."""
