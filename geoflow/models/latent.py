@@ -42,6 +42,8 @@ class Detail(NamedTuple):
     """Cells of the extraction grid of a mesh along an edge."""
     points: int = 2048
     """Points of a cloud."""
+    join: float | None = None
+    """Level at which parts of a mesh are joined; None: the model's default."""
 
 
 def check_guidance(guidance: float, *, guided: bool) -> None:

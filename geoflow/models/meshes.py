@@ -231,13 +231,13 @@ class FieldGenerator(LatentGenerator[Any]):
         ode: bool = False,
     ) -> list[trimesh.Trimesh | None]:
         """Meshes of latents; None where an untrained field has no surface."""
-        return [self._decode_or_none(latent, detail.resolution) for latent in tokens]
+        return [self._decode_or_none(latent, detail) for latent in tokens]
 
     def _decode_or_none(
-        self, latent: Float[Tensor, "k c"], resolution: int
+        self, latent: Float[Tensor, "k c"], detail: Detail
     ) -> trimesh.Trimesh | None:
         try:
-            return self.decode(latent, resolution=resolution)
+            return self.decode(latent, resolution=detail.resolution, join=detail.join)
         except EmptySurfaceError:
             return None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,6 +55,8 @@ class Options:
     """Categories of the samples, rows of each; default: what the model makes unasked."""
     guidance: float | None = None
     """Weight of these categories, for a model trained with it."""
+    join: tuple[float | None, ...] = (None,)
+    """Levels at which parts of meshes are joined, rows of each; None: as the model chooses."""
     seed: int = 0
     """Seed of the noise."""
     resolution: int = 96
@@ -110,7 +113,7 @@ def draw(options: Options) -> None:
     generator: Any = kind.model_class().from_pretrained(options.model)
     rows: list[list[Shape | None]] = []
     labels: list[str] = []
-    for name in options.named or (None,):
+    for name, join in product(options.named or (None,), options.join):
         made, said = sample_rows(
             generator,
             num=options.num,
@@ -120,9 +123,11 @@ def draw(options: Options) -> None:
             resolution=options.resolution,
             category=name,
             guidance=options.guidance,
+            join=join,
         )
         rows += made
-        labels += said if name is None else [f"{name}, {text}" for text in said]
+        told = ("" if name is None else f"{name}, ", "" if join is None else f", joined {join:g}")
+        labels += [f"{told[0]}{text}{told[1]}" for text in said]
     if options.data is not None:
         room: Any = kind.on("geoflow_tools.validation")
         shapes, bank, label = data_shapes(

@@ -75,13 +75,14 @@ def sample_rows(
     resolution: int = 96,
     category: str | None = None,
     guidance: float | None = None,
+    join: float | None = None,
 ) -> tuple[list[list[Shape | None]], list[str]]:
     """Rows of samples from the same noise at several step counts, with labels."""
     noise = generator.noise(num, seed=seed)
     cond = generator.condition(num, category=category, guidance=guidance)
     runs = [(count, False) for count in steps] + ([(ode_steps, True)] if ode_steps else [])
     rows, labels = [], []
-    detail = Detail(resolution, NUM_POINTS)
+    detail = Detail(resolution, NUM_POINTS, join)
     for count, ode in runs:
         try:
             tokens = generator.sample_latents(noise, cond, steps=count, ode=ode)
