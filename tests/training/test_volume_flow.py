@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -81,6 +82,24 @@ def test_a_scan_is_of_the_shape_beside_it_and_in_its_place(bank):
     there, none = plain._draw(torch.tensor([0, 3, 5]), step_generator(0, "latents", 0))
     assert none is None
     assert torch.cdist(seen.points, there.surface).amin(2).max() > 1e-2
+
+
+def test_shapes_are_mirrored_where_that_is_asked_for(bank):
+    """Of mugs, whose handles are on one side, half lie on the other; else all as they are made."""
+    rows = torch.arange(len(bank)).repeat(8)
+    stored = torch.from_numpy(np.asarray(bank.surface, np.float32))[rows]
+    for mirror, expected in ((True, 2), (False, 1)):
+        options = replace(OPTIONS, completing=0.0, mirror=mirror)
+        made = VolumeFlowStage(options, Context(VolumeGenerator.build(TWO), bank))
+        whole, _ = made._draw(rows, step_generator(0, "latents", 0))
+        flip = torch.tensor([-1.0, 1, 1])
+        as_made, mirrored = (
+            (torch.cdist(whole.surface * sign, stored).amin(2) < 1e-6).all(1)
+            for sign in (torch.ones(3), flip)
+        )
+        assert (as_made | mirrored).all()
+        assert len(as_made.unique()) == expected
+        assert as_made.all() == (not mirror)
 
 
 def test_some_are_told_no_category_and_some_are_guided(stage):

@@ -52,7 +52,8 @@ class VolumeFlowTraining(FlowTraining):
     num_surface: Count = 2048
     """Surface points that the encoder reads for each whole shape."""
     draws: Count = 24_000
-    """Draws of the data that are encoded, each mirrored by a coin; at most as the steps need."""
+    """Draws of the data that are encoded, with `mirror` each mirrored by a coin; at most as the
+    steps need."""
     completing: Share = 0.5
     """Share of draws that are scans."""
     scans: ScanOptions = field(
@@ -139,7 +140,8 @@ class VolumeFlowStage(LatentFlowStage):
             num_queries=1,
             generator=generator,
         )
-        shapes = mirrored_at_random(shapes, generator)
+        if options.mirror:
+            shapes = mirrored_at_random(shapes, generator)
         assert shapes.normals is not None, "shapes with fields have normals"
         first = slice(options.num_surface)
         surface, normals = shapes.surface[:, first], shapes.normals[:, first]
