@@ -192,6 +192,9 @@ WRONG = {
     "view renderer": (("view", "--renderer", "povray"), "auto"),
     "view reconstruct": (("view", "--reconstruct"), "--reconstruct needs a mesh file"),
     "device": (("sample", "--out", "a.obj", "--device", "tpu"), "cuda"),
+    "no number": (("sample", "--seed", "1.5"), "--seed: expected a whole number, got '1.5'"),
+    "no optional number": (("sample", "--join", "a"), "--join: expected a number, got 'a'"),
+    "no faces": (("sample", "--faces", "a"), "--faces: expected a whole number or full, got 'a'"),
 }
 
 

@@ -87,12 +87,18 @@ def one_line(message: str) -> str:
 
 
 def _plain(reason: str) -> str:
-    """Why a word is no number, as a person would say it."""
+    """Why a word is no number, or nothing else that an option may be, as a person would say it."""
     words = {
-        r"invalid literal for int\(\) with base 10: (.*)": "whole number",
-        r"could not convert string to float: (.*)": "number",
+        r"invalid literal for int\(\) with base 10: ": "a whole number",
+        r"could not convert string to float: ": "a number",
     }
     for pattern, kind in words.items():
-        if found := re.fullmatch(pattern, reason):
-            return f"expected a {kind}, got {found[1]}"
+        if found := re.fullmatch(f"{pattern}(.*)", reason):
+            return f"expected {kind}, got {found[1]}"
+    # Of an option of several types each has its reason; None is what leaving it out means.
+    if found := re.match(r"no type matching .* could be instantiated from \[(.*?)\]", reason):
+        kinds = [kind for pattern, kind in words.items() if re.search(pattern, reason)]
+        kinds += [name for name in re.findall(r"choices \('(\w+)'", reason) if name != "None"]
+        if kinds:
+            return f"expected {' or '.join(kinds)}, got {found[1]}"
     return reason
