@@ -80,7 +80,14 @@ def find_bridges(values: Float32[np.ndarray, "l m n"], spacing: float, most: flo
 def lower(
     values: Float32[np.ndarray, "l m n"], bridges: Sequence[Bridge], spacing: float, stride: int = 1
 ) -> None:
-    """Lower a field in place, on a grid that is `stride` times as fine as that of the bridges."""
+    """Lower a field in place around its bridges, so that they are inside.
+
+    Args:
+        values: of the field on a grid, negative inside.
+        bridges: found on a grid whose points are every `stride`-th of this one.
+        spacing: of this grid.
+        stride: of the other one.
+    """
     before = values.copy() if bridges else values
     for bridge in bridges:
         for place, depth in zip(bridge.places * stride, bridge.lowered, strict=True):
@@ -92,7 +99,7 @@ def lower(
 def reached(
     bridges: Sequence[Bridge], spacing: float, shape: tuple[int, ...], stride: int = 1
 ) -> Bool[np.ndarray, "l m n"]:
-    """Points of such a grid where `lower` changes the field."""
+    """Points of a grid of that shape where `lower` changes the field; arguments as of `lower`."""
     found = np.zeros(shape, dtype=bool)
     for bridge in bridges:
         for place in bridge.places * stride:

@@ -106,9 +106,9 @@ def complete(
 ) -> list[trimesh.Trimesh]:  # fmt: skip
     """Closed meshes through points of a surface, in the points' own coordinates.
 
-    Each mesh's `metadata` has seed, index, nfe, field_queries, seconds, left_out (outliers),
-    fit_median and fit_95: quantiles of the points' distances from the surface, as shares of the
-    longest half extent, outliers apart.
+    Each mesh's `metadata` has seed, index, nfe, field_queries, joined, seconds, left_out
+    (outliers), fit_median and fit_95: quantiles of the points' distances from the surface, as
+    shares of the longest half extent, outliers apart.
 
     Args:
         points: of a surface, in any place and size.

@@ -255,7 +255,7 @@ class FieldGenerator(LatentGenerator[Any]):
         guidance: float | None = None,
         frame: Float[Tensor, "m 3"] | None = None,
     ) -> list[trimesh.Trimesh]:
-        """Meshes; each one's `metadata` has seed, index, nfe, field_queries, seconds and summary.
+        """Meshes; each one's `metadata` has seed, index, nfe, seconds, summary, and `decode`'s.
 
         A seed gives the same shapes in every frame, turned along with it. `faces` are the most
         triangles of a mesh; `within` is the share of its largest extent by which the surface may

@@ -103,7 +103,8 @@ def grid(seed):
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("most", [0.005, 0.02, 0.05])
 def test_parts_are_those_of_the_level(seed, most):
-    """As many as components of {f <= most} that hold some of {f <= 0}: what persistence says."""
+    """Components of {f <= most} that hold some of {f <= 0}, as persistence says; rarely one less,
+    where a bridge's width touches a third part."""
     values = grid(seed)
     level, _ = ndimage.label(values <= most)
     expected = len(np.unique(level[values <= 0.0]))
@@ -111,7 +112,7 @@ def test_parts_are_those_of_the_level(seed, most):
     bridges = find_bridges(values, 0.05, most)
     joined, near = values.copy(), reached(bridges, 0.05, values.shape)
     lower(joined, bridges, 0.05)
-    assert num_parts(joined) <= expected
+    assert expected - 1 <= num_parts(joined) <= expected
     assert (joined <= values).all()
     assert np.array_equal(joined[~near], values[~near])
     assert mesh_from_grid(joined, 1.0).is_watertight

@@ -1,4 +1,4 @@
-"""Stages that train one part of an autoencoder; all else of the model stays as it is."""
+"""Stages whose average autoencoder is kept: of the whole, or of one part of it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,31 @@ M = TypeVar("M", bound=FieldGenerator)
 B = TypeVar("B")
 
 
-class AutoencoderPartStage(Stage[M, B]):
-    """Trains `part`, which `add_part` gives the model where it has none; its average is kept."""
+class AveragedAutoencoderStage(Stage[M, B]):
+    """Trains an autoencoder; the average of its weights is kept, or the one that was better."""
+
+    _beginning: Beginning
+
+    @property
+    def module(self) -> Any:
+        """The autoencoder."""
+        return self.model.autoencoder
+
+    def kept(self) -> M:
+        """The model with the averaged autoencoder."""
+        assert self.average is not None, "the loop makes the average before the first step"
+        kept = copy.copy(self.model)
+        kept.autoencoder = self.average.module
+        return kept
+
+    def finish(self) -> None:
+        """The moving average is what is kept, or what tuning has not made better."""
+        self.model.autoencoder = self.kept().autoencoder
+        self.said = self._beginning.keep_better(self)
+
+
+class AutoencoderPartStage(AveragedAutoencoderStage[M, B]):
+    """Trains `part`, which `add_part` gives the model where it has none; all else stays."""
 
     def __init__(self, options: Any, context: Context) -> None:
         super().__init__(options, context)
@@ -35,20 +58,7 @@ class AutoencoderPartStage(Stage[M, B]):
     def part(self) -> nn.Module:
         """What learns."""
 
-    @property
-    def module(self) -> Any:
-        """The autoencoder."""
-        return self.model.autoencoder
-
-    def kept(self) -> M:
-        """The model with the averaged part."""
-        assert self.average is not None, "the loop makes the average before the first step"
-        kept = copy.copy(self.model)
-        kept.autoencoder = self.average.module
-        return kept
-
     def finish(self) -> None:
-        """The moving average is what is kept, or what tuning has not made better."""
-        self.model.autoencoder = self.kept().autoencoder
+        """As of the whole; then nothing is fixed any more."""
+        super().finish()
         self.module.requires_grad_(True)
-        self.said = self._beginning.keep_better(self)

@@ -8,16 +8,15 @@ averages of the weights are kept.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
 
 import torch
 
-from geoflow.backbones.volume_field import VolumeAutoencoder
 from geoflow.models.volumes import VolumeGenerator
 from geoflow.objectives import Losses
 from geoflow.training.optimisation import Schedule
-from geoflow.training.stage import Context, Stage
+from geoflow.training.stage import Context
+from geoflow.training.stages.autoencoder_part import AveragedAutoencoderStage
 from geoflow.training.stages.field_autoencoder import FieldLoss, field_loss
 from geoflow.training.stages.keeping import Beginning
 from geoflow.training.stages.scans import (
@@ -48,7 +47,7 @@ class VolumeTraining(FieldLoss):
     """What is shown of a shape."""
 
 
-class VolumeAutoencoderStage(Stage[VolumeGenerator, Scan]):
+class VolumeAutoencoderStage(AveragedAutoencoderStage[VolumeGenerator, Scan]):
     """Trains the autoencoder of a `VolumeGenerator`."""
 
     name = "autoencoder"
@@ -62,11 +61,6 @@ class VolumeAutoencoderStage(Stage[VolumeGenerator, Scan]):
             # It knows the fields of this decoder as it was.
             self.model.forget_to_mend()
         self._beginning = Beginning(self)
-
-    @property
-    def module(self) -> VolumeAutoencoder:
-        """The autoencoder."""
-        return self.model.autoencoder
 
     @classmethod
     def fine_tuning(cls) -> VolumeTraining:
@@ -99,16 +93,8 @@ class VolumeAutoencoderStage(Stage[VolumeGenerator, Scan]):
         distance, sign = field_loss(predicted.float(), batch.sdf, options)
         return Losses(distance + options.sign_weight * sign, {"distance": distance, "sign": sign})
 
-    def kept(self) -> VolumeGenerator:
-        """The model with the averaged autoencoder."""
-        assert self.average is not None, "the loop makes the average before the first step"
-        kept = copy.copy(self.model)
-        kept.autoencoder = self.average.module
-        return kept
-
     def finish(self) -> None:
-        """The moving average is what is kept, or what tuning has not made better."""
-        self.model.autoencoder = self.kept().autoencoder
-        self.said = self._beginning.keep_better(self)
+        """As of others; an autoencoder that stays as it was knows how to mend its fields, too."""
+        super().finish()
         if self._beginning.is_kept and self._mending is not None:
             self.model.mend_as(self._mending)
