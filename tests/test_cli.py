@@ -192,9 +192,18 @@ WRONG = {
     "view renderer": (("view", "--renderer", "povray"), "auto"),
     "view reconstruct": (("view", "--reconstruct"), "--reconstruct needs a mesh file"),
     "device": (("sample", "--out", "a.obj", "--device", "tpu"), "cuda"),
-    "no number": (("sample", "--seed", "1.5"), "--seed: expected a whole number, got '1.5'"),
-    "no optional number": (("sample", "--join", "a"), "--join: expected a number, got 'a'"),
-    "no faces": (("sample", "--faces", "a"), "--faces: expected a whole number or full, got 'a'"),
+    "no number": (
+        ("sample", "--out", "a.obj", "--seed", "1.5"),
+        "--seed: expected a whole number, got '1.5'",
+    ),
+    "no optional number": (
+        ("sample", "--out", "a.obj", "--join", "a"),
+        "--join: expected a number, got 'a'",
+    ),
+    "no faces": (
+        ("sample", "--out", "a.obj", "--faces", "a"),
+        "--faces: expected a whole number or full, got 'a'",
+    ),
 }
 
 
