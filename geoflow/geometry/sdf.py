@@ -14,13 +14,16 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from geoflow.geometry.box import box_of
+from geoflow.geometry.outline import Outline, polygon_distance
 
 Array = np.ndarray
 _IDENTITY = np.eye(3)
 _GRADIENT_STEP = 1e-4
+# A point counts as outside a solid from this distance on.
+_OUTSIDE = 1e-4
 
 
 @runtime_checkable
@@ -31,16 +34,20 @@ class Solid(Protocol):
         """Signed distance in world length units, negative inside."""
 
     def surface(self, num: int, rng: np.random.Generator) -> Float[Array, "n 3"]:
-        """Points near the surface, about uniform in area, before projection."""
+        """At most `num` points, uniform in area on the surface; what lies inside counts as none."""
 
     def area(self) -> float:
-        """Approximate surface area, to share samples between solids."""
+        """Area that `num` points of `surface` are drawn on, with what of them is left out."""
 
     def corners(self) -> Float[Array, "k 3"]:
         """Points whose bounding box contains the solid tightly for axis-aligned poses."""
 
     def scaled(self, scale: float, shift: Float[Array, " 3"]) -> Solid:
         """The solid after p -> scale * (p + shift)."""
+
+
+# Along which axes the faces, edges and corners of a rounded box are curved, or end.
+_CURVED = np.concatenate([np.eye(3), 1 - np.eye(3), np.ones((1, 3))]).astype(bool)
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,11 @@ class RoundBox:
     radius: float = 0.0
     rotation: Float[Array, "3 3"] = field(default_factory=lambda: _IDENTITY)
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a radius that the box has no room for."""
+        if self.radius > np.min(self.half):
+            raise ValueError(f"radius must be at most {np.min(self.half)}, got {self.radius}")
+
     def distance(self, points: Float[Array, "n 3"]) -> Float[Array, " n"]:
         """Signed distance, exact everywhere."""
         q = np.abs((points - self.centre) @ self.rotation) - (self.half - self.radius)
@@ -59,17 +71,23 @@ class RoundBox:
         return outside + np.minimum(q.max(-1), 0.0) - self.radius
 
     def surface(self, num: int, rng: np.random.Generator) -> Float[Array, "n 3"]:
-        """Points on the six faces of the box."""
-        face_area = np.array([self.half[(i + 1) % 3] * self.half[(i + 2) % 3] for i in range(3)])
-        axis = rng.choice(3, size=num, p=face_area / face_area.sum())
-        local = rng.uniform(-1.0, 1.0, (num, 3))
-        local[np.arange(num), axis] = rng.choice([-1.0, 1.0], num)
-        return (local * self.half) @ self.rotation.T + self.centre
+        """Points on the faces, on the quarter cylinders of the edges and on the corners' sphere."""
+        inner, areas = self.half - self.radius, self._areas()
+        curved = _CURVED[rng.choice(len(areas), size=num, p=areas / areas.sum())]
+        direction = _unit(np.where(curved, rng.normal(size=(num, 3)), 0.0))
+        flat = rng.uniform(-1.0, 1.0, (num, 3)) * inner
+        local = np.where(curved, np.sign(direction) * inner, flat) + self.radius * direction
+        return local @ self.rotation.T + self.centre
 
     def area(self) -> float:
-        """Area of the sharp box."""
-        x, y, z = self.half
-        return float(8.0 * (x * y + y * z + z * x))
+        """Area of the rounded box."""
+        return float(self._areas().sum())
+
+    def _areas(self) -> Float[Array, " 7"]:
+        """Of the faces by their axis, the edges by theirs, and the corners."""
+        inner, r = self.half - self.radius, self.radius
+        others = np.roll(inner, -1) * np.roll(inner, -2)
+        return np.concatenate([8 * others, 4 * np.pi * r * inner, [4 * np.pi * r * r]])
 
     def corners(self) -> Float[Array, "k 3"]:
         """Centre plus and minus the support of the rounded box along the axes."""
@@ -98,8 +116,7 @@ class RoundCone:
     def distance(self, points: Float[Array, "n 3"]) -> Float[Array, " n"]:
         """Signed distance, exact everywhere; needs |r0 - r1| < |end - start|."""
         axis = self.end - self.start
-        length = float(np.linalg.norm(axis))
-        slope = (self.radius_start - self.radius_end) / length
+        length, slope = float(np.linalg.norm(axis)), self._slope()
         across = np.sqrt(max(1.0 - slope * slope, 1e-12))
         relative = points - self.start
         y = relative @ (axis / length)
@@ -116,25 +133,38 @@ class RoundCone:
         )
 
     def surface(self, num: int, rng: np.random.Generator) -> Float[Array, "n 3"]:
-        """Points around the axis and over both end balls."""
-        length = float(np.linalg.norm(self.end - self.start))
-        ends = np.array([self.radius_start, self.radius_end])
-        weights = np.array([2 * ends[0] ** 2, 2 * ends[1] ** 2, length * ends.mean() * 2])
-        part = rng.choice(3, size=num, p=weights / weights.sum())
-        u = np.where(part == 0, 0.0, np.where(part == 1, 1.0, rng.uniform(size=num)))[:, None]
+        """Points on the side, and on what of the two balls is beyond it."""
+        axis = self.end - self.start
+        length = float(np.linalg.norm(axis))
+        axis = axis / length
+        slope, ends = self._slope(), np.array([self.radius_start, self.radius_end])
+        areas = self._areas()
+        part = rng.choice(3, size=num, p=areas / areas.sum())
+        share = rng.uniform(size=num)
+        # On a ball, area is even in the cosine; on the side, radii are linear along the axis.
+        u = np.choose(part, [0.0, 1.0, _linear(ends[0], ends[1], share)])
+        cosine = np.choose(part, [share * (1 + slope) - 1, slope + share * (1 - slope), slope])
+        around = rng.normal(size=(num, 3))
+        around = _unit(around - (around @ axis)[:, None] * axis)
+        direction = cosine[:, None] * axis + np.sqrt(1 - cosine**2)[:, None] * around
         radius = ends[0] + (ends[1] - ends[0]) * u
-        direction = rng.normal(size=(num, 3))
-        axis = (self.end - self.start) / length
-        along = (direction @ axis)[:, None]
-        direction = np.where(part[:, None] == 2, direction - along * axis, direction)
-        direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
-        return self.start + u * (self.end - self.start) + radius * direction
+        return self.start + (u * length)[:, None] * axis + radius[:, None] * direction
 
     def area(self) -> float:
-        """Area of the cone's side and the two half balls."""
-        r0, r1 = self.radius_start, self.radius_end
+        """Area of the surface."""
+        return float(self._areas().sum())
+
+    def _slope(self) -> float:
+        """Cosine between the axis and the side's normals."""
         length = float(np.linalg.norm(self.end - self.start))
-        return float(np.pi * (r0 + r1) * length + 2 * np.pi * (r0 * r0 + r1 * r1))
+        return (self.radius_start - self.radius_end) / length
+
+    def _areas(self) -> Float[Array, " 3"]:
+        """Of the first ball, the second, and the side."""
+        r0, r1, slope = self.radius_start, self.radius_end, self._slope()
+        length = float(np.linalg.norm(self.end - self.start))
+        side = (r0 + r1) * (1 - slope * slope) * length
+        return np.pi * np.array([2 * r0 * r0 * (1 + slope), 2 * r1 * r1 * (1 - slope), side])
 
     def corners(self) -> Float[Array, "k 3"]:
         """Boxes of the two balls."""
@@ -149,23 +179,6 @@ class RoundCone:
             self.radius_start * scale,
             self.radius_end * scale,
         )
-
-
-def polygon_distance(
-    points: Float[Array, "n 2"], vertices: Float[Array, "v 2"]
-) -> Float[Array, " n"]:
-    """Signed distance to a simple closed polygon in the plane, negative inside."""
-    squared = np.full(len(points), np.inf)
-    sign = np.ones(len(points))
-    for a, b in zip(vertices, np.roll(vertices, 1, axis=0), strict=True):
-        edge, relative = b - a, points - a
-        u = np.clip(relative @ edge / max(float(edge @ edge), 1e-18), 0.0, 1.0)
-        squared = np.minimum(squared, ((relative - u[:, None] * edge) ** 2).sum(-1))
-        above, below = points[:, 1] >= a[1], points[:, 1] < b[1]
-        left = edge[0] * relative[:, 1] > edge[1] * relative[:, 0]
-        crossing = (above & below & left) | (~above & ~below & ~left)
-        sign = np.where(crossing, -sign, sign)
-    return sign * np.sqrt(squared)
 
 
 @dataclass(frozen=True)
@@ -187,28 +200,38 @@ class Extrusion:
         return outside + np.minimum(np.maximum(flat, deep), 0.0) - self.radius
 
     def surface(self, num: int, rng: np.random.Generator) -> Float[Array, "n 3"]:
-        """Points on the sides, and on the two caps by rejection from the polygon's box."""
-        edges = np.roll(self.vertices, -1, axis=0) - self.vertices
-        lengths = np.linalg.norm(edges, axis=-1)
-        side, cap = lengths.sum() * 2 * self.half_depth, 2 * self._polygon_area()
-        num_side = int(rng.binomial(num, side / (side + cap)))
-        index = rng.choice(len(edges), num_side, p=lengths / lengths.sum())
-        flat = self.vertices[index] + edges[index] * rng.uniform(size=(num_side, 1))
-        depth = rng.uniform(-1.0, 1.0, num_side) * self.half_depth
+        """Points on the caps, on the sides, and on the rims between them, all grown."""
+        outline, areas = Outline.of(self.vertices), self._areas()
+        counts = rng.multinomial(num, areas / areas.sum())
+        num_pieces = len(outline.turn)
+        piece = np.repeat(np.tile(np.arange(num_pieces), 2), counts[1:])
+        is_rim = np.repeat(np.arange(2 * num_pieces) >= num_pieces, counts[1:])
+        place, direction = outline.at(piece, rng.uniform(size=len(piece)))
+        # About an edge a rim is a half cylinder, even in the angle; about a vertex part of a ball.
+        level = rng.uniform(-1.0, 1.0, len(piece))
+        sine = np.where(outline.is_vertex[piece], level, np.sin(0.5 * np.pi * level))
+        sine = np.where(is_rim, sine, 0.0)
+        cosine = np.sqrt(1 - sine**2)[:, None]
+        depth = self.half_depth * np.where(is_rim, np.sign(level), level) + self.radius * sine
+        around = np.column_stack([place + self.radius * cosine * direction, depth])
         low, high = self.vertices.min(0), self.vertices.max(0)
-        tries = rng.uniform(low, high, (4 * (num - num_side) + 64, 2))
-        inner = tries[polygon_distance(tries, self.vertices) < 0][: num - num_side]
-        cap_depth = self.half_depth * rng.choice([-1.0, 1.0], len(inner))
-        local = np.concatenate(
-            [np.column_stack([flat, depth]), np.column_stack([inner, cap_depth])]
-        )
-        return _spread(local, self.radius, rng) @ self.rotation.T + self.centre
+        tries = rng.uniform(low, high, (int(counts[0]), 2))
+        inner = tries[polygon_distance(tries, self.vertices) < 0]
+        cap = (self.half_depth + self.radius) * rng.choice([-1.0, 1.0], len(inner))
+        local = np.concatenate([np.column_stack([inner, cap]), around])
+        return local @ self.rotation.T + self.centre
 
     def area(self) -> float:
-        """Area of sides and caps, without the rounding."""
-        edges = np.roll(self.vertices, -1, axis=0) - self.vertices
-        around = float(np.linalg.norm(edges, axis=-1).sum())
-        return 2 * self._polygon_area() + around * 2 * (self.half_depth + self.radius)
+        """Area of the caps' boxes, of the sides and of the rims."""
+        return float(self._areas().sum())
+
+    def _areas(self) -> Float[Array, " m"]:
+        """Of the boxes of both caps, of each piece's side, and of each piece's rims."""
+        outline, r = Outline.of(self.vertices), self.radius
+        box = float(np.prod(np.ptp(self.vertices, axis=0)))
+        along, about = outline.lengths, outline.angles
+        sides = 2 * self.half_depth * (along + r * about)
+        return np.concatenate([[2 * box], sides, r * (np.pi * along + 2 * r * about)])
 
     def corners(self) -> Float[Array, "k 3"]:
         """All vertices at both depths, grown by the radius along each axis."""
@@ -226,10 +249,6 @@ class Extrusion:
             half_depth=self.half_depth * scale,
             radius=self.radius * scale,
         )
-
-    def _polygon_area(self) -> float:
-        x, y = self.vertices.T
-        return 0.5 * abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
 
 
 @dataclass(frozen=True)
@@ -250,33 +269,22 @@ class Revolution:
         """Signed distance, exact everywhere."""
         local = (points - self.centre) @ self.rotation
         flat = np.column_stack([np.hypot(local[:, 0], local[:, 2]), local[:, 1]])
-        outline = self.profile
-        if not self.closed:
-            # The mirrored half closes the polygon without an edge along the axis, which would
-            # count as surface for points deep inside.
-            outline = np.concatenate([outline, (outline * [-1.0, 1.0])[::-1]])
-        return polygon_distance(flat, outline) - self.radius
+        return polygon_distance(flat, self._polygon()) - self.radius
 
     def surface(self, num: int, rng: np.random.Generator) -> Float[Array, "n 3"]:
-        """Points on the turned edges, weighted by their distance to the axis."""
-        edges, weight = self._edges()
-        index = rng.choice(len(edges), num, p=weight / weight.sum())
-        start, edge = self.profile[index], edges[index]
-        a, b = start[:, 0], start[:, 0] + edge[:, 0]
-        # Inverse CDF of a density linear in u, from a to b: uniform in area on a cone.
-        v = rng.uniform(size=num)
-        u = np.where(
-            np.abs(b - a) < 1e-9,
-            v,
-            (np.sqrt(a * a + v * (b * b - a * a)) - a) / np.where(np.abs(b - a) < 1e-9, 1, b - a),
-        )
-        flat, turn = start + edge * u[:, None], rng.uniform(0, 2 * np.pi, num)
+        """Points on the turned pieces of the outline, as many as they are far from the axis."""
+        outline, areas = Outline.of(self._polygon()), self._areas()
+        piece = rng.choice(len(areas), num, p=areas / areas.sum())
+        place, direction = outline.at(piece, rng.uniform(size=num))
+        flat = place + self.radius * direction
+        kept = rng.uniform(size=num) * self._reach(outline)[piece] < flat[:, 0]
+        flat, turn = flat[kept], rng.uniform(0, 2 * np.pi, int(kept.sum()))
         local = np.column_stack([flat[:, 0] * np.cos(turn), flat[:, 1], flat[:, 0] * np.sin(turn)])
-        return _spread(local, self.radius, rng) @ self.rotation.T + self.centre
+        return local @ self.rotation.T + self.centre
 
     def area(self) -> float:
-        """Area of the turned edges."""
-        return float(2 * np.pi * self._edges()[1].sum())
+        """Area of the turned pieces, each as far from the axis as its farthest point."""
+        return float(self._areas().sum())
 
     def corners(self) -> Float[Array, "k 3"]:
         """Boxes of the circles that the profile's vertices run through."""
@@ -294,19 +302,38 @@ class Revolution:
             radius=self.radius * scale,
         )
 
-    def _edges(self) -> tuple[Array, Array]:
-        edges = np.roll(self.profile, -1, axis=0) - self.profile
-        weight = np.linalg.norm(edges, axis=-1) * (self.profile[:, 0] + edges[:, 0] / 2)
-        if not self.closed:
-            weight[-1] = 0.0
-        return edges, weight
+    def _polygon(self) -> Float[Array, "w 2"]:
+        """The profile, closed."""
+        if self.closed:
+            return self.profile
+        # The mirrored half closes the polygon without an edge along the axis, which would count as
+        # surface for points deep inside.
+        return np.concatenate([self.profile, (self.profile * [-1.0, 1.0])[::-1]])
+
+    def _reach(self, outline: Outline) -> Float[Array, " m"]:
+        """Bound of the distance of each piece's points from the axis, at least 0."""
+        index = np.arange(len(outline.turn))
+        ends = [outline.at(index, np.full(len(index), u)) for u in (0.0, 1.0)]
+        moved = [place[:, 0] + self.radius * direction[:, 0] for place, direction in ends]
+        beyond = outline.start[:, 0] + self.radius
+        reach = np.where(outline.is_vertex, beyond, np.maximum(*moved))
+        return np.maximum(reach, 0.0)
+
+    def _areas(self) -> Float[Array, " m"]:
+        """Of each piece, were all of it as far from the axis as its farthest point."""
+        outline = Outline.of(self._polygon())
+        ways = outline.lengths + self.radius * outline.angles
+        return 2 * np.pi * ways * self._reach(outline)
 
 
-def _spread(
-    points: Float[Array, "n 3"], radius: float, rng: np.random.Generator
-) -> Float[Array, "n 3"]:
-    """Points off the sharp solid, so that projection reaches its rounded edges too."""
-    return points + radius * rng.normal(size=points.shape)
+def _unit(vectors: Float[Array, "n 3"]) -> Float[Array, "n 3"]:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def _linear(first: float, last: float, share: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Inverse distribution of a density on [0, 1] that is linear from `first` to `last`."""
+    root = np.sqrt(first**2 + share * (last**2 - first**2))
+    return share * (first + last) / (first + root)
 
 
 def union_distance(solids: Sequence[Solid], points: Float[Array, "n 3"]) -> Float[Array, " n"]:
@@ -329,7 +356,10 @@ def gradient(solids: Sequence[Solid], points: Float[Array, "n 3"]) -> Float[Arra
 def sample_surface(
     solids: Sequence[Solid], num: int, rng: np.random.Generator
 ) -> tuple[Float[Array, "n 3"], Float[Array, "n 3"]]:
-    """Points on the union's surface, about uniform in area, with unit outward normals."""
+    """Points on the union's surface, uniform in area, with unit outward normals.
+
+    Where surfaces of two solids coincide, they count once, and not at all where they touch.
+    """
     area = np.array([solid.area() for solid in solids])
     share = area / area.sum()
     points: list[Array] = []
@@ -340,15 +370,27 @@ def sample_surface(
             if count == 0:
                 continue
             candidates = solids[i].surface(int(count), rng)
-            for _ in range(2):
-                step = solids[i].distance(candidates)[:, None]
-                candidates = candidates - step * gradient(solids[i : i + 1], candidates)
-            outer = np.abs(union_distance(solids, candidates)) < 1e-4
-            points.append(candidates[outer])
-            normals.append(gradient(solids[i : i + 1], candidates[outer]))
-            found += int(outer.sum())
+            outward = gradient(solids[i : i + 1], candidates)
+            seen = _is_outside(solids, i, candidates + _OUTSIDE * outward)
+            points.append(candidates[seen])
+            normals.append(outward[seen])
+            found += int(seen.sum())
     order = rng.permutation(found)[:num]
     return np.concatenate(points)[order], np.concatenate(normals)[order]
+
+
+def _is_outside(
+    solids: Sequence[Solid], own: int, points: Float[Array, "n 3"]
+) -> Bool[Array, " n"]:
+    """Whether points just above the surface of one of the solids are outside all of them.
+
+    Above a surface that is an earlier solid's, too, they are not.
+    """
+    outside = solids[own].distance(points) > 0.5 * _OUTSIDE
+    for i, solid in enumerate(solids):
+        if i != own:
+            outside &= solid.distance(points) > (1.5 * _OUTSIDE if i < own else 0.0)
+    return outside
 
 
 def normalise(solids: Sequence[Solid]) -> list[Solid]:

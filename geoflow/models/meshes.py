@@ -28,6 +28,8 @@ _LARGEST_GRIDS, _POINT_BYTES = 2 * 1024**3, 20
 # Levels of the field at which parts are one, by default: of the latent alone, and beside points,
 # which tell what is apart (chosen on validation shapes; docs/shapes.md).
 _JOIN, _JOIN_THROUGH = 0.05, 0.01
+# How much of what is left of a field at points these are moved by, and how far at most.
+_SHARE, _FARTHEST = 1.0, 0.1
 
 
 @dataclass
@@ -83,9 +85,11 @@ class FieldGenerator(LatentGenerator[Any]):
             normals: of unit length; None: not known.
             oriented: whether the normals point outward; else either way.
             frame: where the shapes stand; default: upright.
-            recycle: times that points without outward normals are read again, with those of the
-                answer's own field (Jumper et al., "AlphaFold", 2021, feed answers back likewise);
-                unoriented normals are turned as they point.
+            recycle: times that points are read again, as the answer so far says (Jumper et al.,
+                "AlphaFold", 2021, feed answers back likewise): those without outward normals with
+                the normals of its field, unoriented ones turned as they point; those with, moved
+                along them by what is left of its field there (Irani and Peleg, 1991, "Improving
+                resolution by image registration": what is lost is added to what is shown).
             refine: steps of gradient descent that fit the latents to the points.
             scanned: whether the points are as scans have them, noisy or few, for models that have
                 an encoder of those; without outward normals they always are.
@@ -104,9 +108,15 @@ class FieldGenerator(LatentGenerator[Any]):
         placed = self.frame_for(len(points), frame)
         tokens = self._encode(points, normals, oriented, placed, scanned)
         fitted = normals if oriented else None
-        for _ in range(recycle if fitted is None else 0):
-            own = outward_normals(self.autoencoder, tokens, points, normals, placed)
-            tokens = self._encode(points, own, True, placed, True)
+        shown = points
+        for _ in range(recycle):
+            if fitted is None:
+                own = outward_normals(self.autoencoder, tokens, points, normals, placed)
+                tokens = self._encode(points, own, True, placed, True)
+            else:
+                left = self.autoencoder.decode(tokens, points, placed)
+                shown = shown + _SHARE * left.clamp(-_FARTHEST, _FARTHEST)[..., None] * fitted
+                tokens = self._encode(shown, fitted, True, placed, scanned)
         if refine and fitted is None and points.shape[1] >= FEWEST_SIGNED:
             fitted = outward_normals(self.autoencoder, tokens, points, normals, placed)
         return refine_tokens(self.autoencoder, tokens, points, fitted, placed, steps=refine)

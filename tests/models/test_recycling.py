@@ -48,11 +48,27 @@ def test_bare_points_are_read_again_with_the_gradients_of_the_field(kind, cloud)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_outward_normals_are_kept_and_others_turned_as_the_field_points(kind, cloud):
+def test_points_with_outward_normals_are_moved_by_what_is_left_of_the_field(kind, cloud):
     model, (points, normals) = model_of(kind), cloud
     frame = model.frame_for(2).double()
-    once = model.encode(points, normals, frame=frame)
-    assert torch.equal(model.encode(points, normals, frame=frame, recycle=2), once)
+    points = points.clone()
+    points[:, 0] = 3.0
+    shown, expected = points, [model.encode(points, normals, frame=frame)]
+    for _ in range(2):
+        left = model.autoencoder.decode(expected[-1], points, frame)
+        assert left.abs().max() > 0.1, "some are moved no farther than that"
+        shown = shown + left.clamp(-0.1, 0.1)[..., None] * normals
+        expected.append(model.encode(shown, normals, frame=frame))
+    for times, tokens in enumerate(expected):
+        assert torch.equal(model.encode(points, normals, frame=frame, recycle=times), tokens)
+    assert not torch.allclose(expected[1], expected[0])
+    assert not torch.allclose(expected[2], expected[1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_unoriented_normals_are_turned_as_the_field_points(kind, cloud):
+    model, (points, normals) = model_of(kind), cloud
+    frame = model.frame_for(2).double()
     first = model.encode(points, normals, frame=frame, oriented=False)
     turned = outward_normals(model.autoencoder, first, points, normals, frame)
     assert torch.equal((turned * normals).sum(-1).abs().round(), torch.ones(2, 50).double())
@@ -60,15 +76,18 @@ def test_outward_normals_are_kept_and_others_turned_as_the_field_points(kind, cl
     assert torch.equal(found, model.encode(points, turned, frame=frame, scanned=True))
 
 
+@pytest.mark.parametrize("has_normals", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_read_again_turns_with_the_points_in_any_order(kind, cloud):
-    model, (points, _) = model_of(kind), cloud
+def test_what_is_read_again_turns_with_the_points_in_any_order(kind, has_normals, cloud):
+    model, (points, normals) = model_of(kind), cloud
     g = torch.Generator().manual_seed(1)
     frame = model.frame_for(2).double()
     turn = random_rotations(1, generator=g, dtype=torch.float64)[0]
     order = torch.randperm(50, generator=g)
-    tokens = model.encode(points, frame=frame, recycle=2)
-    other = model.encode((points @ turn.T)[:, order], frame=frame @ turn.T, recycle=2)
+    turned, turned_normals = ((v @ turn.T)[:, order] for v in (points, normals))
+    given, turned_given = (normals, turned_normals) if has_normals else (None, None)
+    tokens = model.encode(points, given, frame=frame, recycle=2)
+    other = model.encode(turned, turned_given, frame=frame @ turn.T, recycle=2)
     scalars = model.config.transformer.scalars
     expected = rotate_tokens(tokens, turn.expand(2, 3, 3), scalars=scalars)
     torch.testing.assert_close(other, expected, rtol=0, atol=1e-9)

@@ -91,8 +91,10 @@ def test_a_model_is_scored_by_a_command(tmp_path):
     assert report["shapes"] == 2
     names = "points", "normals", "noise", "refine", "recycle"
     given = [tuple(s[name] for name in names) for s in report["scores"]]
-    assert given == [(2048, True, 0.0, 0, 0), (2048, True, 0.0, 1, 0), (64, False, 0.01, 0, 1)]
+    assert given == [(2048, True, 0.0, 0, 1), (2048, True, 0.0, 1, 1), (64, False, 0.01, 0, 1)]
     assert all(0 <= s["iou_mean"] <= 1 and s["seconds"] > 0 for s in report["scores"])
+    again = replace(asked, bare=(), refine=(0,), recycle=(0, 2)).measure()["scores"]
+    assert [s["recycle"] for s in again] == [0, 2]
     joined = replace(asked, bare=(), refine=(0,), join=(None, 0.0, 0.02)).measure()["scores"]
     assert [s["join"] for s in joined] == [None, 0.0, 0.02]
     # Of a model that learnt to mend, each comes twice.

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from geoflow.geometry.sdf import Extrusion, RoundBox, RoundCone, Solid
-from geoflow_datasets.procedural.parts import bar, lathe, turn_x
+from geoflow_datasets.procedural.parts import bar, box, lathe, turn_x
 
 LEGS = ("four", "three", "pedestal", "star", "sled")
 LEG_SHARES = (0.52, 0.08, 0.12, 0.14, 0.14)
@@ -41,8 +41,7 @@ def _seat(
     radius = rng.uniform(0.15, 0.95) * half
     kind = rng.choice(3, p=[0.6, 0.2, 0.2])
     if kind == 0:
-        box = RoundBox(np.array([0, middle, 0]), np.array([width / 2, half, depth / 2]), radius)
-        return [box]
+        return [RoundBox(np.array([0, middle, 0]), np.array([width / 2, half, depth / 2]), radius)]
     flat = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
     if kind == 1:  # A trapezoid, narrower at the back.
         back = rng.uniform(0.78, 0.95) * width / 2 - radius
@@ -248,7 +247,7 @@ def _arms(
     post = rng.uniform(0.020, 0.026)
     size = np.array([half, rng.uniform(0.021, 0.027), (front - rear) / 2])
     for side in (-x, x):
-        solids.append(RoundBox(np.array([side, level, (front + rear) / 2]), size, size[1] * 0.9))
+        solids.append(box([side, level, (front + rear) / 2], list(size), size[1] * 0.9))
         solids.append(
             RoundCone(
                 np.array([side * 0.98, over - thick / 2, front - 0.05]),

@@ -89,8 +89,8 @@ class ReconstructionBenchmark:
     """Number of points with normals, without noise."""
     refine: tuple[int, ...] = (0,)
     """Steps of refinement of those with normals."""
-    recycle: int = RECYCLED
-    """Times that bare points are read again, with normals of the answer's own field."""
+    recycle: tuple[int, ...] = (RECYCLED,)
+    """Times that points are read again, as the answer's own field says."""
     mend: tuple[bool, ...] = (False, True)
     """Fields of the latents alone, and ones that go through the points; where the model learnt
     to mend."""
@@ -111,8 +111,14 @@ class ReconstructionBenchmark:
             self.data, self.category, gives="fields", split=self.split, num=num
         ).loaded()
         rows = np.unique(np.linspace(0, len(bank) - 1, min(self.num, len(bank))).astype(int))
-        ways = [Given(self.oriented, True, 0.0, steps) for steps in self.refine]
-        ways += [Given(points, False, self.noise, 0, self.recycle) for points in self.bare]
+        ways = [
+            Given(self.oriented, True, 0.0, steps, times)
+            for times in self.recycle for steps in self.refine
+        ]  # fmt: skip
+        ways += [
+            Given(points, False, self.noise, 0, times)
+            for times in self.recycle for points in self.bare
+        ]  # fmt: skip
         does = [mend for mend in self.mend if model.mends or not mend]
         ways = [
             replace(way, mend=mend, join=join)
@@ -215,6 +221,7 @@ def _mesh(
 
 def _label(way: Given) -> str:
     given = f"{way.points} points" + ("" if way.normals else ", bare")
+    given += f", read again {way.recycle}" if way.recycle else ""
     given += f", refined {way.refine}" if way.refine else ""
     given += "" if way.join is None else f", joined {way.join}"
     return given + (", mended" if way.mend else "")

@@ -14,12 +14,11 @@ import torch
 from jaxtyping import Float, Float16
 from torch import Tensor
 
-from geoflow.geometry.sdf import gradient, union_distance
+from geoflow.geometry.sdf import sample_surface
 from geoflow.models.clouds import PointGenerator
 from geoflow_datasets.procedural import make_solids
 
 NUM_POINTS = 2048
-_ON_SURFACE = 1e-4
 _STREAM = 15
 _AT_ONCE = 256
 _CHUNK = 8
@@ -33,21 +32,8 @@ def draw_cloud(
     """Points of the surface of one shape's union of solids, without normals or queries."""
     solids = make_solids(category, index, split=split)
     rng = np.random.default_rng([_STREAM, index])
-    area = np.array([solid.area() for solid in solids])
-    found: list[np.ndarray] = []
-    total = 0
-    while total < num:
-        counts = rng.multinomial(int(1.5 * (num - total)) + 64, area / area.sum())
-        for solid, count in zip(solids, counts, strict=True):
-            if count == 0:
-                continue
-            points = solid.surface(int(count), rng)
-            for _ in range(2):
-                points = points - solid.distance(points)[:, None] * gradient([solid], points)
-            found.append(points[np.abs(union_distance(solids, points)) < _ON_SURFACE])
-            total += len(found[-1])
-    order = rng.permutation(total)[:num]
-    cloud: np.ndarray = np.concatenate(found)[order].astype(np.float16)
+    points, _ = sample_surface(solids, num, rng)
+    cloud: np.ndarray = points.astype(np.float16)
     return cloud
 
 
