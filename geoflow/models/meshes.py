@@ -22,14 +22,13 @@ from geoflow.models.fast_matmul import fast_matmul
 from geoflow.models.in_flight import in_order
 from geoflow.models.latent import Check, Detail, LatentGenerator
 from geoflow.models.refinement import FEWEST_SIGNED, outward_normals, refine_tokens
+from geoflow.models.rereading import left_of_field
 
 # Memory of the grids of meshes in flight, and about what one takes for each of its points.
 _LARGEST_GRIDS, _POINT_BYTES = 2 * 1024**3, 20
 # Levels of the field at which parts are one, by default: of the latent alone, and beside points,
 # which tell what is apart (chosen on validation shapes; docs/shapes.md).
 _JOIN, _JOIN_THROUGH = 0.05, 0.01
-# How much of what is left of a field at points these are moved by, and how far at most.
-_SHARE, _FARTHEST = 1.0, 0.1
 
 
 @dataclass
@@ -88,8 +87,7 @@ class FieldGenerator(LatentGenerator[Any]):
             recycle: times that points are read again, as the answer so far says (Jumper et al.,
                 "AlphaFold", 2021, feed answers back likewise): those without outward normals with
                 the normals of its field, unoriented ones turned as they point; those with, moved
-                along them by what is left of its field there (Irani and Peleg, 1991, "Improving
-                resolution by image registration": what is lost is added to what is shown).
+                along them by what is left of its field there (see `rereading`).
             refine: steps of gradient descent that fit the latents to the points.
             scanned: whether the points are as scans have them, noisy or few, for models that have
                 an encoder of those; without outward normals they always are.
@@ -109,13 +107,14 @@ class FieldGenerator(LatentGenerator[Any]):
         tokens = self._encode(points, normals, oriented, placed, scanned)
         fitted = normals if oriented else None
         shown = points
-        for _ in range(recycle):
+        for times in range(1, recycle + 1):
             if fitted is None:
                 own = outward_normals(self.autoencoder, tokens, points, normals, placed)
                 tokens = self._encode(points, own, True, placed, True)
             else:
-                left = self.autoencoder.decode(tokens, points, placed)
-                shown = shown + _SHARE * left.clamp(-_FARTHEST, _FARTHEST)[..., None] * fitted
+                left = left_of_field(self.autoencoder, tokens, points, fitted, placed)
+                # Less each time: what is left late is what no latent says.
+                shown = shown + left[..., None] / times**0.5 * fitted
                 tokens = self._encode(shown, fitted, True, placed, scanned)
         if refine and fitted is None and points.shape[1] >= FEWEST_SIGNED:
             fitted = outward_normals(self.autoencoder, tokens, points, normals, placed)

@@ -39,9 +39,7 @@ each = pytest.mark.parametrize("name", SOLIDS)
 # Outlines that turn the other way, and what grows of a solid of revolution.
 OTHERS = {
     "other extrusion": Extrusion(CENTRE, POLYGON[::-1], 0.2, 0.1, TURN),
-    "other ring": Revolution(
-        CENTRE, np.array([[0.5, 0.2], [0.6, 0], [0.4, 0]]), True, 0.03, TURN
-    ),
+    "other ring": Revolution(CENTRE, np.array([[0.5, 0.2], [0.6, 0], [0.4, 0]]), True, 0.03, TURN),
     "round lathe": Revolution(
         CENTRE, np.array([[0, -0.5], [0.4, -0.5], [0.2, 0.1], [0, 0.3]]), False, 0.05, TURN
     ),

@@ -6,6 +6,7 @@ from tiny_models import tiny_models
 
 from geoflow.models.completion import RECYCLED
 from geoflow.models.refinement import outward_normals
+from geoflow.models.rereading import facing_means, left_of_field
 from geoflow.testing import random_rotations, rotate_tokens
 from geoflow_cli.edit_options import Complete
 
@@ -51,18 +52,35 @@ def test_bare_points_are_read_again_with_the_gradients_of_the_field(kind, cloud)
 def test_points_with_outward_normals_are_moved_by_what_is_left_of_the_field(kind, cloud):
     model, (points, normals) = model_of(kind), cloud
     frame = model.frame_for(2).double()
-    points = points.clone()
-    points[:, 0] = 3.0
     shown, expected = points, [model.encode(points, normals, frame=frame)]
-    for _ in range(2):
-        left = model.autoencoder.decode(expected[-1], points, frame)
-        assert left.abs().max() > 0.1, "some are moved no farther than that"
-        shown = shown + left.clamp(-0.1, 0.1)[..., None] * normals
+    for times in (1, 2):
+        left = left_of_field(model.autoencoder, expected[-1], points, normals, frame)
+        shown = shown + left[..., None] / times**0.5 * normals
         expected.append(model.encode(shown, normals, frame=frame))
     for times, tokens in enumerate(expected):
         assert torch.equal(model.encode(points, normals, frame=frame, recycle=times), tokens)
     assert not torch.allclose(expected[1], expected[0])
     assert not torch.allclose(expected[2], expected[1])
+
+
+def test_what_is_left_is_told_by_neighbours_that_face_the_same_way():
+    g = torch.Generator().manual_seed(2)
+    side = torch.rand(1, 400, 3, generator=g, dtype=torch.float64)
+    noise = 0.01 * torch.randn(1, 400, generator=g, dtype=torch.float64)
+    side[..., 1] = noise
+    # The other side of a thin sheet.
+    points = torch.cat([side, side + torch.tensor([0.003, 0.005, 0.0])], 1)
+    up = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64).expand(1, 400, 3)
+    normals = torch.cat([up, -up], 1)
+    values = torch.cat([noise - 0.02, torch.full((1, 400), 0.1).double()], 1)
+    left = facing_means(values, points, normals)
+    assert left[0, :400].mean().item() == pytest.approx(-0.02, abs=0.002)
+    # Of eight neighbours, half of them on the other side, it is about half of what it was.
+    assert 0.2 < (left[0, :400].std() / noise.std()).item() < 0.7
+    torch.testing.assert_close(left[0, 400:], values[0, 400:])
+    few = facing_means(values[:, :2], points[:, :2], normals[:, :2])
+    torch.testing.assert_close(few, values[:, :2].mean(1, keepdim=True).expand(1, 2))
+    assert facing_means(values, points, 0 * normals).abs().max() == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -26,13 +26,14 @@ def sofa(rng: np.random.Generator) -> list[Solid]:
     soft = rng.uniform(0.03, 0.065)
     thick = rng.uniform(0.1, 0.16)
     lean = turn_x(-rng.uniform(0.0, 0.2))
+    # Cushions meet: no surface hides in a gap that no scan reaches and no field resolves.
     for i in range(seats):
         x = (i - (seats - 1) / 2) * each
         y = base + cushion / 2 - 0.01
-        solids.append(box([x, y, 0.04], [each / 2 - 0.004, cushion / 2, depth / 2 - 0.05], soft))
+        solids.append(box([x, y, 0.04], [each / 2 + 0.004, cushion / 2, depth / 2 - 0.05], soft))
         height = back / 2 + 0.03
         hinge = [x, base + cushion + height - 0.06, -depth / 2 + thick * 1.3]
-        solids.append(box(hinge, [each / 2 - 0.004, height, thick / 2], soft, lean))
+        solids.append(box(hinge, [each / 2 + 0.004, height, thick / 2], soft, lean))
     top = base + cushion + back * rng.uniform(0.75, 1.0)
     size = [width / 2 + arm, (top - lift) / 2, thick / 2]
     solids.append(box([0, (top + lift) / 2, -depth / 2 + thick / 2], size, 0.035))
