@@ -95,6 +95,7 @@ WRONG = {
     "neither": ((), "either --samples or --model"),
     "too few": (("--samples", "samples", "--num", 9), "samples holds 8"),
     "steps of files": (("--samples", "samples", "--steps", 4), "--steps does not go with"),
+    "ode of files": (("--samples", "samples", "--ode"), "--ode does not go with"),
     "out": (("--samples", "samples", "--out", "report.txt"), "must end in .json"),
 }
 

@@ -6,10 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import trimesh
+from tiny_models import tiny_models
 
 from geoflow.atomic import DamagedError
 from geoflow.geometry.metrics import chamfer_distance_squared, earth_movers_distance
 from geoflow.geometry.points import write_points
+from geoflow.models.kinds import load
+from geoflow.models.latent import Detail
 from geoflow_tools.evaluation import distances, generation, nearest
 from geoflow_tools.evaluation.evaluation import Evaluation, Settings
 from geoflow_tools.evaluation.report import summary
@@ -271,3 +274,22 @@ def test_samples_without_a_surface_count_against_the_model(tmp_path, settings, m
     (tmp_path / "work" / "samples.npz").unlink()
     assert json.dumps(measured(settings, tmp_path / "work")) == json.dumps(report)
     assert asked == [0, 1, 2, 3, 4, 3]
+
+
+def test_a_model_is_sampled_by_its_jumps_or_along_its_ode(tmp_path):
+    tiny_models()["points"].save_pretrained(tmp_path / "model")
+    model = load(tmp_path / "model")
+    given = {"steps": 3, "seed": 5, "resolution": 16, "points": 32, "category": "pebble"}
+    found = {}
+    for ode in (False, True):
+        sample = generation.open_sampler(str(tmp_path / "model"), **given, ode=ode, device="cpu")
+        tokens = model.sample_latents(
+            model.noise(1, seed=5, first=2),
+            model.condition(1, category="pebble"),
+            steps=3,
+            ode=ode,
+        )
+        (expected,) = model.shapes(tokens, Detail(16, 32), steps=3, seed=5, first=2, ode=ode)
+        found[ode] = np.asarray(sample(2).vertices)
+        np.testing.assert_array_equal(found[ode], expected.vertices)
+    assert not np.allclose(found[True], found[False], rtol=1e-3)

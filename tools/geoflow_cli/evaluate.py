@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from geoflow_tools.evaluation.pairs import PairedEvaluation
 
 # Options of a model, which files do not have, and of files, which are not made here.
-_OF_MODELS = ("steps", "resolution", "category", "device")
+_OF_MODELS = ("steps", "ode", "resolution", "category", "device")
 # Distances are between all pairs; points of a set are in memory.
 _MOST = {"num": 100_000, "points": 100_000}
 _MOST_IN_ALL = 100_000_000

@@ -228,6 +228,8 @@ class Evaluate:
     """Longest half extent 1 per shape; farthest point at 1 per shape; one box for all; nothing."""
     steps: int = 2
     """Network evaluations per sample of a model."""
+    ode: bool = False
+    """Take Euler's steps along the ODE instead of the flow map's, as the many-step reference."""
     resolution: int = 128
     """Cells of the extraction grid of a model along an edge."""
     category: str | None = None

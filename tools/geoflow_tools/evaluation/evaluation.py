@@ -60,6 +60,8 @@ class Settings:
     """Key of NORMALISATIONS."""
     steps: int = 2
     """Network evaluations per sample of a model."""
+    ode: bool = False
+    """Take them along the ODE, instead of the flow map's jumps."""
     resolution: int = 128
     """Cells of the extraction grid of a model along an edge."""
     category: str | None = None
@@ -222,6 +224,7 @@ class Evaluation:
         return generation.open_sampler(
             str(settings.model),
             steps=settings.steps,
+            ode=settings.ode,
             seed=settings.seed,
             resolution=settings.resolution,
             points=settings.points,

@@ -24,6 +24,7 @@ def open_sampler(
     model: str,
     *,
     steps: int,
+    ode: bool,
     seed: int,
     resolution: int,
     points: int,
@@ -44,8 +45,8 @@ def open_sampler(
 
     def sample(index: int) -> Shape | None:
         noise = generator.noise(1, seed=seed, first=index)
-        tokens = generator.sample_latents(noise, cond, steps=steps)
-        (shape,) = generator.shapes(tokens, detail, steps=steps, seed=seed, first=index)
+        tokens = generator.sample_latents(noise, cond, steps=steps, ode=ode)
+        (shape,) = generator.shapes(tokens, detail, steps=steps, seed=seed, first=index, ode=ode)
         return shape
 
     return sample
