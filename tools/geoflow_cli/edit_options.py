@@ -60,8 +60,8 @@ class Complete(EditOptions):
     num: int = 1
     """Number of answers."""
     recycle: int = 1
-    """Times that points without outward normals are read again, with those of the answer's own
-    field."""
+    """Times that points are read again, as the answer's own field says: with its normals, or, where
+    outward ones are known, moved by what it leaves of them."""
     refine: int = 0
     """Steps of gradient that fit the answers to the points; 10 to 40 is sensible."""
     spread: float | None = None

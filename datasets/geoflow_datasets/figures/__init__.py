@@ -38,7 +38,7 @@ def make_figure(kind: str, index: int, *, split: str = "train") -> Figure:
 def make_surface(
     kind: str, index: int, *, split: str = "train", num: int = 1024
 ) -> Float[np.ndarray, "n 3"]:
-    """Points of a figure's surface, about uniform in area."""
+    """Points of a figure's surface, uniform in area."""
     figure = make_figure(kind, index, split=split)
     rng = np.random.default_rng([int(_generator(kind, index, split).integers(2**32)), 1])
     return sample_surface(figure.solids, num, rng)[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from geoflow.geometry import box, sdf
+from geoflow.geometry import box, outline, sdf
 from geoflow_datasets import figures, layouts
 from geoflow_datasets.bank import cache_folder
 from geoflow_datasets.digest import digest_of_sources
@@ -64,7 +64,7 @@ def load_procedural_figures(
     kinds = list(figures.FIGURES)
     figures.make_figure(kinds[0], 0, split=split)
     # The sources' digest is part of the key: an edited figure never meets its old shapes.
-    version = digest_of_sources(figures, sdf, box, layouts)
+    version = digest_of_sources(figures, sdf, outline, box, layouts)
     name = f"{split}-{num}-{num_surface}-{version}.npz"
     path = (cache or cache_folder()) / "figures" / name
     if path.is_file():

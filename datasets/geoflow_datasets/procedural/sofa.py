@@ -37,9 +37,12 @@ def sofa(rng: np.random.Generator) -> list[Solid]:
     top = base + cushion + back * rng.uniform(0.75, 1.0)
     size = [width / 2 + arm, (top - lift) / 2, thick / 2]
     solids.append(box([0, (top + lift) / 2, -depth / 2 + thick / 2], size, 0.035))
-    # A core behind the cushions, which would enclose empty pockets otherwise.
-    core = [width / 2, (top - base) / 2 - 0.03, thick * 0.7]
-    solids.append(box([0, (base + top) / 2 - 0.03, -depth / 2 + thick * 0.7], core, 0.02))
+    # Cores behind the cushions and in their backs, which would enclose empty pockets otherwise.
+    _, down, behind = lean @ [0.0, 0.0, 0.2 * thick]
+    rear = [0.0, hinge[1] - down, hinge[2] - behind]
+    solids.append(box(rear, [width / 2 - soft, height - 0.01, 0.3 * thick], 0.01, lean))
+    core = [width / 2 + arm / 2, (top - base) / 2 - 0.03, thick * 0.8]
+    solids.append(box([0, (base + top) / 2 - 0.03, -depth / 2 + thick * 0.8], core, 0.02))
     if rng.random() < 0.85:
         tall = (base + cushion + rest - lift) / 2
         for side in (-1, 1):

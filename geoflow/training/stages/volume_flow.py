@@ -35,7 +35,7 @@ from geoflow.training.stages.scans import (
     scan,
     spare,
 )
-from geoflow.typing import Count, Extra, ShapeBatch, Share
+from geoflow.typing import Count, ShapeBatch, Share
 
 # Draws that are encoded at once; the points of one scan have one number.
 _CHUNK = 16
@@ -51,8 +51,6 @@ class VolumeFlowTraining(FlowTraining):
     """Latents of a step."""
     num_surface: Count = 2048
     """Surface points that the encoder reads for each whole shape."""
-    recycle: Extra = 1
-    """Times that it reads them again."""
     draws: Count = 24_000
     """Draws of the data that are encoded, with `mirror` each mirrored by a coin; at most as the
     steps need."""
@@ -113,8 +111,7 @@ class VolumeFlowStage(LatentFlowStage):
         parts: dict[str, list[Tensor]] = {}
         for indices in chosen.split(_CHUNK):
             whole, seen = self._draw(indices, generator)
-            read = self._encoded_points(whole.surface, whole.normals, recycle=options.recycle)
-            tokens.append(read.half())
+            tokens.append(self._encoded_points(whole.surface, whole.normals).half())
             given = torch.zeros_like(tokens[-1])
             if seen is not None:
                 given = self._encoded_points(seen.points, seen.normals, seen.oriented).half()
@@ -161,14 +158,11 @@ class VolumeFlowStage(LatentFlowStage):
         points: Float[Tensor, "b n 3"],
         normals: Float[Tensor, "b n 3"] | None,
         oriented: bool = True,
-        recycle: int = 0,
     ) -> Float[Tensor, "b k c"]:
         device = self.context.device
         known = None if normals is None else normals.to(device)
         with autocast(self.options.bf16, device):
-            encoded = self.model.encode(
-                points.to(device), known, oriented=oriented, recycle=recycle
-            )
+            encoded = self.model.encode(points.to(device), known, oriented=oriented)
         return encoded.float().cpu()
 
     def prepare(self) -> None:
