@@ -119,6 +119,12 @@ class LatentGenerator(Model, Generic[A]):
     ) -> Float[Tensor, "b k c"]:
         """Latents of upright surfaces; a kind whose encoder reads no normals leaves them out."""
 
+    def encode_mesh_points(
+        self, points: Float[Tensor, "b n 3"], normals: Float[Tensor, "b n 3"]
+    ) -> Float[Tensor, "b k c"]:
+        """Latents of points of meshes, which are clean: as `encode_points`, or better."""
+        return self.encode_points(points, normals)
+
     @property
     def categories(self) -> tuple[str, ...]:
         """Names that a sample can be asked for."""
@@ -319,5 +325,5 @@ class LatentGenerator(Model, Generic[A]):
             torch.from_numpy(np.asarray(values, np.float32))[None].to(self.device)
             for values in (points, unit.face_normals[face])
         )
-        tokens = self.encode_points(surface, normals)[0]
+        tokens = self.encode_mesh_points(surface, normals)[0]
         return (tokens, placement(mesh)) if return_transform else tokens

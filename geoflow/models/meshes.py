@@ -45,6 +45,13 @@ class FieldGenerator(LatentGenerator[Any]):
         """
         return self.autoencoder.encode(points, normals, self.frame_for(len(points)))
 
+    def encode_mesh_points(
+        self, points: Float[Tensor, "b n 3"], normals: Float[Tensor, "b n 3"]
+    ) -> Float[Tensor, "b k c"]:
+        """Latents of points of meshes, read again once."""
+        tokens: Tensor = self.encode(points, normals, recycle=1)
+        return tokens
+
     @property
     def reads_bare_points(self) -> bool:
         """Whether the encoder was trained without normals, and with unoriented ones."""

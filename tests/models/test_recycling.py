@@ -1,7 +1,9 @@
 """Points that are read again, with normals of the answer's own field, exactly."""
 
+import numpy as np
 import pytest
 import torch
+import trimesh
 from tiny_models import tiny_models
 
 from geoflow.models.completion import RECYCLED
@@ -115,3 +117,16 @@ def test_the_command_recycles_as_often_as_the_library_and_never_less_than_never(
     assert Complete.__dataclass_fields__["recycle"].default == RECYCLED
     with pytest.raises(ValueError, match="recycle must be at least 0, got -1"):
         model_of("shapes").encode(cloud[0], recycle=-1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_meshes_are_read_again(kind):
+    model, mesh = tiny_models()[kind], trimesh.creation.box((2.0, 1.0, 0.5))
+    found, face = trimesh.sample.sample_surface(mesh, model.num_encoded, seed=3)
+    points, normals = (
+        torch.from_numpy(np.asarray(values, np.float32))[None]
+        for values in (found, mesh.face_normals[face])
+    )
+    tokens = model.encode_mesh(mesh, seed=3)
+    assert torch.equal(tokens, model.encode(points, normals, recycle=1)[0])
+    assert not torch.allclose(tokens, model.encode_points(points, normals)[0])
