@@ -48,8 +48,8 @@ class FieldGenerator(LatentGenerator[Any]):
     def encode_mesh_points(
         self, points: Float[Tensor, "b n 3"], normals: Float[Tensor, "b n 3"]
     ) -> Float[Tensor, "b k c"]:
-        """Latents of points of meshes, read again once."""
-        tokens: Tensor = self.encode(points, normals, recycle=1)
+        """Latents of points of meshes, read again twice: clean points gain by the second, too."""
+        tokens: Tensor = self.encode(points, normals, recycle=2)
         return tokens
 
     @property
