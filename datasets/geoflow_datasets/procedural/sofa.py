@@ -41,10 +41,13 @@ def sofa(rng: np.random.Generator) -> list[Solid]:
     _, down, behind = lean @ [0.0, 0.0, 0.2 * thick]
     rear = [0.0, hinge[1] - down, hinge[2] - behind]
     solids.append(box(rear, [width / 2 - soft, height - 0.01, 0.3 * thick], 0.01, lean))
-    core = [width / 2 + arm / 2, (top - base) / 2 - 0.03, thick * 0.8]
+    core = [width / 2, (top - base) / 2 - 0.03, thick * 0.8]
     solids.append(box([0, (base + top) / 2 - 0.03, -depth / 2 + thick * 0.8], core, 0.02))
     if rng.random() < 0.85:
         tall = (base + cushion + rest - lift) / 2
+        # And one that ends inside the arms.
+        low = [width / 2 + arm / 2, (cushion + rest) / 2 - 0.01, thick * 0.8]
+        solids.append(box([0, base + low[1], -depth / 2 + thick * 0.8], low, 0.01))
         for side in (-1, 1):
             x = side * (width / 2 + arm / 2)
             solids.append(box([x, lift + tall, 0], [arm / 2, tall, depth / 2], arm * 0.4))
