@@ -101,7 +101,8 @@ class FieldGenerator(LatentGenerator[Any]):
 
         Raises:
             ValueError: without oriented normals, for a model that needs them; for a negative number
-                of times or steps.
+                of times or steps; for points with outward normals that are to be read again and
+                are not finite.
         """
         if recycle < 0:
             raise ValueError(f"recycle must be at least 0, got {recycle}")
