@@ -68,3 +68,16 @@ def tiny_models() -> dict[str, Model]:
                     weight.add_(0.1 * torch.randn_like(weight))
         model.to("cpu")
     return {model.kind: model for model in models}
+
+
+def told_model() -> VolumeGenerator:
+    """A tiny model of many things that is told categories, guidance and points."""
+    config = tiny_models()["shapes"].config
+    network = replace(config.transformer, guided=True, points=True)
+    config = replace(config, categories=("chair", "lump"), transformer=network, grid_power=3.0)
+    torch.manual_seed(0)
+    model = VolumeGenerator.build(config)
+    with torch.no_grad():
+        for weight in model.flow_map.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+    return model

@@ -11,6 +11,7 @@ embeddings, Li et al., "Cumulative flow maps", 2026, arXiv:2605.03623.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -52,6 +53,15 @@ class TransformerConfig:
     """Whether guidance is read, and a sample may be of any category."""
     points: bool = False
     """Whether the latent of points that the sample goes through is read, `cond.tokens`."""
+
+
+class Embedded(NamedTuple):
+    """Tokens before the first block, and what every block is given beside them."""
+
+    scalars: Float[Tensor, "b k d"]
+    vectors: Float[Tensor, "b k v 3"]
+    frame: Float[Tensor, "b m 3"] | None
+    modulation: Float[Tensor, "b e"]
 
 
 class TokenTransformer(nn.Module):
@@ -103,6 +113,19 @@ class TokenTransformer(nn.Module):
         Raises:
             ValueError: if the condition lacks the frame or names no category of this network.
         """
+        s, v, frame, modulation = self.embedded(x, t, r, cond)
+        for block in self.blocks:
+            s, v = block(s, v, frame, modulation)
+        s = self.norm(s)
+        out = self.to_vectors(v * self.to_gates(s)[..., None])
+        if self.to_frame is not None:
+            out = out + expand_frame(self.to_frame(s), frame, self.config.vectors)
+        return torch.cat([self.to_scalars(s), out.flatten(-2)], dim=-1)
+
+    def embedded(
+        self, x: Float[Tensor, "b k c"], t: Times, r: Times, cond: Condition | None = None
+    ) -> Embedded:
+        """What the first block reads; errors as of `forward`."""
         config = self.config
         frame = self.condition.frame(cond)
         scalars = x[..., : config.scalars]
@@ -114,11 +137,4 @@ class TokenTransformer(nn.Module):
         s, v = s + self.position, self.embed_vectors(vectors)
         if self.embed_points is not None and cond is not None and cond.tokens is not None:
             s = s + self.embed_points(cond.tokens[..., : config.scalars])
-        modulation = self.modulate(self.condition(t, r, cond))
-        for block in self.blocks:
-            s, v = block(s, v, frame, modulation)
-        s = self.norm(s)
-        out = self.to_vectors(v * self.to_gates(s)[..., None])
-        if self.to_frame is not None:
-            out = out + expand_frame(self.to_frame(s), frame, config.vectors)
-        return torch.cat([self.to_scalars(s), out.flatten(-2)], dim=-1)
+        return Embedded(s, v, frame, self.modulate(self.condition(t, r, cond)))

@@ -8,19 +8,18 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from tiny_models import tiny_models
+from tiny_models import tiny_models, told_model
 
 from geoflow.atomic import DamagedError
 from geoflow.condition import ANY
 from geoflow.models.kinds import load
-from geoflow.models.volumes import VolumeGenerator
 from geoflow.samplers import sample_ode
 from geoflow.testing import relative_error
 from geoflow_tools.fit_jumps.__main__ import FitOptions, ScansOptions, SolveOptions, chances_of
 from geoflow_tools.fit_jumps.fitting import HELD_OUT, Fit, jumps, lag
 from geoflow_tools.fit_jumps.solutions import (
     BLOCK,
-    Scans,
+    Encoded,
     StoredSolutions,
     Told,
     solve,
@@ -45,23 +44,10 @@ class Steps(Clock):
             yield step
 
 
-def told_model():
-    """A tiny model of many things that is told categories, guidance and points."""
-    config = tiny_models()["shapes"].config
-    network = replace(config.transformer, guided=True, points=True)
-    config = replace(config, categories=("chair", "lump"), transformer=network, grid_power=3.0)
-    torch.manual_seed(0)
-    model = VolumeGenerator.build(config)
-    with torch.no_grad():
-        for weight in model.flow_map.parameters():
-            weight.add_(0.1 * torch.randn_like(weight))
-    return model
-
-
 def scans_of(model, num=30):
     network = model.config.transformer
     tokens = torch.randn(num, network.num_tokens, network.scalars)
-    return Scans(tokens, torch.randint(2, (num,)))
+    return Encoded(tokens, torch.randint(2, (num,)))
 
 
 def test_the_solver_stops_where_jumps_do():
@@ -178,7 +164,7 @@ def test_the_commands_go_on_and_write_a_model(tmp_path, monkeypatch):
         meshes=tmp_path / "packed", num=64, num_meshes=2, procedural=8, universe=13, assemblies=1,
         **asked,
     ).run()  # fmt: skip
-    scans = Scans.load(tmp_path / "out" / "scans.npz")
+    scans = Encoded.load(tmp_path / "out" / "scans.npz")
     assert len(scans.tokens) == len(scans.category) > 0
     assert scans.tokens.float().std() == pytest.approx(1.0, rel=0.9)
     SolveOptions(num=HELD_OUT + 2 * BLOCK, **asked).run()

@@ -3,16 +3,18 @@
     scans   what samples may go through (only for models that complete points, and optional)
     solve   solutions of the ODE, by Heun's method; several processes may share them
     fit     the map, to the jumps of samples in one, two and four evaluations
+    data    latents of shapes, that samples of names are to look like
+    sharpen the map, whose samples a critic compares with them
 
-All three write into --out, and go on where they were ended; `fit` may run beside `solve`. The
-autoencoder, the latents and the field on the diagonal stay as they are.
+All write into --out; `scans` and `solve` go on where they were ended, and `fit` may run beside
+`solve`. The autoencoder and the latents stay as they are, and nearly so the field on the diagonal.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,15 +25,20 @@ from rich.progress import track
 from geoflow.models.kinds import load
 from geoflow.models.latent import LatentGenerator
 from geoflow.models.volumes import VolumeGenerator
-from geoflow_datasets import procedural, universe
+from geoflow.training.processes import start
+from geoflow_datasets import PROCEDURAL, procedural, universe
+from geoflow_tools.fit_jumps.data import AT_ONCE, encoded_parts, joined, read_data, shapes_of
 from geoflow_tools.fit_jumps.fitting import HELD_OUT, Fit, lag, wait_for
 from geoflow_tools.fit_jumps.scans import encode_scans, make_shapes
-from geoflow_tools.fit_jumps.solutions import BLOCK, Scans, StoredSolutions, Told, solve
+from geoflow_tools.fit_jumps.sharpening import Sharpening
+from geoflow_tools.fit_jumps.solutions import BLOCK, Encoded, StoredSolutions, Told, solve
+from geoflow_tools.train_clouds.timed import Every
 from geoflow_tools.train_shapes.batches import Amounts
 from geoflow_tools.train_shapes.loops import Clock
 from geoflow_tools.train_shapes.packed import PackedMeshes
 
 _SCANS, _SOLUTIONS, _MODEL, _LOG = "scans.npz", "solutions", "model", "log.jsonl"
+_DATA, _SHARPENED = "data-*.npz", "sharpened"
 # Categories of the procedural family are asked for most, then those that the universe has.
 _PROCEDURAL, _MADE, _OTHER = 3.0, 2.0, 0.8
 
@@ -65,9 +72,7 @@ class ScansOptions:
         shapes = make_shapes(model, meshes, amounts, self.num_meshes, self.out / "shapes")
         total = -(-self.num // 64)
         parts = list(track(encode_scans(model, shapes, self.num), "scans", total=total))
-        Scans(
-            torch.cat([part.tokens for part in parts]), torch.cat([part.category for part in parts])
-        ).save(self.out / _SCANS)
+        joined(parts).save(self.out / _SCANS)
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class SolveOptions:
         """Make what is missing."""
         model: Any = load(self.model)
         path = self.out / _SCANS
-        told = Told(chances_of(model), Scans.load(path) if path.is_file() else None)
+        told = Told(chances_of(model), Encoded.load(path) if path.is_file() else None)
         blocks = range(self.part, -(-self.num // BLOCK), self.parts)
         made = solve(model, told, self.out / _SOLUTIONS, blocks, self.seed)
         for _ in track(made, "solutions", total=len(blocks)):
@@ -126,7 +131,7 @@ class FitOptions:
         model: Any = load(self.model)
         solutions = StoredSolutions(self.out / _SOLUTIONS)
         wait_for(solutions, HELD_OUT + BLOCK)
-        self._say(step=0, lag=lag(model.flow_map, model, solutions))
+        _say(self.out, step=0, lag=lag(model.flow_map, model, solutions))
         begun: Any = None if self.begin_from is None else self._begun(model)
         clock = Clock(self.seconds, time.monotonic())
         fit = Fit(
@@ -161,16 +166,105 @@ class FitOptions:
         about = {"steps": step, "solutions": len(fit.solutions), "share": self.share}
         kept.card = {**kept.card, "jumps": about}
         kept.save_pretrained(self.out / _MODEL)
-        self._say(
-            step=step, loss=loss, solutions=len(fit.solutions),
+        _say(
+            self.out, step=step, loss=loss, solutions=len(fit.solutions),
             lag=lag(kept.flow_map, kept, fit.solutions),
         )  # fmt: skip
 
-    def _say(self, **values: Any) -> None:
-        line = json.dumps(values)
-        print(line, flush=True)
-        with (self.out / _LOG).open("a", encoding="utf-8") as log:
-            log.write(line + "\n")
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Encode shapes of a training split, as samples of their names are to be."""
+
+    out: Path
+    """Folder of all that is made."""
+    model: str = "shapes"
+    """Shipped model with a flow of latents, or a folder of a model or a run."""
+    data: str = PROCEDURAL
+    """The word procedural, a folder of meshes, or of banks by split; of the model's categories."""
+    num: int = 8_000
+    """Shapes, at most."""
+    part: int = 0
+    """This process encodes one shape in --parts, from this one on."""
+    parts: int = 1
+    """Processes that share them."""
+
+    def run(self) -> None:
+        """Make the shapes, encode and write."""
+        model: Any = load(self.model)
+        bank, rows = shapes_of(model, self.data, self.num)
+        mine = rows[self.part :: self.parts]
+        made = track(encoded_parts(model, bank, mine), "shapes", total=-(-len(mine) // AT_ONCE))
+        joined(list(made)).save(self.out / _DATA.replace("*", str(self.part)))
+
+
+@dataclass(frozen=True)
+class SharpenOptions:
+    """Train the samples of names against data, by the clock."""
+
+    out: Path
+    """Folder of all that is made; the model is in its folder `sharpened`."""
+    model: str = "shapes"
+    """The model that is sharpened; of a fit, its folder."""
+    seconds: float = 5_400.0
+    """Of the training; its rates fall to zero over the last two fifths."""
+    batch: int = 32
+    """Samples of a step and process."""
+    learning_rate: float = 6e-5
+    """Peak rate of the map."""
+    critic_rate: float = 6e-4
+    """Peak rate of the critic."""
+    emphasis: dict[str, float] = field(default_factory=dict)
+    """Categories that are drawn more or less often than once, and how often."""
+    devices: int = 1
+    """Processes, each with a core and a batch of its own."""
+    report_every: float = 240.0
+    """Seconds, after which losses are said and the model written."""
+    seed: int = 0
+    """Of noise and data."""
+
+    def run(self) -> None:
+        """Train, report and write the model."""
+        model: Any = load(self.model)
+        unknown = set(self.emphasis) - set(model.categories)
+        if unknown:
+            raise SystemExit(f"--emphasis {min(unknown)}: the model has no such category")
+        data = read_data(self.out, _DATA)
+        scans = Encoded.load(self.out / _SCANS) if (self.out / _SCANS).is_file() else None
+        processes, _ = start(self.devices, 1, "cpu")
+        clock = Clock(self.seconds, time.monotonic())
+        with processes:
+            sharpening = Sharpening(
+                model, data, scans, clock, self.batch, learning_rate=self.learning_rate,
+                critic_rate=self.critic_rate, emphasis=self.emphasis, seed=self.seed,
+                processes=processes,
+            )  # fmt: skip
+            due = Every(self.report_every)
+            mean: dict[str, float] = {}
+
+            def told(step: int, losses: dict[str, float]) -> None:
+                for name, loss in losses.items():
+                    mean[name] = 0.98 * mean.get(name, loss) + 0.02 * loss
+                if processes.is_first and due():
+                    self._keep(sharpening, step, mean)
+
+            steps = sharpening.run(told)
+            if processes.is_first:
+                self._keep(sharpening, steps, mean)
+
+    def _keep(self, sharpening: Sharpening, steps: int, losses: dict[str, float]) -> None:
+        kept = sharpening.kept()
+        about = {"steps": steps, "shapes": len(sharpening.data.category)}
+        kept.card = {**kept.card, "sharpened": about}
+        kept.save_pretrained(self.out / _SHARPENED)
+        _say(self.out, step=steps, losses=losses)
+
+
+def _say(folder: Path, **values: Any) -> None:
+    line = json.dumps(values)
+    print(line, flush=True)
+    with (folder / _LOG).open("a", encoding="utf-8") as log:
+        log.write(line + "\n")
 
 
 def chances_of(model: LatentGenerator[Any]) -> tuple[float, ...]:
@@ -190,7 +284,10 @@ def main() -> None:
     scans = Annotated[ScansOptions, tyro.conf.subcommand("scans")]
     solving = Annotated[SolveOptions, tyro.conf.subcommand("solve")]
     fitting = Annotated[FitOptions, tyro.conf.subcommand("fit")]
-    tyro.cli(scans | solving | fitting, prog="geoflow_tools.fit_jumps", description=__doc__).run()
+    data = Annotated[DataOptions, tyro.conf.subcommand("data")]
+    sharpening = Annotated[SharpenOptions, tyro.conf.subcommand("sharpen")]
+    asked = scans | solving | fitting | data | sharpening
+    tyro.cli(asked, prog="geoflow_tools.fit_jumps", description=__doc__).run()
 
 
 if __name__ == "__main__":

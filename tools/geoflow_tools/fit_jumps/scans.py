@@ -12,7 +12,7 @@ from geoflow.geometry.read_mesh import MeshError
 from geoflow.models.volumes import VolumeGenerator
 from geoflow.training.precision import autocast
 from geoflow.training.stages.volume_flow import VolumeFlowTraining
-from geoflow_tools.fit_jumps.solutions import Scans
+from geoflow_tools.fit_jumps.solutions import Encoded
 from geoflow_tools.train_shapes.batches import Amounts, Draw, FlowDraws, Shapes, jobs_of
 from geoflow_tools.train_shapes.growing import GrowingBank, make
 from geoflow_tools.train_shapes.packed import PackedMeshes
@@ -43,7 +43,7 @@ def make_shapes(
 
 
 @torch.no_grad()
-def encode_scans(model: VolumeGenerator, shapes: Shapes, num: int) -> Iterator[Scans]:
+def encode_scans(model: VolumeGenerator, shapes: Shapes, num: int) -> Iterator[Encoded]:
     """Scans as the flow of `shapes` is trained on, in the scale of its latents, 64 at a time."""
     draws = FlowDraws(shapes, num, replace(VolumeFlowTraining(), completing=1.0))
     for number in range(len(draws)):
@@ -55,4 +55,4 @@ def encode_scans(model: VolumeGenerator, shapes: Shapes, num: int) -> Iterator[S
             with autocast(None, "cpu"):
                 found = model.encode(draw.points[rows], known, oriented=draw.oriented)
             tokens.append(model.scale.normalise(found.float(), None))
-        yield Scans(torch.cat(tokens), draw.category)
+        yield Encoded(torch.cat(tokens), draw.category)

@@ -44,8 +44,8 @@ def solver_times(model: LatentGenerator[Any]) -> Float[Tensor, " k1"]:
 
 
 @dataclass(frozen=True)
-class Scans:
-    """Latents of scans, as the flow map reads them, and the categories of what was scanned."""
+class Encoded:
+    """Latents, as the flow map reads them, and the categories of what was encoded."""
 
     tokens: Float[Tensor, "n k c"]
     category: Tensor
@@ -55,14 +55,14 @@ class Scans:
         _write(path, tokens=self.tokens.half(), category=self.category)
 
     @staticmethod
-    def load(path: Path) -> Scans:
+    def load(path: Path) -> Encoded:
         """What `save` wrote.
 
         Raises:
             DamagedError: if it is no such file.
         """
         found = _read(path, ("tokens", "category"))
-        return Scans(found["tokens"], found["category"])
+        return Encoded(found["tokens"], found["category"])
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Told:
     """
 
     chances: tuple[float, ...]
-    scans: Scans | None = None
+    scans: Encoded | None = None
 
     def condition(self, model: LatentGenerator[Any], rng: np.random.Generator) -> Condition:
         """What the samples of a block are told."""

@@ -1,0 +1,227 @@
+"""Samples trained against data come nearer to them; all other answers stay."""
+
+import itertools
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import tiny_models, told_model
+
+from geoflow.condition import ANY
+from geoflow.flow_map import FlowMap
+from geoflow.models.kinds import load
+from geoflow.testing import relative_error
+from geoflow_datasets import load as load_source
+from geoflow_tools.bench.energy import energy_distance
+from geoflow_tools.fit_jumps.__main__ import DataOptions, SharpenOptions
+from geoflow_tools.fit_jumps.data import encode_shapes, read_data, shapes_of
+from geoflow_tools.fit_jumps.keeping import Keeping, names
+from geoflow_tools.fit_jumps.sharpening import Sharpening
+from geoflow_tools.fit_jumps.solutions import Encoded
+from geoflow_tools.train_shapes.loops import Clock
+
+SCANNED = 7.0
+
+
+class Steps(Clock):
+    """A clock that is looked at once a step, and has as many as its seconds."""
+
+    at = 0
+
+    @property
+    def share(self):
+        self.at += 1
+        return (self.at - 1) / self.seconds
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def data_of(model, num=200):
+    """One narrow mode of each category."""
+    size = model.config.autoencoder
+    modes = 1.5 * torch.randn(2, size.num_tokens, size.channels, generator=seeded(3))
+    category = torch.arange(num) % 2
+    noise = torch.randn(num, *modes.shape[1:], generator=seeded(4))
+    return Encoded(modes[category] + 0.2 * noise, category)
+
+
+def scans_of(model, num=30):
+    network = model.config.transformer
+    tokens = SCANNED * torch.ones(num, network.num_tokens, network.scalars)
+    return Encoded(tokens, torch.arange(num) % 2)
+
+
+def sharpening(model, steps, scans=None, **changes):
+    clock = Steps(steps, time.monotonic())
+    return Sharpening(model, data_of(model), scans, clock, **{"batch": 16, **changes})
+
+
+def test_what_is_kept_is_all_but_names_alone():
+    model, asked = told_model(), []
+
+    class Watched(FlowMap):
+        def field(self, x, t, r, cond):
+            asked.append((x, t, r, cond))
+            return x
+
+    def watched(model):
+        return Watched(model.flow_map.backbone, "linear", "u")
+
+    scans = scans_of(model)
+    keeping = Keeping(model, watched(model), data_of(model), scans)
+    network = model.flow_map
+    for seed in range(40):
+        keeping.loss(network, 12, (1, 2, 4)[seed % 3], seeded(seed))
+    cond = [cond for *_, cond in asked]
+    t, r = (torch.cat([parts[k] for parts in asked]) for k in (1, 2))
+    category = torch.cat([each.category for each in cond])
+    guidance = torch.cat([each.guidance for each in cond])
+    given = torch.cat([each.tokens for each in cond]).flatten(1).any(1)
+    is_plain = ~given & (guidance == 1)
+    assert (t == r)[is_plain].all()
+    for kind in (given, guidance > 1):
+        assert kind.float().mean().item() == pytest.approx(1 / 3, abs=0.02)
+        assert (t < r)[kind].float().mean().item() == pytest.approx(0.65, abs=0.1)
+    assert (guidance.max() <= 4, guidance.min()) == (True, 1)
+    assert (category[given] == ANY).float().mean().item() == pytest.approx(0.5, abs=0.1)
+    assert (category[is_plain] == ANY).float().mean().item() == pytest.approx(1 / 3, abs=0.1)
+    assert (category[guidance > 1] != ANY).all()
+    # Jumps are those of samples.
+    grids = [model.config.grid(steps).float() for steps in (1, 2, 4)]
+    pairs = {(float(a), float(b)) for grid in grids for a, b in itertools.pairwise(grid)}
+    assert {(float(a), float(b)) for a, b in zip(t, r, strict=True) if a < b} <= pairs
+    # Without scans, and where no weight is read, the diagonal alone.
+    plain = tiny_models()["sdf"]
+    data = Encoded(torch.randn(20, 4, 7), torch.arange(20) % 2)
+    asked.clear()
+    Keeping(plain, watched(plain), data, None).loss(plain.flow_map, 9, 2, seeded())
+    assert (asked[0][1] == asked[0][2]).all()
+    assert Keeping(plain, plain.flow_map, data, None).loss(plain.flow_map, 9, 2, seeded()) == 0
+
+
+@pytest.mark.parametrize("make", [told_model, lambda: tiny_models()["sdf"]])
+def test_a_step_moves_what_it_should(make):
+    model = make()
+    first, other = model.categories
+    scans = scans_of(model) if model.config.transformer.points else None
+    trained = sharpening(model, 3, scans, alone=2, emphasis={other: 0.0})
+    before = {
+        name: [p.clone() for p in part.parameters()]
+        for name, part in (("map", trained.flow_map), ("critic", trained.critic))
+    }
+    steps = []
+    trained.run(lambda step, losses: steps.append((step, set(losses))))
+    assert steps == [(1, {"critic"}), (2, {"critic"}), (3, {"critic", "map", "kept"})]
+    for name, part in (("map", trained.flow_map), ("critic", trained.critic)):
+        pairs = zip(part.parameters(), before[name], strict=True)
+        moved = [not torch.equal(p, was) for p, was in pairs]
+        assert sum(moved) > 0.5 * len(moved), name
+    # A category that is never drawn.
+    _, cond = trained._draw(seeded())
+    assert (cond.category == model.categories.index(first)).all()
+    # The model stays.
+    fresh = trained.keeping.teacher.state_dict()
+    assert all(torch.equal(p, fresh[name]) for name, p in model.flow_map.state_dict().items())
+
+
+@pytest.mark.slow
+def test_samples_come_nearer_to_the_data():
+    model = told_model()
+    rates = {"learning_rate": 3e-3, "critic_rate": 3e-3}
+    trained = sharpening(model, 500, scans_of(model), batch=32, alone=20, **rates)
+    data = trained.data
+
+    def far(flow_map, steps):
+        found = []
+        for index in (0, 1):
+            cond = names(model, torch.full((64,), index))
+            x = torch.randn(64, *data.tokens.shape[1:], generator=seeded(9))
+            grid = model.config.grid(steps).float()
+            for t, r in itertools.pairwise(grid):
+                x = flow_map(x, t.expand(64), r.expand(64), cond)
+            found.append(energy_distance(x, data.tokens[data.category == index]))
+        return np.mean(found)
+
+    trained.run(lambda step, losses: None)
+    kept = trained.kept()
+    with torch.no_grad():
+        for steps in (1, 2, 4):
+            assert far(kept.flow_map, steps) < 0.5 * far(model.flow_map, steps), steps
+        x, t = data.tokens[:32], torch.full((32,), 0.5)
+        cond = names(model, data.category[:32])
+        fields = [each.flow_map.field(x, t, t, cond) for each in (kept, model)]
+    # Its ODE follows what is kept of it.
+    assert relative_error(*fields) < 0.5
+
+
+def test_shapes_are_encoded_as_meshes_are():
+    model = tiny_models()["sdf"]
+    model = model.starting(model.config.with_categories(("chair", "rook")))
+    bank, rows = shapes_of(model, "procedural", 3)
+    assert len(rows) == 3
+    found = encode_shapes(model, bank, rows[1:])
+    assert found.category.tolist() == [0, 0]
+    points, normals = (
+        torch.from_numpy(np.asarray(values[1:3], np.float32))
+        for values in (bank.surface, bank.normals)
+    )
+    tokens = model.encode_mesh_points(points, normals)
+    back = model.scale.denormalise(found.tokens, model.frame_for(2))
+    torch.testing.assert_close(back, tokens, rtol=1e-4, atol=1e-4)
+
+
+def test_only_categories_that_the_model_knows(tmp_path):
+    model = told_model()
+    bank, rows = shapes_of(model, "procedural", 5)
+    assert bank.category_names == ("chair",)
+    assert len(rows) == 5
+    two = load_source("procedural", "table,chair", split="train", num=6)
+    for split in ("train", "val", "test"):
+        two.save(tmp_path / split)
+    bank, rows = shapes_of(model, str(tmp_path), 9)
+    assert [bank.category_names[bank.categories[row]] for row in rows] == ["chair"] * 3
+    other = model.starting(replace(model.config, categories=("rook", "lump")))
+    with pytest.raises(ValueError, match=r"the model knows rook, lump, and .* no category is of"):
+        shapes_of(other, str(tmp_path), 9)
+
+
+@pytest.mark.slow
+def test_the_commands_write_a_model_by_two_processes(tmp_path):
+    model = told_model()
+    model.save_pretrained(tmp_path / "start")
+    asked = {"out": tmp_path / "out", "model": str(tmp_path / "start")}
+    with pytest.raises(FileNotFoundError, match=r"has no data-\*\.npz: `fit_jumps data` writes"):
+        SharpenOptions(**asked).run()
+    (tmp_path / "out").mkdir()
+    for part in (0, 1):
+        DataOptions(num=7, part=part, parts=2, **asked).run()
+    assert len(read_data(tmp_path / "out", "data-*.npz").category) == 7
+    with pytest.raises(SystemExit, match="--emphasis rook: the model has no such category"):
+        SharpenOptions(emphasis={"rook": 2.0}, **asked).run()
+    command = [sys.executable, "-m", "geoflow_tools.fit_jumps", "sharpen", "--seconds", "20"]
+    command += ["--batch", "4", "--devices", "2", "--emphasis", "chair", "2"]
+    for name, value in asked.items():
+        command += [f"--{name}", str(value)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    # One of the two speaks.
+    (line,) = done.stdout.strip().splitlines()
+    said = json.loads(line)
+    assert said == json.loads((tmp_path / "out" / "log.jsonl").read_text())
+    made = load(tmp_path / "out" / "sharpened")
+    assert made.card["sharpened"] == {"steps": said["step"], "shapes": 7}
+    start = load(tmp_path / "start").modules()
+    moved = {
+        part
+        for part, module in made.modules().items()
+        for name, value in module.state_dict().items()
+        if (value != start[part].state_dict()[name]).any()
+    }
+    assert moved == {"flow"}
