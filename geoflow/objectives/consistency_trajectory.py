@@ -8,7 +8,8 @@ the average of the map and compared there, where errors are what is seen of them
     L = E | psi-_{r->1}(psi_{t->r}(x_t)) - psi-_{r->1}(psi-_{s->r}(S_{t->s}(x_t))) |^2
 
 The gradient passes through the first carrier's input, not its weights. On the diagonal, flow
-matching. The adversarial and perceptual terms of the paper are for images and are left out.
+matching. Of the paper's further terms the adversarial one is `adversarial.py`, for maps that are
+trained already; the perceptual one is for images and is left out.
 
 Reference: Kim et al., "Consistency Trajectory Models", 2023, arXiv:2310.02279, eq. 9-11.
 """

@@ -2,8 +2,9 @@
 
     L = E |m_{t->r}(x_t) - m*_{t->r}(x_t)|^2
 
-m* being the map that was: of guided names and of points on the jumps of samples and on the
-diagonal, of names and of anything on the diagonal alone, so that the ODE stays.
+m* being the map that was: of guided names, of points, of anything and of names that there are no
+data of, on the jumps of samples and on the diagonal; of the names themselves on the diagonal alone,
+so that the ODE stays.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from geoflow_tools.fit_jumps.solutions import Encoded
 
 # Of the rows that may jump, so many are on the diagonal; of scans half are told their category.
 _ON_DIAGONAL, _UNNAMED_SCANS = 0.35, 0.5
-_UNNAMED = 1 / 3
+# Of shapes without points that are no data, told nothing.
+_UNNAMED = 0.4
 _MOST_GUIDANCE = 4.0
 
 
@@ -63,31 +65,30 @@ class Keeping:
 
     def _rows(self, num: int, generator: torch.Generator) -> tuple[Tensor, Condition, Tensor]:
         """Data, what the rows are told, and which of them may jump."""
-        network = self.model.config.transformer
         chosen = torch.randint(len(self.data.category), (num,), generator=generator)
-        tokens, cond = (
-            self.data.tokens[chosen].float(),
-            names(self.model, self.data.category[chosen]),
-        )
-        jumps = torch.zeros(num, dtype=torch.bool)
-        if not network.guided:
-            return tokens, cond, jumps
-        assert cond.category is not None, "just named"
-        third = num // 3
-        category, weight = cond.category.clone(), torch.ones(num)
-        place = torch.rand(third, generator=generator)
-        weight[:third] = 1 / (1 - place * (1 - 1 / _MOST_GUIDANCE))
-        jumps[:third] = True
-        unnamed = torch.rand(num, generator=generator) < _UNNAMED
-        unnamed[: 2 * third] = False
-        if self.scans is not None:
-            rows = slice(third, 2 * third)
-            seen = torch.randint(len(self.scans.category), (third,), generator=generator)
-            points = torch.zeros_like(tokens)
-            points[rows] = self.scans.tokens[seen].float()
-            tokens[rows], category[rows] = points[rows], self.scans.category[seen]
-            unnamed[rows] = torch.rand(third, generator=generator) < _UNNAMED_SCANS
-            jumps[rows] = True
+        tokens, category = self.data.tokens[chosen].float(), self.data.category[chosen]
+        cond = names(self.model, category)
+        if not self.model.config.transformer.guided:
+            return tokens, cond, torch.zeros(num, dtype=torch.bool)
+        sixth = torch.arange(num) * 6 // num
+        guided, through, others = sixth < 2, (sixth == 2) | (sixth == 3), sixth == 4
+        chance, place = torch.rand(2, num, generator=generator)
+        weight = torch.where(guided, 1 / (1 - place * (1 - 1 / _MOST_GUIDANCE)), torch.ones(num))
+        unnamed = others
+        if self.scans is None:
+            through = torch.zeros_like(through)
+        else:
+            (elsewhere,) = (~torch.isin(self.scans.category, self.data.category)).nonzero().T
+            seen = torch.randint(len(self.scans.category), (num,), generator=generator)
+            if len(elsewhere):
+                unnamed = others & (chance < _UNNAMED)
+                seen = torch.where(others, elsewhere[seen % len(elsewhere)], seen)
+            is_scan = through | others
+            tokens = torch.where(is_scan[:, None, None], self.scans.tokens[seen].float(), tokens)
+            category = torch.where(is_scan, self.scans.category[seen], category)
+            points = torch.where(through[:, None, None], tokens, torch.zeros(()))
             cond = replace(cond, tokens=points)
+        unnamed = unnamed | (through & (chance < _UNNAMED_SCANS))
         category = torch.where(unnamed, ANY, category)
-        return tokens, replace(cond, category=category, guidance=weight), jumps
+        told = replace(cond, category=category, guidance=weight)
+        return tokens, told, guided | through | others
