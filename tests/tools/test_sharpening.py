@@ -221,6 +221,13 @@ def test_the_commands_write_a_model_by_two_processes(tmp_path):
         command += [f"--{name}", str(value)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
+    # Without data it is said in a line.
+    empty = [str(tmp_path) if part == str(tmp_path / "out") else part for part in command]
+    failed = subprocess.run(empty, capture_output=True, text=True, timeout=300, check=False)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    (complaint,) = failed.stderr.strip().splitlines()
+    assert complaint.startswith("fit_jumps: ")
+    assert "`fit_jumps data` writes them" in complaint
     # One of the two speaks.
     (line,) = done.stdout.strip().splitlines()
     said = json.loads(line)

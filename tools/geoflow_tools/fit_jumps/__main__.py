@@ -287,7 +287,11 @@ def main() -> None:
     data = Annotated[DataOptions, tyro.conf.subcommand("data")]
     sharpening = Annotated[SharpenOptions, tyro.conf.subcommand("sharpen")]
     asked = scans | solving | fitting | data | sharpening
-    tyro.cli(asked, prog="geoflow_tools.fit_jumps", description=__doc__).run()
+    chosen = tyro.cli(asked, prog="geoflow_tools.fit_jumps", description=__doc__)
+    try:
+        chosen.run()
+    except (OSError, ValueError, FloatingPointError) as error:
+        raise SystemExit(f"fit_jumps: {error}") from error
 
 
 if __name__ == "__main__":
