@@ -141,6 +141,12 @@ def test_a_step_moves_what_it_should(make):
     assert all(torch.equal(p, fresh[name]) for name, p in model.flow_map.state_dict().items())
 
 
+@pytest.mark.parametrize("emphasis", [{"lump": -1.0}, {"lump": 0.0, "chair": 0.0}])
+def test_emphasis_that_draws_nothing(emphasis):
+    with pytest.raises(ValueError, match="emphasis must be at least 0, and above it for"):
+        sharpening(told_model(), 1, emphasis=emphasis)
+
+
 @pytest.mark.slow
 def test_samples_come_nearer_to_the_data():
     model = told_model()

@@ -206,7 +206,7 @@ class SharpenOptions:
     """Folder of all that is made; the model is in its folder `sharpened`."""
     model: str = "shapes"
     """The model that is sharpened; of a fit, its folder."""
-    seconds: float = 5_400.0
+    seconds: float = 2_400.0
     """Of the training; its rates fall to zero over the last two fifths."""
     batch: int = 32
     """Samples of a step and process."""

@@ -48,6 +48,7 @@ class Sharpening:
     data: Encoded
     """Latents of shapes, in the model's scale; samples of a category are compared with its own."""
     scans: Encoded | None
+    """Latents of points that samples may go through, answers to which are kept."""
     clock: Clock
     batch: int = 32
     """Samples of a step and process."""
@@ -55,8 +56,10 @@ class Sharpening:
     """Rows of a step by which other answers are kept."""
     keep: float = 2.0
     """Weight of these."""
-    learning_rate: float = 4e-5
+    learning_rate: float = 6e-5
+    """Peak rate of the map."""
     critic_rate: float = 6e-4
+    """Peak rate of the critic."""
     emphasis: dict[str, float] = field(default_factory=dict)
     """How often a category is drawn, where others are drawn once."""
     alone: int = 80
@@ -65,6 +68,11 @@ class Sharpening:
     processes: Processes = ALONE
 
     def __post_init__(self) -> None:
+        """Make the critic and what moves both.
+
+        Raises:
+            ValueError: for an emphasis below 0, or one that draws nothing.
+        """
         teacher = copy.deepcopy(self.model.flow_map).eval().requires_grad_(False)
         self.flow_map = copy.deepcopy(teacher).train().requires_grad_(True)
         with torch.random.fork_rng():
@@ -83,6 +91,11 @@ class Sharpening:
         self._chances = torch.tensor(
             [float(self.emphasis.get(self.model.categories[index], 1.0)) for index in found]
         )
+        if bool((self._chances < 0).any()) or not self._chances.any():
+            raise ValueError(
+                f"emphasis must be at least 0, and above it for a category of the data, got "
+                f"{self.emphasis}"
+            )
 
     def run(self, told: Callable[[int, dict[str, float]], None]) -> int:
         """Train until the time is over, with a word after each step; returns the steps.
