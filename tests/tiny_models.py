@@ -81,3 +81,13 @@ def told_model() -> VolumeGenerator:
         for weight in model.flow_map.parameters():
             weight.add_(0.1 * torch.randn_like(weight))
     return model
+
+
+def networks_apart(model: Model, other: Model) -> set[str]:
+    """Names of the networks whose weights are not the same to the bit."""
+    return {
+        part
+        for part, module in model.modules().items()
+        for name, value in module.state_dict().items()
+        if not torch.equal(value, other.modules()[part].state_dict()[name])
+    }
