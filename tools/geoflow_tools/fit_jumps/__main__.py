@@ -6,8 +6,9 @@
     data    latents of shapes, that samples of names are to look like
     sharpen the map, whose samples a critic compares with them
 
-All write into --out; `scans` and `solve` go on where they were ended, and `fit` may run beside
-`solve`. The autoencoder and the latents stay as they are, and nearly so the field on the diagonal.
+All write into --out; `scans`, `solve` and `sharpen` go on where they were ended, and `fit` may run
+beside `solve`. The autoencoder and the latents stay as they are, and nearly so the field on the
+diagonal.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
@@ -29,7 +30,9 @@ from geoflow.training.processes import start
 from geoflow_datasets import PROCEDURAL, procedural, universe
 from geoflow_tools.fit_jumps.data import AT_ONCE, encoded_parts, joined, read_data, shapes_of
 from geoflow_tools.fit_jumps.fitting import HELD_OUT, Fit, lag, wait_for
+from geoflow_tools.fit_jumps.held_out import HeldOut
 from geoflow_tools.fit_jumps.scans import encode_scans, make_shapes
+from geoflow_tools.fit_jumps.sharpened import Sharpened
 from geoflow_tools.fit_jumps.sharpening import Sharpening
 from geoflow_tools.fit_jumps.solutions import BLOCK, Encoded, StoredSolutions, Told, solve
 from geoflow_tools.train_clouds.timed import Every
@@ -38,7 +41,8 @@ from geoflow_tools.train_shapes.loops import Clock
 from geoflow_tools.train_shapes.packed import PackedMeshes
 
 _SCANS, _SOLUTIONS, _MODEL, _LOG = "scans.npz", "solutions", "model", "log.jsonl"
-_DATA, _SHARPENED = "data-*.npz", "sharpened"
+_DATA = {"train": "data-*.npz", "val": "held-out-*.npz"}
+_SHARPENED, _STATE = "sharpened", "sharpen.safetensors"
 # Categories of the procedural family are asked for most, then those that the universe has.
 _PROCEDURAL, _MADE, _OTHER = 3.0, 2.0, 0.8
 
@@ -174,7 +178,7 @@ class FitOptions:
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Encode shapes of a training split, as samples of their names are to be."""
+    """Encode shapes of a split, as samples of their names are to be."""
 
     out: Path
     """Folder of all that is made."""
@@ -182,6 +186,8 @@ class DataOptions:
     """Shipped model with a flow of latents, or a folder of a model or a run."""
     data: str = PROCEDURAL
     """The word procedural, a folder of meshes, or of banks by split; of the model's categories."""
+    split: Literal["train", "val"] = "train"
+    """What samples learn from, or what their training is judged by."""
     num: int = 8_000
     """Shapes, at most."""
     part: int = 0
@@ -192,20 +198,23 @@ class DataOptions:
     def run(self) -> None:
         """Make the shapes, encode and write."""
         model: Any = load(self.model)
-        bank, rows = shapes_of(model, self.data, self.num)
+        bank, rows = shapes_of(model, self.data, self.num, self.split)
         mine = rows[self.part :: self.parts]
         made = track(encoded_parts(model, bank, mine), "shapes", total=-(-len(mine) // AT_ONCE))
-        joined(list(made)).save(self.out / _DATA.replace("*", str(self.part)))
+        joined(list(made)).save(self.out / _DATA[self.split].replace("*", str(self.part)))
 
 
 @dataclass(frozen=True)
 class SharpenOptions:
-    """Train the samples of names against data, by the clock."""
+    """Train the samples of names against data, by the clock.
+
+    With held-out shapes, that state is kept whose samples are nearest to them.
+    """
 
     out: Path
     """Folder of all that is made; the model is in its folder `sharpened`."""
     model: str = "shapes"
-    """The model that is sharpened; of a fit, its folder."""
+    """The model that is sharpened, and whose other answers are held; of a fit, its folder."""
     seconds: float = 2_400.0
     """Of the training; its rates fall to zero over the last two fifths."""
     batch: int = 32
@@ -224,21 +233,26 @@ class SharpenOptions:
     """Of noise and data."""
 
     def run(self) -> None:
-        """Train, report and write the model."""
+        """Train, or go on, report and write the model."""
         model: Any = load(self.model)
         unknown = set(self.emphasis) - set(model.categories)
         if unknown:
             raise SystemExit(f"--emphasis {min(unknown)}: the model has no such category")
-        data = read_data(self.out, _DATA)
+        data = read_data(self.out, _DATA["train"])
         scans = Encoded.load(self.out / _SCANS) if (self.out / _SCANS).is_file() else None
-        processes, _ = start(self.devices, 1, "cpu")
+        held_out = None
+        if any(self.out.glob(_DATA["val"])):
+            held_out = HeldOut(model, read_data(self.out, _DATA["val"]))
         clock = Clock(self.seconds, time.monotonic())
+        processes, _ = start(self.devices, 1, "cpu")
         with processes:
             sharpening = Sharpening(
                 model, data, scans, clock, self.batch, learning_rate=self.learning_rate,
                 critic_rate=self.critic_rate, emphasis=self.emphasis, seed=self.seed,
                 processes=processes,
             )  # fmt: skip
+            progress = Sharpened(self.out, _STATE, _SHARPENED, sharpening, held_out)
+            progress.go_on()
             due = Every(self.report_every)
             mean: dict[str, float] = {}
 
@@ -246,18 +260,11 @@ class SharpenOptions:
                 for name, loss in losses.items():
                     mean[name] = 0.98 * mean.get(name, loss) + 0.02 * loss
                 if processes.is_first and due():
-                    self._keep(sharpening, step, mean)
+                    _say(self.out, **progress.keep(mean))
 
-            steps = sharpening.run(told)
+            sharpening.run(told)
             if processes.is_first:
-                self._keep(sharpening, steps, mean)
-
-    def _keep(self, sharpening: Sharpening, steps: int, losses: dict[str, float]) -> None:
-        kept = sharpening.kept()
-        about = {"steps": steps, "shapes": len(sharpening.data.category)}
-        kept.card = {**kept.card, "sharpened": about}
-        kept.save_pretrained(self.out / _SHARPENED)
-        _say(self.out, step=steps, losses=losses)
+                _say(self.out, **progress.keep(mean))
 
 
 def _say(folder: Path, **values: Any) -> None:

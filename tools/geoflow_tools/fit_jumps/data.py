@@ -19,17 +19,19 @@ from geoflow_tools.fit_jumps.solutions import Encoded
 AT_ONCE = 16
 
 
-def shapes_of(model: LatentGenerator[Any], source: str, num: int) -> tuple[ShapeBank, np.ndarray]:
-    """Shapes of a training split, and the rows of those whose category the model knows.
+def shapes_of(
+    model: LatentGenerator[Any], source: str, num: int, split: str = "train"
+) -> tuple[ShapeBank, np.ndarray]:
+    """Shapes of a split, and the rows of those whose category the model knows.
 
     Raises:
         ValueError: if there is none.
     """
     if source == PROCEDURAL:
         known = [name for name in model.categories if name in procedural.CATEGORIES]
-        bank = load(source, ",".join(known) or "all", split="train", num=num).loaded()
+        bank = load(source, ",".join(known) or "all", split=split, num=num).loaded()
     else:
-        bank = load(source, split="train").loaded()
+        bank = load(source, split=split).loaded()
     is_known = np.array([name in model.categories for name in bank.category_names])
     rows = is_known[bank.categories].nonzero()[0][:num]
     if len(rows) == 0:

@@ -18,25 +18,15 @@ from torch import Tensor
 from geoflow.condition import ANY, Condition
 from geoflow.flow_map import FlowMap
 from geoflow.models.latent import LatentGenerator
-from geoflow.symmetry import upright_frame
+from geoflow_tools.fit_jumps.drawing import names
 from geoflow_tools.fit_jumps.solutions import Encoded
 
 # Of the rows that may jump, so many are on the diagonal; of scans half are told their category.
 _ON_DIAGONAL, _UNNAMED_SCANS = 0.35, 0.5
 # Of shapes without points that are no data, told nothing.
 _UNNAMED = 0.4
-_MOST_GUIDANCE = 4.0
-
-
-def names(model: LatentGenerator[Any], category: Tensor) -> Condition:
-    """What samples of categories are told: these, no weight and no points."""
-    network, num = model.config.transformer, len(category)
-    cond = Condition(upright_frame(model.config.symmetry, num), category)
-    if network.guided:
-        cond = replace(cond, guidance=torch.ones(num))
-    if network.points:
-        cond = replace(cond, tokens=torch.zeros(num, network.num_tokens, network.scalars))
-    return cond
+# Names of less weight are next to those that are to move.
+_LEAST_GUIDANCE, _MOST_GUIDANCE = 1.5, 4.0
 
 
 @dataclass
@@ -73,7 +63,8 @@ class Keeping:
         sixth = torch.arange(num) * 6 // num
         guided, through, others = sixth < 2, (sixth == 2) | (sixth == 3), sixth == 4
         chance, place = torch.rand(2, num, generator=generator)
-        weight = torch.where(guided, 1 / (1 - place * (1 - 1 / _MOST_GUIDANCE)), torch.ones(num))
+        inverse = (1 - place) / _LEAST_GUIDANCE + place / _MOST_GUIDANCE
+        weight = torch.where(guided, 1 / inverse, torch.ones(num))
         unnamed = others
         if self.scans is None:
             through = torch.zeros_like(through)

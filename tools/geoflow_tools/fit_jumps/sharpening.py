@@ -8,7 +8,6 @@ jumps before the last carry no gradient, and answers to all but names alone are 
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -19,12 +18,14 @@ from torch import Tensor, nn
 from geoflow.backbones.token_critic import TokenCritic
 from geoflow.backbones.token_transformer import TokenTransformer
 from geoflow.condition import Condition
+from geoflow.models.checkpoint import load_weights, with_prefix, without_prefix
 from geoflow.models.latent import LatentGenerator
 from geoflow.objectives.adversarial import Adversarial
 from geoflow.seeds import step_generator
 from geoflow.training.ema import Ema
 from geoflow.training.processes import ALONE, Processes
-from geoflow_tools.fit_jumps.keeping import Keeping, names
+from geoflow_tools.fit_jumps.drawing import names, sampled
+from geoflow_tools.fit_jumps.keeping import Keeping
 from geoflow_tools.fit_jumps.solutions import Encoded
 from geoflow_tools.train_shapes.loops import Clock
 
@@ -66,6 +67,8 @@ class Sharpening:
     """Steps of the critic before the map moves."""
     seed: int = 0
     processes: Processes = ALONE
+    step: int = field(default=0, init=False)
+    """Steps that were taken."""
 
     def __post_init__(self) -> None:
         """Make the critic and what moves both.
@@ -103,14 +106,43 @@ class Sharpening:
         Raises:
             FloatingPointError: for losses that are not finite.
         """
-        step = 0
+        step = self.step
         while (share := self._share()) < 1:
             losses = self._step(step, share)
             if not all(map(torch.isfinite, losses.values())):
                 raise FloatingPointError(f"losses are {losses}: lower --learning-rate")
-            step += 1
+            self.step = step = step + 1
             told(step, {name: loss.item() for name, loss in losses.items()})
         return step
+
+    def state(self) -> dict[str, Tensor]:
+        """All that is trained and what moves it, by name."""
+        found: dict[str, Tensor] = {}
+        for name, part in self._parts().items():
+            found |= with_prefix(name, part.state_dict())
+        for name, mover in self._movers.items():
+            for number, moments in mover.state_dict()["state"].items():
+                found |= with_prefix(f"mover/{name}", with_prefix(str(number), moments))
+        return found
+
+    def go_on(self, state: dict[str, Tensor], step: int) -> None:
+        """From what `state` gave after so many steps.
+
+        Raises:
+            CheckpointError: if it is of another map.
+        """
+        for name, part in self._parts().items():
+            load_weights(part, without_prefix(name, state), source="the state of a training")
+        for name, mover in self._movers.items():
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, value in without_prefix(f"mover/{name}", state).items():
+                number, _, moment = key.partition(".")
+                moments.setdefault(int(number), {})[moment] = value
+            mover.load_state_dict({**mover.state_dict(), "state": moments})
+        self.step = step
+
+    def _parts(self) -> dict[str, nn.Module]:
+        return {"map": self.flow_map, "critic": self.critic, "average": self.average.module}
 
     def kept(self) -> LatentGenerator[Any]:
         """The model with the average of the weights."""
@@ -130,7 +162,7 @@ class Sharpening:
         data, cond = self._draw(generator)
         moves = step >= self.alone
         with torch.set_grad_enabled(moves):
-            samples = self._sample(cond, steps, generator)
+            samples = sampled(self.model, self.flow_map, cond, steps, generator)
         fall = min((1 - share) / _FALL, 1.0)
         losses = {"critic": self.objective.critic_loss(self.critic, data, samples, cond, generator)}
         self._move("critic", self.critic, losses["critic"], self.critic_rate * fall)
@@ -153,16 +185,6 @@ class Sharpening:
             [self._of[k][int(p * len(self._of[k]))] for k, p in zip(which, place, strict=True)]
         )
         return self.data.tokens[rows].float(), names(self.model, self.data.category[rows])
-
-    def _sample(self, cond: Condition, steps: int, generator: torch.Generator) -> Tensor:
-        size = self.model.config.autoencoder
-        x = torch.randn(self.batch, size.num_tokens, size.channels, generator=generator)
-        jumps = list(itertools.pairwise(self.model.config.grid(steps).float()))
-        for t, r in jumps[:-1]:
-            with torch.no_grad():
-                x = self.flow_map(x, t.expand(len(x)), r.expand(len(x)), cond)
-        t, r = jumps[-1]
-        return self.flow_map(x, t.expand(len(x)), r.expand(len(x)), cond)
 
     def _move(self, which: str, module: nn.Module, loss: Tensor, rate: float) -> None:
         loss.backward()
