@@ -11,7 +11,7 @@ algorithm 1 (Heun, with one evaluation in the last step).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -180,6 +180,7 @@ def sample_consistency(
     cond: Condition | None = None,
     times: Float[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
+    fresh: Callable[[int], Float[Tensor, "b *s"]] | None = None,
 ) -> Iterator[Float[Tensor, "b *s"]]:
     """Yield noise, then data after every jump to the end; nfe = steps.
 
@@ -195,6 +196,7 @@ def sample_consistency(
         cond: condition of each example.
         times: grid that rises to 1, the last time being where every jump lands.
         generator: randomness of the fresh noise, on the CPU.
+        fresh: the fresh noise of a jump, numbered from 1, instead of random noise.
 
     Raises:
         ValueError: if steps < 1, the grid does not rise to 1, or the map cannot start there.
@@ -206,8 +208,11 @@ def sample_consistency(
     for i, time in enumerate(grid[:-1]):
         t = torch.full_like(one, time)
         if i > 0:
-            fresh = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
-            x = flow_map.interpolant.interpolate(fresh, x, t)
+            if fresh is None:
+                other = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
+            else:
+                other = fresh(i)
+            x = flow_map.interpolant.interpolate(other, x, t)
         x = flow_map(x, t, one, cond)
         yield x
 

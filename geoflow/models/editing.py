@@ -74,7 +74,7 @@ def redraw(
     path = model.flow_map.interpolant
     # A sampler starts at alpha_t x0: this x0 makes it start at the mixed latent.
     start = path.interpolate(noise, x, t) / expand_time(path.alpha(t), like=x)
-    *_, last = model.trajectory(start, cond, ode=ode, times=grid)
+    *_, last = model.trajectory(start, cond, ode=ode, times=grid, other=noise)
     return last
 
 

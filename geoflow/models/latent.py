@@ -20,7 +20,12 @@ from geoflow.flow_map import FlowMap
 from geoflow.geometry.mesh import normalise_mesh, placement
 from geoflow.models.base import Model
 from geoflow.models.finite import finite
-from geoflow.samplers import sample_states, without_gradient
+from geoflow.samplers import (
+    sample_consistency,
+    sample_flow_map,
+    sample_ode,
+    without_gradient,
+)
 from geoflow.seeds import step_generator
 from geoflow.symmetry import turn_to, upright_frame
 
@@ -272,8 +277,12 @@ class LatentGenerator(Model, Generic[A]):
         steps: int = 2,
         ode: bool = False,
         times: Float[Tensor, " n"] | None = None,
+        other: Float[Tensor, "b k c"] | None = None,
     ) -> Iterator[Float[Tensor, "b k c"]]:
         """As `sample_latents`, the tokens at every time of the sampler's grid, noise first.
+
+        Where samples start again (`LatentConfig.restarts`), all but the noise are latents, as they
+        are so far.
 
         Args:
             noise: unit Gaussian.
@@ -282,17 +291,43 @@ class LatentGenerator(Model, Generic[A]):
             ode: follow the ODE of the diagonal.
             times: grid that rises to 1; default: that of the configuration, for the ODE one of
                 equal intervals.
+            other: unit Gaussian, of which later starts are made; default: `noise`.
 
         Raises:
             ValueError: for steps < 1, a grid that does not rise to 1, or a model without samples.
         """
         self.check_generates()
         cond = self.condition(len(noise)) if cond is None else cond
-        if times is None and not ode:
-            times = self.config.grid(steps)
-        way = sample_states(self.flow_map, noise, ode=ode, steps=steps, cond=cond, times=times)
+        way = self.states(
+            self.flow_map, noise, cond, steps=steps, ode=ode, times=times, other=other
+        )
         for state in without_gradient(way):
             yield self.scale.denormalise(state, cond.frame)
+
+    def states(
+        self,
+        flow_map: FlowMap,
+        noise: Float[Tensor, "b k c"],
+        cond: Condition,
+        *,
+        steps: int = 2,
+        ode: bool = False,
+        times: Float[Tensor, " n"] | None = None,
+        other: Float[Tensor, "b k c"] | None = None,
+    ) -> Iterator[Float[Tensor, "b k c"]]:
+        """As `trajectory`, of any flow map and in the scale that it reads.
+
+        A later start mixes the latents with `turned` noise.
+        """
+        if ode:
+            return sample_ode(flow_map, noise, steps=steps, cond=cond, times=times)
+        times = self.config.grid(steps) if times is None else times
+        if not self.config.restarts:
+            return sample_flow_map(flow_map, noise, cond=cond, times=times)
+        source, num = noise if other is None else other, len(times) - 1
+        return sample_consistency(
+            flow_map, noise, cond=cond, times=times, fresh=lambda jump: turned(source, jump, num)
+        )
 
     @overload
     def encode_mesh(
@@ -327,3 +362,12 @@ class LatentGenerator(Model, Generic[A]):
         )
         tokens = self.encode_mesh_points(surface, normals)[0]
         return (tokens, placement(mesh)) if return_transform else tokens
+
+
+def turned(noise: Float[Tensor, "b k c"], jump: int, num: int) -> Float[Tensor, "b k c"]:
+    """Noise for the start of a jump, numbered from 1, of `num`: that of other tokens.
+
+    Independent of each token's own, as fresh noise would be, and yet samples stay a function of
+    their noise alone, and turn with their frame.
+    """
+    return noise.roll(max(jump * noise.shape[1] // num, 1), dims=1)

@@ -34,6 +34,9 @@ class LatentConfig:
     """Sizes of the flow map's network."""
     grid_power: Positive = 1.0
     """Of the times of a sample's jumps, (i / steps)**power; chosen where a model is validated."""
+    restarts: bool = False
+    """Every jump goes to the data, and the next begins there mixed with other noise, back to the
+    next of these times (consistency sampling); otherwise jumps go from time to time."""
 
     def __post_init__(self) -> None:
         """Check what no tensor's shape tells.
@@ -85,6 +88,16 @@ class LatentConfig:
             ValueError: for fewer than one step, or a start that is not in [0, 1).
         """
         return power_grid(steps, self.grid_power, start)
+
+    def jumps(self, steps: int) -> list[tuple[float, float]]:
+        """Start and end of each of the jumps of a sample.
+
+        Raises:
+            ValueError: for fewer than one step.
+        """
+        times: list[float] = self.grid(steps).tolist()
+        ends = [1.0] * steps if self.restarts else times[1:]
+        return list(zip(times[:-1], ends, strict=True))
 
     @staticmethod
     def reads_normals() -> bool:

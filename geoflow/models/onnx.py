@@ -33,6 +33,16 @@ from geoflow.symmetry import upright_frame
 FLOW, DECODER, PAGE = "flow.onnx", "decoder.onnx", "model.json"
 _OPSET = 18
 _STEPS = 2
+_JUMPS = (
+    "for t, r in consecutive times (i / steps) ** grid_power, i from 0 to steps: "
+    "state = flow.onnx(state, t, r, category)",
+)
+_RESTARTS = (
+    "for t in the times (i / steps) ** grid_power, i from 0 to steps - 1:",
+    "from the second on, state = (1 - t) * other + t * state, other being the noise, its tokens "
+    "(second axis) turned round by i * their number // steps",
+    "state = flow.onnx(state, t, 1, category)",
+)
 # Sizes by which the graphs are traced; any others may be given.
 _BATCH, _POINTS = 2, 7
 
@@ -76,12 +86,17 @@ def export_onnx(model: Any, folder: Path) -> list[Path]:
         folder: made if it is not there.
 
     Raises:
-        ValueError: for a model of another kind.
+        ValueError: for a model of another kind, or whose samples start again on another path.
         ImportError: without the packages of the extra `onnx`.
     """
     if not KINDS[model.kind].has_graphs:
         known = ", ".join(repr(name) for name, kind in KINDS.items() if kind.has_graphs)
         raise ValueError(f"models of kind {known} have ONNX graphs, got one of kind {model.kind!r}")
+    if model.config.restarts and model.config.interpolant != "linear":
+        raise ValueError(
+            "samples that start again are exported for the linear path alone, got "
+            f"{model.config.interpolant}"
+        )
     check_packages()
     folder.mkdir(parents=True, exist_ok=True)
     size = model.config.autoencoder
@@ -128,9 +143,15 @@ def sample_latent(
 
     page = json.loads((folder / PAGE).read_text(encoding="utf-8"))
     session = onnxruntime.InferenceSession(folder / FLOW)
-    state = np.float32(page["noise_scale"]) * noise.astype(np.float32)
+    noise = noise.astype(np.float32)
+    state = np.float32(page["noise_scale"]) * noise
     index = np.full(len(noise), category, dtype=np.int64)
-    for times in pairwise(np.linspace(0.0, 1.0, steps + 1) ** page["grid_power"]):
+    grid, restarts = np.linspace(0.0, 1.0, steps + 1) ** page["grid_power"], page["restarts"]
+    for i, (start, end) in enumerate(pairwise(grid)):
+        if restarts and i:
+            other = np.roll(noise, max(i * noise.shape[1] // steps, 1), axis=1)
+            state = np.float32(1 - start) * other + np.float32(start) * state
+        times = (start, 1.0 if restarts else end)
         t, r = (np.full(len(noise), time, dtype=np.float32) for time in times)
         (state,) = session.run(None, {"state": state, "t": t, "r": r, "category": index})
     return np.asarray(state)
@@ -157,10 +178,10 @@ def _page(model: FieldGenerator) -> dict[str, Any]:
         "noise_scale": float(model.flow_map.interpolant.alpha(torch.zeros(1))),
         "steps": _STEPS,
         "grid_power": model.config.grid_power,
+        "restarts": model.config.restarts,
         "sample": [
             "state = noise_scale * unit Gaussian noise of the shape `noise`",
-            "for t, r in consecutive times (i / steps) ** grid_power, i from 0 to steps: "
-            "state = flow.onnx(state, t, r, category)",
+            *(_RESTARTS if model.config.restarts else _JUMPS),
             decode,
         ],
     }

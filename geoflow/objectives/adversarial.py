@@ -41,12 +41,13 @@ class Adversarial:
 
     interpolant: Interpolant
     """Path along which states are carried back."""
-    noise: float = 0.5
+    noise: float = 0.8
     """Longest way back, in times."""
     clean: float = 0.25
     """Share of the states that are not carried back."""
-    penalty: float = 5.0
-    """Weight of the critic's slope."""
+    penalty: float = 1.0
+    """Weight of the critic's slope. It is that in random directions: too high, and the critic
+    overlooks samples that are beside the data, each in a direction of its own."""
     reach: float = 0.1
     """Standard deviation of the differences that tell it."""
 
@@ -100,9 +101,9 @@ class Adversarial:
         return nn.functional.softplus(of_data - of_samples).mean()
 
     def _times(self, like: Tensor, generator: torch.Generator) -> Times:
-        """Most near the data, where what is precise is decided."""
+        """At the data, where precision is decided, and far from them, where no mode is lost."""
         way, kept = torch.rand(2, len(like), generator=generator).to(like)
-        return 1 - self.noise * way.square() * (kept >= self.clean)
+        return 1 - self.noise * way * (kept >= self.clean)
 
     def _back(self, ends: Tensor, t: Times, generator: torch.Generator) -> Tensor:
         return self.interpolant.interpolate(_normal(ends, generator), ends, t)

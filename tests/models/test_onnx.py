@@ -24,16 +24,27 @@ def test_other_kinds_are_refused(kind, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_samples_start_again_on_the_linear_path_alone(tmp_path):
+    model = tiny_models()["sdf"]
+    model.config = replace(model.config, interpolant="vp", restarts=True)
+    with pytest.raises(ValueError, match="for the linear path alone, got vp"):
+        export_onnx(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "power"), [("sdf", 1.0), ("shapes", 3.0)])
-def test_onnxruntime_gives_equal_samples(tmp_path, unchecked, kind, power):
+@pytest.mark.parametrize(
+    ("kind", "power", "restarts"), [("sdf", 1.0, False), ("shapes", 3.0, False), ("sdf", 2.0, True)]
+)
+def test_onnxruntime_gives_equal_samples(tmp_path, unchecked, kind, power, restarts):
     model = tiny_models()[kind]
-    model.config = replace(model.config, grid_power=power)
+    model.config = replace(model.config, grid_power=power, restarts=restarts)
     model.save_pretrained(tmp_path / "model")
     model = load(tmp_path / "model")
     assert main(["export", str(tmp_path / "model"), "--out", str(tmp_path / "out")]) == 0
     page = json.loads((tmp_path / "out" / PAGE).read_text())
     assert page["categories"] == list(model.categories)
+    assert (len(page["sample"]), page["restarts"]) == (5 if restarts else 3, restarts)
     decoder = onnxruntime.InferenceSession(tmp_path / "out" / DECODER)
     for num, steps, category in ((1, 1, 0), (3, 4, 1)):
         noise = model.noise(num, seed=steps)

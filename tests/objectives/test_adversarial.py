@@ -150,7 +150,7 @@ def test_a_map_ends_in_the_data_of_each_condition():
         ({"noise": 1.5}, "noise and clean are within 0 and 1, got 1.5, 0.25"),
         ({"clean": -0.1}, "noise and clean are within 0 and 1"),
         ({"penalty": -1.0}, "penalty is at least 0 and reach above it, got -1.0, 0.1"),
-        ({"reach": 0.0}, "reach above it, got 5.0, 0.0"),
+        ({"reach": 0.0}, "reach above it, got 1.0, 0.0"),
     ],
 )
 def test_wrong_numbers(wrong, said):

@@ -1,6 +1,5 @@
 """Samples trained against data come nearer to them; all other answers stay."""
 
-import itertools
 import json
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_models import networks_apart, tiny_models, told_model
+from told_data import Steps, data_of, seeded
 
 from geoflow.condition import ANY
 from geoflow.flow_map import FlowMap
@@ -26,33 +26,8 @@ from geoflow_tools.fit_jumps.keeping import Keeping
 from geoflow_tools.fit_jumps.sharpened import Sharpened
 from geoflow_tools.fit_jumps.sharpening import Sharpening
 from geoflow_tools.fit_jumps.solutions import Encoded
-from geoflow_tools.train_shapes.loops import Clock
 
 SCANNED = 7.0
-
-
-class Steps(Clock):
-    """A clock that is looked at once a step, and has as many as its seconds."""
-
-    at = 0
-
-    @property
-    def share(self):
-        self.at += 1
-        return (self.at - 1) / self.seconds
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def data_of(model, num=200):
-    """One narrow mode of each category."""
-    size = model.config.autoencoder
-    modes = 1.5 * torch.randn(2, size.num_tokens, size.channels, generator=seeded(3))
-    category = torch.arange(num) % 2
-    noise = torch.randn(num, *modes.shape[1:], generator=seeded(4))
-    return Encoded(modes[category] + 0.2 * noise, category)
 
 
 def scans_of(model, num=30):
@@ -64,6 +39,14 @@ def scans_of(model, num=30):
 def sharpening(model, steps, scans=None, **changes):
     clock = Steps(steps, time.monotonic())
     return Sharpening(model, data_of(model), scans, clock, **{"batch": 16, **changes})
+
+
+def jumps_of(model, steps):
+    return {tuple(pair.tolist()) for pair in torch.tensor(model.config.jumps(steps)).float()}
+
+
+def jumped(t, r):
+    return {(float(a), float(b)) for a, b in zip(t, r, strict=True) if a < b}
 
 
 def test_what_is_kept_is_all_but_names_alone():
@@ -102,9 +85,14 @@ def test_what_is_kept_is_all_but_names_alone():
     assert (category[given] == ANY).float().mean().item() == pytest.approx(0.5, abs=0.1)
     assert (category[is_other] == ANY).float().mean().item() == pytest.approx(0.4, abs=0.12)
     # Jumps are those of samples.
-    grids = [model.config.grid(steps).float() for steps in (1, 2, 4)]
-    pairs = {(float(a), float(b)) for grid in grids for a, b in itertools.pairwise(grid)}
-    assert {(float(a), float(b)) for a, b in zip(t, r, strict=True) if a < b} <= pairs
+    assert jumped(t, r) == {pair for steps in (1, 2, 4) for pair in jumps_of(model, steps)}
+    model.config = replace(model.config, restarts=True)
+    asked.clear()
+    for seed in range(20):
+        keeping.loss(model.flow_map, 12, 4, seeded(seed))
+    assert jumped(*(torch.cat([parts[k] for parts in asked]) for k in (1, 2))) == jumps_of(model, 4)
+    assert {end for _, end in jumps_of(model, 4)} == {1.0}
+    model.config = replace(model.config, restarts=False)
     # Without scans anything may jump, and names that have no weight are on the diagonal.
     asked.clear()
     Keeping(model, watched(model), data, None).loss(model.flow_map, 60, 1, seeded())
@@ -152,8 +140,10 @@ def test_emphasis_that_draws_nothing(emphasis):
 
 
 @pytest.mark.slow
-def test_samples_come_nearer_to_the_data():
+@pytest.mark.parametrize("restarts", [False, True])
+def test_samples_come_nearer_to_the_data(restarts):
     model = told_model()
+    model.config = replace(model.config, restarts=restarts)
     rates = {"learning_rate": 3e-3, "critic_rate": 3e-3}
     trained = sharpening(model, 500, scans_of(model), batch=32, alone=20, **rates)
     data = trained.data
@@ -162,10 +152,8 @@ def test_samples_come_nearer_to_the_data():
         found = []
         for index in (0, 1):
             cond = names(model, torch.full((64,), index))
-            x = torch.randn(64, *data.tokens.shape[1:], generator=seeded(9))
-            grid = model.config.grid(steps).float()
-            for t, r in itertools.pairwise(grid):
-                x = flow_map(x, t.expand(64), r.expand(64), cond)
+            noise = torch.randn(64, *data.tokens.shape[1:], generator=seeded(9))
+            *_, x = model.states(flow_map, noise, cond, steps=steps)
             found.append(energy_distance(x, data.tokens[data.category == index]))
         return np.mean(found)
 
@@ -300,6 +288,21 @@ def test_a_critic_that_knows_its_data_by_heart():
         return (x > 50).float().mean((1, 2))[:, None].expand(-1, 2)
 
     assert held_out.known_by_heart(critic, training) == 1
+    # How far samples are from the nearest training shape, where held-out ones are at 1.
+    known = data.tokens[40:120]
+    near = held_out.distance(model.flow_map, Encoded(known, data.category[40:120]))
+    assert set(near) == set(model.categories)
+    noise = torch.randn(40, *known.shape[1:], generator=seeded(77))
+    with torch.no_grad():
+        *_, drawn = model.states(
+            model.flow_map, noise, names(model, torch.zeros(40, dtype=torch.long)), steps=2
+        )
+
+    def far(x):
+        return torch.cdist(x.flatten(1), known[::2].flatten(1)).amin(1).median()
+
+    expected = far(drawn) / far(held_out.data.tokens[::2])
+    assert near[model.categories[0]] == pytest.approx(float(expected), rel=1e-4)
     assert held_out.known_by_heart(critic, held_out.data) == 0
     with pytest.raises(ValueError, match="held-out shapes must be 2 of each category at least"):
         HeldOut(model, Encoded(data.tokens[:3], data.category[:3]))

@@ -5,6 +5,7 @@
     fit     the map, to the jumps of samples in one, two and four evaluations
     data    latents of shapes, that samples of names are to look like
     sharpen the map, whose samples a critic compares with them
+    calibrate   the map again, whose samples are to spread as the data do
 
 All write into --out; `scans`, `solve` and `sharpen` go on where they were ended, and `fit` may run
 beside `solve`. The autoencoder and the latents stay as they are, and nearly so the field on the
@@ -28,6 +29,7 @@ from geoflow.models.latent import LatentGenerator
 from geoflow.models.volumes import VolumeGenerator
 from geoflow.training.processes import start
 from geoflow_datasets import PROCEDURAL, procedural, universe
+from geoflow_tools.fit_jumps.calibrating import Calibrating
 from geoflow_tools.fit_jumps.data import AT_ONCE, encoded_parts, joined, read_data, shapes_of
 from geoflow_tools.fit_jumps.fitting import HELD_OUT, Fit, lag, wait_for
 from geoflow_tools.fit_jumps.held_out import HeldOut
@@ -42,7 +44,7 @@ from geoflow_tools.train_shapes.packed import PackedMeshes
 
 _SCANS, _SOLUTIONS, _MODEL, _LOG = "scans.npz", "solutions", "model", "log.jsonl"
 _DATA = {"train": "data-*.npz", "val": "held-out-*.npz"}
-_SHARPENED, _STATE = "sharpened", "sharpen.safetensors"
+_SHARPENED, _STATE, _CALIBRATED = "sharpened", "sharpen.safetensors", "calibrated"
 # Categories of the procedural family are asked for most, then those that the universe has.
 _PROCEDURAL, _MADE, _OTHER = 3.0, 2.0, 0.8
 
@@ -133,6 +135,11 @@ class FitOptions:
     def run(self) -> None:
         """Fit, report the lag of one, two and four evaluations, and write the model."""
         model: Any = load(self.model)
+        if model.config.restarts:
+            raise SystemExit(
+                f"--model {self.model}: its samples start again on their way, and a fit is of "
+                "jumps from time to time; take a model without `restarts`"
+            )
         solutions = StoredSolutions(self.out / _SOLUTIONS)
         wait_for(solutions, HELD_OUT + BLOCK)
         _say(self.out, step=0, lag=lag(model.flow_map, model, solutions))
@@ -223,6 +230,8 @@ class SharpenOptions:
     """Peak rate of the map."""
     critic_rate: float = 6e-4
     """Peak rate of the critic."""
+    penalty: float = 1.0
+    """Weight of the critic's slope: high, and it overlooks samples that are beside the data."""
     emphasis: dict[str, float] = field(default_factory=dict)
     """Categories that are drawn more or less often than once, and how often."""
     devices: int = 1
@@ -235,21 +244,14 @@ class SharpenOptions:
     def run(self) -> None:
         """Train, or go on, report and write the model."""
         model: Any = load(self.model)
-        unknown = set(self.emphasis) - set(model.categories)
-        if unknown:
-            raise SystemExit(f"--emphasis {min(unknown)}: the model has no such category")
-        data = read_data(self.out, _DATA["train"])
-        scans = Encoded.load(self.out / _SCANS) if (self.out / _SCANS).is_file() else None
-        held_out = None
-        if any(self.out.glob(_DATA["val"])):
-            held_out = HeldOut(model, read_data(self.out, _DATA["val"]))
+        data, scans, held_out = _read(self.out, model, self.emphasis)
         clock = Clock(self.seconds, time.monotonic())
         processes, _ = start(self.devices, 1, "cpu")
         with processes:
             sharpening = Sharpening(
                 model, data, scans, clock, self.batch, learning_rate=self.learning_rate,
-                critic_rate=self.critic_rate, emphasis=self.emphasis, seed=self.seed,
-                processes=processes,
+                critic_rate=self.critic_rate, penalty=self.penalty, emphasis=self.emphasis,
+                seed=self.seed, processes=processes,
             )  # fmt: skip
             progress = Sharpened(self.out, _STATE, _SHARPENED, sharpening, held_out)
             progress.go_on()
@@ -265,6 +267,82 @@ class SharpenOptions:
             sharpening.run(told)
             if processes.is_first:
                 _say(self.out, **progress.keep(mean))
+
+
+@dataclass(frozen=True)
+class CalibrateOptions:
+    """Fit the last jumps of samples of names to where their spread is that of the data."""
+
+    out: Path
+    """Folder of all that is made; the model is in its folder `calibrated`."""
+    model: str
+    """The model whose samples are calibrated, such as that which `sharpen` wrote."""
+    keep_as: str | None = None
+    """The model whose other answers are held; without, --model."""
+    seconds: float = 780.0
+    """Of the fit, after samples are drawn; its rate falls to zero over the last three fifths."""
+    batch: int = 48
+    """Samples of a step and process."""
+    learning_rate: float = 3e-4
+    """Peak rate."""
+    emphasis: dict[str, float] = field(default_factory=dict)
+    """Categories that are drawn more or less often than once, and how often."""
+    devices: int = 1
+    """Processes, each with a core and a batch of its own."""
+    report_every: float = 240.0
+    """Seconds, after which losses are said and the model written."""
+    seed: int = 0
+    """Of noise and data."""
+
+    def run(self) -> None:
+        """Fit, report and write the model."""
+        model: Any = load(self.model)
+        keep_as: Any = model if self.keep_as is None else load(self.keep_as)
+        data, scans, held_out = _read(self.out, model, self.emphasis)
+        processes, _ = start(self.devices, 1, "cpu")
+        with processes:
+            calibrating = Calibrating(
+                model, keep_as, data, scans, Clock(self.seconds, 0.0), self.batch,
+                learning_rate=self.learning_rate, emphasis=self.emphasis, seed=self.seed,
+                processes=processes,
+            )  # fmt: skip
+            calibrating.clock.start = time.monotonic()
+            due, mean = Every(self.report_every), dict[str, float]()
+
+            def told(step: int, losses: dict[str, float]) -> None:
+                for name, loss in losses.items():
+                    mean[name] = 0.95 * mean.get(name, loss) + 0.05 * loss
+                if processes.is_first and due():
+                    keep()
+
+            def keep() -> None:
+                said: dict[str, Any] = {"step": calibrating.step, "losses": mean}
+                if held_out is not None:
+                    said["energies"] = held_out.energy(calibrating.average.module)
+                    said["distances"] = held_out.distance(calibrating.average.module, data)
+                kept = calibrating.kept()
+                about = {"steps": calibrating.step, "shapes": len(data.category)}
+                kept.card = {**kept.card, "calibrated": about}
+                kept.save_pretrained(self.out / _CALIBRATED)
+                _say(self.out, **said)
+
+            calibrating.run(told)
+            if processes.is_first:
+                keep()
+
+
+def _read(
+    folder: Path, model: Any, emphasis: dict[str, float]
+) -> tuple[Encoded, Encoded | None, HeldOut | None]:
+    """Data, scans and held-out shapes of a folder, the latter two if they are there."""
+    unknown = set(emphasis) - set(model.categories)
+    if unknown:
+        raise SystemExit(f"--emphasis {min(unknown)}: the model has no such category")
+    data = read_data(folder, _DATA["train"])
+    scans = Encoded.load(folder / _SCANS) if (folder / _SCANS).is_file() else None
+    if not any(folder.glob(_DATA["val"])):
+        return data, scans, None
+    return data, scans, HeldOut(model, read_data(folder, _DATA["val"]))
 
 
 def _say(folder: Path, **values: Any) -> None:
@@ -293,7 +371,8 @@ def main() -> None:
     fitting = Annotated[FitOptions, tyro.conf.subcommand("fit")]
     data = Annotated[DataOptions, tyro.conf.subcommand("data")]
     sharpening = Annotated[SharpenOptions, tyro.conf.subcommand("sharpen")]
-    asked = scans | solving | fitting | data | sharpening
+    calibrating = Annotated[CalibrateOptions, tyro.conf.subcommand("calibrate")]
+    asked = scans | solving | fitting | data | sharpening | calibrating
     chosen = tyro.cli(asked, prog="geoflow_tools.fit_jumps", description=__doc__)
     try:
         chosen.run()

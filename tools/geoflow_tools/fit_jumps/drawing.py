@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from geoflow.condition import Condition
 from geoflow.flow_map import FlowMap
-from geoflow.models.latent import LatentGenerator
+from geoflow.models.latent import LatentGenerator, turned
 from geoflow.symmetry import upright_frame
 
 
@@ -26,6 +25,27 @@ def names(model: LatentGenerator[Any], category: Tensor) -> Condition:
     return cond
 
 
+def before_last(
+    model: LatentGenerator[Any],
+    flow_map: FlowMap,
+    cond: Condition,
+    steps: int,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """States before the last jumps of samples, one for each category; its start and its end."""
+    assert cond.category is not None, "they are of names"
+    size, num = model.config.autoencoder, len(cond.category)
+    noise = torch.randn(num, size.num_tokens, size.channels, generator=generator)
+    t, r = torch.tensor(model.config.jumps(steps)[-1])[:, None].expand(2, num)
+    way = model.states(flow_map, noise, cond, steps=steps)
+    with torch.no_grad():
+        for _ in range(steps):
+            x = next(way)
+        if model.config.restarts and steps > 1:
+            x = flow_map.interpolant.interpolate(turned(noise, steps - 1, steps), x, t)
+    return x, t, r
+
+
 def sampled(
     model: LatentGenerator[Any],
     flow_map: FlowMap,
@@ -34,12 +54,4 @@ def sampled(
     generator: torch.Generator,
 ) -> Tensor:
     """A sample for each category, by so many evaluations; only the last carries a gradient."""
-    assert cond.category is not None, "they are of names"
-    size, num = model.config.autoencoder, len(cond.category)
-    x = torch.randn(num, size.num_tokens, size.channels, generator=generator)
-    jumps = list(itertools.pairwise(model.config.grid(steps).float()))
-    for t, r in jumps[:-1]:
-        with torch.no_grad():
-            x = flow_map(x, t.expand(num), r.expand(num), cond)
-    t, r = jumps[-1]
-    return flow_map(x, t.expand(num), r.expand(num), cond)
+    return flow_map(*before_last(model, flow_map, cond, steps, generator), cond)

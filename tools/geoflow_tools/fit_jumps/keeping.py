@@ -41,12 +41,12 @@ class Keeping:
     def loss(self, flow_map: FlowMap, num: int, steps: int, generator: torch.Generator) -> Tensor:
         """Mean square of what the field of the map has moved by, on the jumps of so many steps."""
         tokens, cond, jumps = self._rows(num, generator)
-        grid = self.model.config.grid(steps).float()
+        starts, ends = torch.tensor(self.model.config.jumps(steps), dtype=torch.float32).T
         first = torch.randint(steps, (num,), generator=generator)
         anywhere, chance = torch.rand(2, num, generator=generator)
         diagonal = ~jumps | (chance < _ON_DIAGONAL)
-        t = torch.where(diagonal, anywhere, grid[first])
-        r = torch.where(diagonal, t, grid[first + 1])
+        t = torch.where(diagonal, anywhere, starts[first])
+        r = torch.where(diagonal, t, ends[first])
         noise = torch.randn(tokens.shape, generator=generator)
         x = flow_map.interpolant.interpolate(noise, tokens, t)
         with torch.no_grad():

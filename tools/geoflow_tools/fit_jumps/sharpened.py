@@ -57,8 +57,14 @@ class Sharpened:
         if self.held_out is not None:
             by_category = self.held_out.energy(training.average.module)
             energy = sum(by_category.values()) / len(by_category)
+            apart = self.held_out.distance(training.average.module, training.data)
             known = self.held_out.known_by_heart(training.critic, training.data)
-            said |= {"energy": energy, "energies": by_category, "known_by_heart": known}
+            said |= {
+                "energy": energy,
+                "energies": by_category,
+                "distances": apart,
+                "known_by_heart": known,
+            }
         if energy <= self.least:
             kept, num = training.kept(), len(training.data.category)
             kept.card = {**kept.card, "sharpened": {"steps": training.step, "shapes": num}}

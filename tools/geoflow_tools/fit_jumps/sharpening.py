@@ -61,6 +61,8 @@ class Sharpening:
     """Peak rate of the map."""
     critic_rate: float = 6e-4
     """Peak rate of the critic."""
+    penalty: float = 1.0
+    """Weight of the critic's slope."""
     emphasis: dict[str, float] = field(default_factory=dict)
     """How often a category is drawn, where others are drawn once."""
     alone: int = 80
@@ -85,7 +87,7 @@ class Sharpening:
             self.critic = TokenCritic(network, tuple(sorted(depths)))
         self.average = Ema(self.flow_map, _EMA)
         self.keeping = Keeping(self.model, teacher, self.data, self.scans)
-        self.objective = Adversarial(teacher.interpolant)
+        self.objective = Adversarial(teacher.interpolant, penalty=self.penalty)
         self._movers = {
             "map": _adam(self.flow_map, 0.0), "critic": _adam(self.critic, 0.01)
         }  # fmt: skip

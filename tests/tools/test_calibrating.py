@@ -1,0 +1,121 @@
+"""Samples are moved to where their mean and their spread are those of the data."""
+
+import json
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_models import networks_apart, told_model
+from told_data import Steps, data_of, seeded
+
+from geoflow.models.kinds import load
+from geoflow_tools.bench.energy import energy_distance
+from geoflow_tools.fit_jumps.__main__ import CalibrateOptions, DataOptions
+from geoflow_tools.fit_jumps.calibrating import Calibrating
+from geoflow_tools.fit_jumps.calibration import Calibration
+from geoflow_tools.fit_jumps.drawing import before_last, names, sampled
+
+
+def normal(num, deviations, mean, seed):
+    x = torch.randn(num, len(deviations), generator=seeded(seed), dtype=torch.float64)
+    return torch.tensor(mean, dtype=torch.float64) + x * torch.tensor(deviations)
+
+
+def calibrating(model, steps, **changes):
+    asked = {"batch": 16, "num_samples": 96, "axes": 8, **changes}
+    clock = Steps(steps, time.monotonic())
+    return Calibrating(model, model, data_of(model), None, clock, **asked)
+
+
+def test_mean_and_spread_become_those_of_the_data():
+    # Two axes of data, one of them turned into the other's place in the samples' widths; the third
+    # has nothing in the data.
+    data = normal(20_000, [3.0, 1.0, 0.01], [1.0, 2.0, 0.0], seed=1)
+    samples = normal(20_000, [1.5, 2.0, 1.0], [0.0, 5.0, 4.0], seed=2)
+    moved = Calibration.fit(data, samples, 2)(samples)
+    torch.testing.assert_close(moved.mean(0), data.mean(0), rtol=0, atol=0.05)
+    torch.testing.assert_close(moved.std(0), data.std(0), rtol=0.02, atol=0.0)
+    # What is as it should be stays, and what lies beside all axes is not made wider.
+    calibration = Calibration.fit(data, data[:10_000], 2)
+    torch.testing.assert_close(calibration(data), data, rtol=0, atol=0.1)
+    thin = normal(20_000, [3.0, 1.0, 0.001], [1.0, 2.0, 0.0], seed=3)
+    assert Calibration.fit(data, thin, 2).shrink == 1.0
+    # Ratios that few samples cannot tell are bounded.
+    narrow = normal(20_000, [0.3, 30.0, 0.01], [1.0, 2.0, 0.0], seed=4)
+    assert Calibration.fit(data, narrow, 2).ratios.tolist() == [2.5, 0.3]
+    with pytest.raises(ValueError, match="needs 5 data and samples at least, got 4 and 9"):
+        Calibration.fit(data[:4], samples[:9], 2)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_the_state_before_the_last_jump_is_that_of_a_sample(restarts, steps):
+    model = told_model()
+    model.config = replace(model.config, restarts=restarts)
+    cond = names(model, torch.tensor([0, 1, 1]))
+    noise = torch.randn(3, *data_of(model).tokens.shape[1:], generator=seeded(5))
+    x, t, r = before_last(model, model.flow_map, cond, steps, seeded(5))
+    last = sampled(model, model.flow_map, cond, steps, seeded(5))
+    assert last.requires_grad
+    with torch.no_grad():
+        *_, expected = model.states(model.flow_map, noise, cond, steps=steps)
+        torch.testing.assert_close(model.flow_map(x, t, r, cond), expected)
+    torch.testing.assert_close(last.detach(), expected)
+
+
+def test_a_step_moves_the_map_alone():
+    model = told_model()
+    fit = calibrating(model, 2, emphasis={model.categories[0]: 0.0})
+    before = [p.clone() for p in fit.flow_map.parameters()]
+    told = []
+    assert fit.run(lambda step, losses: told.append((step, set(losses)))) == 2
+    assert told == [(1, {"fitted", "kept"}), (2, {"fitted", "kept"})]
+    moved = [
+        not torch.equal(p, was) for p, was in zip(fit.flow_map.parameters(), before, strict=True)
+    ]
+    assert sum(moved) > 0.5 * len(moved)
+    kept = fit.keeping.teacher.state_dict()
+    assert all(torch.equal(p, kept[name]) for name, p in model.flow_map.state_dict().items())
+    assert set(fit.calibrations) == {(c, steps) for c in (0, 1) for steps in (1, 2, 4)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("restarts", [False, True])
+def test_samples_spread_as_the_data_do(restarts):
+    model = told_model()
+    model.config = replace(model.config, restarts=restarts)
+    fit = calibrating(model, 500, batch=32, learning_rate=3e-3)
+    fit.run(lambda step, losses: None)
+    for steps in (1, 2, 4):
+        far = []
+        for flow_map in (fit.kept().flow_map, model.flow_map):
+            with torch.no_grad():
+                drawn = sampled(
+                    model,
+                    flow_map,
+                    names(model, torch.zeros(64, dtype=torch.long)),
+                    steps,
+                    seeded(9),
+                )
+            far.append(energy_distance(drawn, fit.data.tokens[fit.data.category == 0]))
+        assert far[0] < 0.5 * far[1], steps
+
+
+@pytest.mark.slow
+def test_the_command_writes_a_model(tmp_path, capsys):
+    model = told_model()
+    model.save_pretrained(tmp_path / "start")
+    asked = {"out": tmp_path / "out", "model": str(tmp_path / "start")}
+    (tmp_path / "out").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"has no data-\*\.npz: `fit_jumps data` writes"):
+        CalibrateOptions(**asked).run()
+    DataOptions(num=12, **asked).run()
+    DataOptions(num=5, split="val", **asked).run()
+    capsys.readouterr()
+    CalibrateOptions(seconds=5, batch=4, **asked).run()
+    said = json.loads(capsys.readouterr().out.strip())
+    assert set(said["energies"]) == set(said["distances"]) == {"chair"}
+    made = load(tmp_path / "out" / "calibrated")
+    assert made.card["calibrated"] == {"steps": said["step"], "shapes": 12}
+    assert networks_apart(made, load(tmp_path / "start")) == {"flow"}
