@@ -23,9 +23,9 @@ def normal(num, deviations, mean, seed):
 
 
 def calibrating(model, steps, **changes):
-    asked = {"batch": 16, "num_samples": 96, "axes": 8, **changes}
+    asked = {"batch": 16, "num_samples": 96, "num_axes": 8, **changes}
     clock = Steps(steps, time.monotonic())
-    return Calibrating(model, model, data_of(model), None, clock, **asked)
+    return Calibrating(model=model, data=data_of(model), scans=None, clock=clock, **asked)
 
 
 def test_mean_and_spread_become_those_of_the_data():

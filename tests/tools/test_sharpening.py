@@ -23,7 +23,7 @@ from geoflow_tools.fit_jumps.data import encode_shapes, read_data, shapes_of
 from geoflow_tools.fit_jumps.drawing import names
 from geoflow_tools.fit_jumps.held_out import HeldOut
 from geoflow_tools.fit_jumps.keeping import Keeping
-from geoflow_tools.fit_jumps.sharpened import Sharpened
+from geoflow_tools.fit_jumps.progress import Progress
 from geoflow_tools.fit_jumps.sharpening import Sharpening
 from geoflow_tools.fit_jumps.solutions import Encoded
 
@@ -38,7 +38,8 @@ def scans_of(model, num=30):
 
 def sharpening(model, steps, scans=None, **changes):
     clock = Steps(steps, time.monotonic())
-    return Sharpening(model, data_of(model), scans, clock, **{"batch": 16, **changes})
+    asked = {"batch": 16, **changes}
+    return Sharpening(model=model, data=data_of(model), scans=scans, clock=clock, **asked)
 
 
 def jumps_of(model, steps):
@@ -241,7 +242,7 @@ def test_the_model_nearest_to_held_out_shapes_is_kept(tmp_path):
     model = told_model()
     training = sharpening(model, 4, scans_of(model), alone=0, learning_rate=1e-2)
     held_out = HeldOut(model, Encoded(*(part[:40] for part in vars(data_of(model)).values())))
-    progress = Sharpened(tmp_path, "state.safetensors", "best", training, held_out)
+    progress = Progress(tmp_path, "sharpened", training, held_out)
     kept = []
     # What the second look finds is worse, the third better than all.
     for worse in (0.0, 9.0, -1.0):
@@ -252,16 +253,16 @@ def test_the_model_nearest_to_held_out_shapes_is_kept(tmp_path):
         said = progress.keep({})
         assert said["energies"] == {name: value + worse for name, value in found.items()}
         assert said["energy"] == pytest.approx(np.mean(list(said["energies"].values())))
-        kept.append((said["step"], load(tmp_path / "best").card["sharpened"]["steps"]))
+        kept.append((said["step"], load(tmp_path / "sharpened").card["sharpened"]["steps"]))
         training.clock = Steps(3, time.monotonic())
     assert kept == [(4, 4), (7, 4), (10, 10)]
     # The next process knows what was best, and how much time is over.
     other = sharpening(model, 100, scans_of(model))
-    again = Sharpened(tmp_path, "state.safetensors", "best", other, held_out)
+    again = Progress(tmp_path, "sharpened", other, held_out)
     again.go_on()
     assert (again.least, other.step) == (progress.least, 10)
     fresh = sharpening(model, 1e-9, scans_of(model))
-    late = Sharpened(tmp_path, "state.safetensors", "best", fresh, held_out)
+    late = Progress(tmp_path, "sharpened", fresh, held_out)
     with pytest.raises(ValueError, match="was trained for 0 s already: ask for more --seconds"):
         late.go_on()
 

@@ -7,7 +7,7 @@
     sharpen the map, whose samples a critic compares with them
     calibrate   the map again, whose samples are to spread as the data do
 
-All write into --out; `scans`, `solve` and `sharpen` go on where they were ended, and `fit` may run
+All write into --out; all but `data` and `fit` go on where they were ended, and `fit` may run
 beside `solve`. The autoencoder and the latents stay as they are, and nearly so the field on the
 diagonal.
 """
@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import json
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import tyro
@@ -33,8 +34,9 @@ from geoflow_tools.fit_jumps.calibrating import Calibrating
 from geoflow_tools.fit_jumps.data import AT_ONCE, encoded_parts, joined, read_data, shapes_of
 from geoflow_tools.fit_jumps.fitting import HELD_OUT, Fit, lag, wait_for
 from geoflow_tools.fit_jumps.held_out import HeldOut
+from geoflow_tools.fit_jumps.map_training import MapTraining
+from geoflow_tools.fit_jumps.progress import Progress
 from geoflow_tools.fit_jumps.scans import encode_scans, make_shapes
-from geoflow_tools.fit_jumps.sharpened import Sharpened
 from geoflow_tools.fit_jumps.sharpening import Sharpening
 from geoflow_tools.fit_jumps.solutions import BLOCK, Encoded, StoredSolutions, Told, solve
 from geoflow_tools.train_clouds.timed import Every
@@ -44,7 +46,6 @@ from geoflow_tools.train_shapes.packed import PackedMeshes
 
 _SCANS, _SOLUTIONS, _MODEL, _LOG = "scans.npz", "solutions", "model", "log.jsonl"
 _DATA = {"train": "data-*.npz", "val": "held-out-*.npz"}
-_SHARPENED, _STATE, _CALIBRATED = "sharpened", "sharpen.safetensors", "calibrated"
 # Categories of the procedural family are asked for most, then those that the universe has.
 _PROCEDURAL, _MADE, _OTHER = 3.0, 2.0, 0.8
 
@@ -211,27 +212,27 @@ class DataOptions:
         joined(list(made)).save(self.out / _DATA[self.split].replace("*", str(self.part)))
 
 
-@dataclass(frozen=True)
-class SharpenOptions:
-    """Train the samples of names against data, by the clock.
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(ABC):
+    """Train samples of names by the clock, or go on where it was ended.
 
     With held-out shapes, that state is kept whose samples are nearest to them.
     """
 
+    name: ClassVar[str]
+
     out: Path
-    """Folder of all that is made; the model is in its folder `sharpened`."""
+    """Folder of all that is made; the model is in its folder `sharpened` or `calibrated`."""
     model: str = "shapes"
-    """The model that is sharpened, and whose other answers are held; of a fit, its folder."""
-    seconds: float = 2_400.0
-    """Of the training; its rates fall to zero over the last two fifths."""
-    batch: int = 32
+    """The model whose samples are trained: shipped, or a folder of a model, a fit or a run."""
+    keep_as: str | None = None
+    """The model whose other answers are held; without, --model."""
+    seconds: float
+    """Of the training; its rates fall to zero over the last part."""
+    batch: int
     """Samples of a step and process."""
-    learning_rate: float = 6e-5
+    learning_rate: float
     """Peak rate of the map."""
-    critic_rate: float = 6e-4
-    """Peak rate of the critic."""
-    penalty: float = 1.0
-    """Weight of the critic's slope: high, and it overlooks samples that are beside the data."""
     emphasis: dict[str, float] = field(default_factory=dict)
     """Categories that are drawn more or less often than once, and how often."""
     devices: int = 1
@@ -241,19 +242,32 @@ class SharpenOptions:
     seed: int = 0
     """Of noise and data."""
 
+    @abstractmethod
+    def training(self, **common: Any) -> MapTraining:
+        """The training, of what all have in common."""
+
     def run(self) -> None:
-        """Train, or go on, report and write the model."""
+        """Train, report and write the model."""
         model: Any = load(self.model)
-        data, scans, held_out = _read(self.out, model, self.emphasis)
-        clock = Clock(self.seconds, time.monotonic())
+        unknown = set(self.emphasis) - set(model.categories)
+        if unknown:
+            raise SystemExit(f"--emphasis {min(unknown)}: the model has no such category")
+        keep_as: Any = None if self.keep_as is None else load(self.keep_as)
+        data = read_data(self.out, _DATA["train"])
+        scans = Encoded.load(self.out / _SCANS) if (self.out / _SCANS).is_file() else None
+        held_out = None
+        if any(self.out.glob(_DATA["val"])):
+            held_out = HeldOut(model, read_data(self.out, _DATA["val"]))
         processes, _ = start(self.devices, 1, "cpu")
         with processes:
-            sharpening = Sharpening(
-                model, data, scans, clock, self.batch, learning_rate=self.learning_rate,
-                critic_rate=self.critic_rate, penalty=self.penalty, emphasis=self.emphasis,
+            clock = Clock(self.seconds, 0.0)
+            training = self.training(
+                model=model, keep_as=keep_as, data=data, scans=scans, clock=clock,
+                batch=self.batch, learning_rate=self.learning_rate, emphasis=self.emphasis,
                 seed=self.seed, processes=processes,
             )  # fmt: skip
-            progress = Sharpened(self.out, _STATE, _SHARPENED, sharpening, held_out)
+            clock.start = time.monotonic()
+            progress = Progress(self.out, self.name, training, held_out)
             progress.go_on()
             due = Every(self.report_every)
             mean: dict[str, float] = {}
@@ -264,85 +278,43 @@ class SharpenOptions:
                 if processes.is_first and due():
                     _say(self.out, **progress.keep(mean))
 
-            sharpening.run(told)
+            training.run(told)
             if processes.is_first:
                 _say(self.out, **progress.keep(mean))
 
 
-@dataclass(frozen=True)
-class CalibrateOptions:
+@dataclass(frozen=True, kw_only=True)
+class SharpenOptions(TrainOptions):
+    """Train the samples of names against data, by the clock."""
+
+    name = "sharpened"
+
+    seconds: float = 2_400.0
+    batch: int = 32
+    learning_rate: float = 6e-5
+    critic_rate: float = 6e-4
+    """Peak rate of the critic."""
+    penalty: float = 1.0
+    """Weight of the critic's slope: high, and it overlooks samples that are beside the data."""
+
+    def training(self, **common: Any) -> Sharpening:
+        """With a critic."""
+        return Sharpening(critic_rate=self.critic_rate, penalty=self.penalty, **common)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions(TrainOptions):
     """Fit the last jumps of samples of names to where their spread is that of the data."""
 
-    out: Path
-    """Folder of all that is made; the model is in its folder `calibrated`."""
-    model: str
-    """The model whose samples are calibrated, such as that which `sharpen` wrote."""
-    keep_as: str | None = None
-    """The model whose other answers are held; without, --model."""
+    name = "calibrated"
+
     seconds: float = 780.0
-    """Of the fit, after samples are drawn; its rate falls to zero over the last three fifths."""
     batch: int = 48
-    """Samples of a step and process."""
     learning_rate: float = 3e-4
-    """Peak rate."""
-    emphasis: dict[str, float] = field(default_factory=dict)
-    """Categories that are drawn more or less often than once, and how often."""
-    devices: int = 1
-    """Processes, each with a core and a batch of its own."""
-    report_every: float = 240.0
-    """Seconds, after which losses are said and the model written."""
-    seed: int = 0
-    """Of noise and data."""
 
-    def run(self) -> None:
-        """Fit, report and write the model."""
-        model: Any = load(self.model)
-        keep_as: Any = model if self.keep_as is None else load(self.keep_as)
-        data, scans, held_out = _read(self.out, model, self.emphasis)
-        processes, _ = start(self.devices, 1, "cpu")
-        with processes:
-            calibrating = Calibrating(
-                model, keep_as, data, scans, Clock(self.seconds, 0.0), self.batch,
-                learning_rate=self.learning_rate, emphasis=self.emphasis, seed=self.seed,
-                processes=processes,
-            )  # fmt: skip
-            calibrating.clock.start = time.monotonic()
-            due, mean = Every(self.report_every), dict[str, float]()
-
-            def told(step: int, losses: dict[str, float]) -> None:
-                for name, loss in losses.items():
-                    mean[name] = 0.95 * mean.get(name, loss) + 0.05 * loss
-                if processes.is_first and due():
-                    keep()
-
-            def keep() -> None:
-                said: dict[str, Any] = {"step": calibrating.step, "losses": mean}
-                if held_out is not None:
-                    said["energies"] = held_out.energy(calibrating.average.module)
-                    said["distances"] = held_out.distance(calibrating.average.module, data)
-                kept = calibrating.kept()
-                about = {"steps": calibrating.step, "shapes": len(data.category)}
-                kept.card = {**kept.card, "calibrated": about}
-                kept.save_pretrained(self.out / _CALIBRATED)
-                _say(self.out, **said)
-
-            calibrating.run(told)
-            if processes.is_first:
-                keep()
-
-
-def _read(
-    folder: Path, model: Any, emphasis: dict[str, float]
-) -> tuple[Encoded, Encoded | None, HeldOut | None]:
-    """Data, scans and held-out shapes of a folder, the latter two if they are there."""
-    unknown = set(emphasis) - set(model.categories)
-    if unknown:
-        raise SystemExit(f"--emphasis {min(unknown)}: the model has no such category")
-    data = read_data(folder, _DATA["train"])
-    scans = Encoded.load(folder / _SCANS) if (folder / _SCANS).is_file() else None
-    if not any(folder.glob(_DATA["val"])):
-        return data, scans, None
-    return data, scans, HeldOut(model, read_data(folder, _DATA["val"]))
+    def training(self, **common: Any) -> Calibrating:
+        """With a calibration of each category."""
+        return Calibrating(**common)
 
 
 def _say(folder: Path, **values: Any) -> None:

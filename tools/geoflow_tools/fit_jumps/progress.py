@@ -1,4 +1,4 @@
-"""What a sharpening leaves in its folder: all that it goes on from, and the best model so far."""
+"""What a training of samples leaves in its folder: a state to go on from, and the best model."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from typing import Any
 from geoflow.atomic import reading
 from geoflow.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from geoflow_tools.fit_jumps.held_out import HeldOut
-from geoflow_tools.fit_jumps.sharpening import Sharpening
+from geoflow_tools.fit_jumps.map_training import MapTraining
 
 
 @dataclass
-class Sharpened:
+class Progress:
     """The files of one training; without held-out shapes the newest model is the best."""
 
     folder: Path
-    state: str
-    model: str
-    """Names of the file and the folder in it."""
-    training: Sharpening
+    name: str
+    """Of the model's folder, of the state beside it, and in the model's card."""
+    training: MapTraining
     held_out: HeldOut | None
     least: float = math.inf
     """Energy distance of the model that is kept."""
@@ -34,7 +33,7 @@ class Sharpened:
             CheckpointError: if it is damaged, or of another map.
             ValueError: if there is no time left.
         """
-        path, clock = self.folder / self.state, self.training.clock
+        path, clock = self._path, self.training.clock
         if not path.is_file():
             return
         tensors, card = load_checkpoint(path)
@@ -55,20 +54,13 @@ class Sharpened:
         said: dict[str, Any] = {"step": training.step, "losses": losses}
         energy = -math.inf
         if self.held_out is not None:
-            by_category = self.held_out.energy(training.average.module)
-            energy = sum(by_category.values()) / len(by_category)
-            apart = self.held_out.distance(training.average.module, training.data)
-            known = self.held_out.known_by_heart(training.critic, training.data)
-            said |= {
-                "energy": energy,
-                "energies": by_category,
-                "distances": apart,
-                "known_by_heart": known,
-            }
+            judged = training.judged(self.held_out)
+            energy = sum(judged["energies"].values()) / len(judged["energies"])
+            said |= {"energy": energy, **judged}
         if energy <= self.least:
             kept, num = training.kept(), len(training.data.category)
-            kept.card = {**kept.card, "sharpened": {"steps": training.step, "shapes": num}}
-            kept.save_pretrained(self.folder / self.model)
+            kept.card = {**kept.card, self.name: {"steps": training.step, "shapes": num}}
+            kept.save_pretrained(self.folder / self.name)
             if self.held_out is not None:
                 self.least = energy
         clock = training.clock
@@ -77,5 +69,9 @@ class Sharpened:
             "seconds": time.monotonic() - clock.start,
             "least": self.least if math.isfinite(self.least) else None,
         }
-        save_checkpoint(self.folder / self.state, training.state(), card)
+        save_checkpoint(self._path, training.state(), card)
         return said
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / f"{self.name}.safetensors"
