@@ -71,6 +71,7 @@ def redraw(
     even = torch.linspace(begun, 1.0, steps + 1, dtype=torch.float64)
     grid = even if ode else model.config.grid(steps, begun)
     t = x.new_full((len(x),), float(grid[0]))
+    noise = noise if ode else model.heated(noise, cond)
     path = model.flow_map.interpolant
     # A sampler starts at alpha_t x0: this x0 makes it start at the mixed latent.
     start = path.interpolate(noise, x, t) / expand_time(path.alpha(t), like=x)

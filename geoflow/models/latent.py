@@ -291,18 +291,28 @@ class LatentGenerator(Model, Generic[A]):
             ode: follow the ODE of the diagonal.
             times: grid that rises to 1; default: that of the configuration, for the ODE one of
                 equal intervals.
-            other: unit Gaussian, of which later starts are made; default: `noise`.
+            other: unit Gaussian, of which later starts are made, of a sample that does not begin
+                with noise; default: `noise`.
 
         Raises:
             ValueError: for steps < 1, a grid that does not rise to 1, or a model without samples.
         """
         self.check_generates()
         cond = self.condition(len(noise)) if cond is None else cond
+        if not ode and other is None:
+            noise = self.heated(noise, cond)
         way = self.states(
             self.flow_map, noise, cond, steps=steps, ode=ode, times=times, other=other
         )
         for state in without_gradient(way):
             yield self.scale.denormalise(state, cond.frame)
+
+    def heated(self, noise: Float[Tensor, "b k c"], cond: Condition) -> Float[Tensor, "b k c"]:
+        """Unit noise at the configuration's temperature, but that of samples through points."""
+        if cond.tokens is None:
+            return self.config.temperature * noise
+        bound = cond.tokens.flatten(1).any(1)[:, None, None]
+        return torch.where(bound, noise, self.config.temperature * noise)
 
     def states(
         self,
@@ -315,7 +325,7 @@ class LatentGenerator(Model, Generic[A]):
         times: Float[Tensor, " n"] | None = None,
         other: Float[Tensor, "b k c"] | None = None,
     ) -> Iterator[Float[Tensor, "b k c"]]:
-        """As `trajectory`, of any flow map and in the scale that it reads.
+        """As `trajectory`, of any flow map, from noise as it is, and in the scale that it reads.
 
         A later start mixes the latents with `turned` noise.
         """

@@ -37,6 +37,9 @@ class LatentConfig:
     restarts: bool = False
     """Every jump goes to the data, and the next begins there mixed with other noise, back to the
     next of these times (consistency sampling); otherwise jumps go from time to time."""
+    temperature: Positive = 1.0
+    """Standard deviation of the noise that samples begin with, and start again with, where they go
+    through no points: above 1 they are of more kinds, below of fewer. The ODE begins with 1."""
 
     def __post_init__(self) -> None:
         """Check what no tensor's shape tells.

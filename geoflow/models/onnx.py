@@ -39,8 +39,8 @@ _JUMPS = (
 )
 _RESTARTS = (
     "for t in the times (i / steps) ** grid_power, i from 0 to steps - 1:",
-    "from the second on, state = (1 - t) * other + t * state, other being the noise, its tokens "
-    "(second axis) turned round by i * their number // steps",
+    "from the second on, state = (1 - t) * other + t * state, other being the first state, its "
+    "tokens (second axis) turned round by i * their number // steps",
     "state = flow.onnx(state, t, 1, category)",
 )
 # Sizes by which the graphs are traced; any others may be given.
@@ -143,13 +143,12 @@ def sample_latent(
 
     page = json.loads((folder / PAGE).read_text(encoding="utf-8"))
     session = onnxruntime.InferenceSession(folder / FLOW)
-    noise = noise.astype(np.float32)
-    state = np.float32(page["noise_scale"]) * noise
+    state = first = np.float32(page["noise_scale"]) * noise.astype(np.float32)
     index = np.full(len(noise), category, dtype=np.int64)
     grid, restarts = np.linspace(0.0, 1.0, steps + 1) ** page["grid_power"], page["restarts"]
     for i, (start, end) in enumerate(pairwise(grid)):
         if restarts and i:
-            other = np.roll(noise, max(i * noise.shape[1] // steps, 1), axis=1)
+            other = np.roll(first, max(i * first.shape[1] // steps, 1), axis=1)
             state = np.float32(1 - start) * other + np.float32(start) * state
         times = (start, 1.0 if restarts else end)
         t, r = (np.full(len(noise), time, dtype=np.float32) for time in times)
@@ -172,10 +171,11 @@ def _page(model: FieldGenerator) -> dict[str, Any]:
     page = {"geoflow": __version__, "kind": model.kind, "categories": list(model.categories)}
     if not _generates(model):
         return {**page, "state": shape, "sample": [decode]}
+    path = model.flow_map.interpolant
     return {
         **page,
         "noise": shape,
-        "noise_scale": float(model.flow_map.interpolant.alpha(torch.zeros(1))),
+        "noise_scale": model.config.temperature * float(path.alpha(torch.zeros(1))),
         "steps": _STEPS,
         "grid_power": model.config.grid_power,
         "restarts": model.config.restarts,

@@ -105,6 +105,37 @@ def test_samples_start_again(model):
     assert replace(model.config, restarts=False).jumps(2) == [(0.0, 0.125), (0.125, 1.0)]
 
 
+@pytest.mark.parametrize("model", ["sdf", "shapes"], indirect=True)
+@pytest.mark.parametrize("restarts", [False, True])
+def test_samples_begin_with_warm_noise(model, restarts):
+    model.config = replace(model.config, restarts=restarts)
+    noise, cond, tokens = model.noise(2, seed=3), model.condition(2), model.noise(2, seed=4)
+
+    def drawn(noise, ode=False):
+        ends = [redraw(model, tokens, noise, strength=s, steps=2, ode=ode) for s in (0.6, 1.0)]
+        return [model.sample_latents(noise, cond, steps=2, ode=ode), *ends]
+
+    slow, hot = drawn(noise, ode=True), drawn(1.3 * noise)
+    model.config = replace(model.config, temperature=1.3)
+    for found, expected in zip(drawn(noise), hot, strict=True):
+        torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(drawn(noise)[2], drawn(noise)[0])
+    # The ODE is as it was.
+    assert all(map(torch.equal, drawn(noise, ode=True), slow))
+
+
+def test_samples_through_points_begin_with_unit_noise():
+    model = tiny_models()["shapes"]
+    model.config = replace(model.config, temperature=1.3)
+    noise, points = model.noise(3, seed=3), torch.zeros(3, *model.noise(1).shape[1:])
+    points[1] = 1.0
+    cond = replace(model.condition(3), tokens=points)
+    heated = model.heated(noise, cond)
+    torch.testing.assert_close(heated[[0, 2]], 1.3 * noise[[0, 2]])
+    assert torch.equal(heated[1], noise[1])
+    torch.testing.assert_close(model.heated(noise, model.condition(3)), 1.3 * noise)
+
+
 def test_tokens_that_are_mixed_in_are_of_other_places():
     model, seen = restarting(tiny_models()["sdf"]), []
     tokens = model.config.autoencoder.num_tokens
@@ -210,9 +241,9 @@ def test_files_carry_the_grid(model, tmp_path):
     told = to_json(restarting(model).config)
     assert from_json(type(model.config), told).restarts
     # What was written before there was one is even, and starts once.
-    del told["grid_power"], told["restarts"]
+    del told["grid_power"], told["restarts"], told["temperature"]
     config = from_json(type(model.config), told)
-    assert (config.grid_power, config.restarts) == (1.0, False)
+    assert (config.grid_power, config.restarts, config.temperature) == (1.0, False, 1.0)
     for wrong in (0.0, -1.0, "fast"):
         with pytest.raises(ValueError, match="grid_power"):
             from_json(type(model.config), {**told, "grid_power": wrong})

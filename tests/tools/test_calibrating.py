@@ -23,7 +23,7 @@ def normal(num, deviations, mean, seed):
 
 
 def calibrating(model, steps, **changes):
-    asked = {"batch": 16, "num_samples": 96, "num_axes": 8, **changes}
+    asked = {"batch": 16, "most": 96, "num_axes": 8, **changes}
     clock = Steps(steps, time.monotonic())
     return Calibrating(model=model, data=data_of(model), scans=None, clock=clock, **asked)
 

@@ -1,9 +1,11 @@
-"""The last jumps of samples fitted to where a calibration moves them (`calibration`).
+"""The last jumps of samples fitted to where these are to be: calibrated, and then drifted.
 
     L = E |psi(x) - T(psi*(x))|^2,    x the state before the last jump of a sample of psi*,
 
-psi* being the map that was, and T of its samples of as many evaluations and the same category: the
-calibration costs samples nothing. Answers to all but names alone are kept (`keeping`).
+psi* being the map that was, and T (`calibration`, and `drift` after it) of its samples of as many
+evaluations and the same category: none of it costs samples anything. A map follows T by a part of
+its way, so that it may be taken on from where it came to. Answers to all but names alone are kept
+(`keeping`).
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ from torch import Tensor
 from geoflow.seeds import step_generator
 from geoflow_tools.fit_jumps.calibration import Calibration
 from geoflow_tools.fit_jumps.drawing import before_last, names, sampled
+from geoflow_tools.fit_jumps.drift import Drift
 from geoflow_tools.fit_jumps.map_training import STEPS, MapTraining
 
-# Of a category, samples that are drawn at once, and most data that a calibration is fitted to.
-_AT_ONCE, _MOST = 96, 1_000
+# Samples that are drawn at once.
+_AT_ONCE = 100
 # Of the time, the last part over which the rate falls; steps over which it rises.
 _FALL, _RISE = 0.6, 30
 _BETAS, _CLIP = (0.9, 0.98), 1.0
@@ -27,7 +30,7 @@ _BETAS, _CLIP = (0.9, 0.98), 1.0
 
 @dataclass(kw_only=True)
 class Calibrating(MapTraining):
-    """Samples moved to the data's mean and spread."""
+    """Samples moved to the data's mean and spread, and then to the data."""
 
     average_decay = 0.99
 
@@ -35,8 +38,8 @@ class Calibrating(MapTraining):
     learning_rate: float = 3e-4
     kept_rows: int = 8
     keep: float = 0.5
-    num_samples: int = 768
-    """Samples of a category and a number of evaluations, to which a calibration is fitted."""
+    most: int = 1_400
+    """Data of a category to which a calibration is fitted, and as many samples."""
     num_axes: int = 200
     """Principal axes of a category's data."""
 
@@ -51,8 +54,8 @@ class Calibrating(MapTraining):
         self.movers = {
             "map": torch.optim.AdamW(parameters, betas=_BETAS, weight_decay=0.0, fused=True)
         }
-        self.calibrations = {
-            (int(category), steps): self._calibration(category, steps)
+        self.ways = {
+            (int(category), steps): self._way(category, steps)
             for category in self._categories
             for steps in sorted(set(STEPS))
         }
@@ -66,7 +69,8 @@ class Calibrating(MapTraining):
             goal = self.teacher(x, t, r, cond)
             for index in category.unique():
                 rows = category == index
-                goal[rows] = self.calibrations[int(index), steps](goal[rows])
+                calibration, drift = self.ways[int(index), steps]
+                goal[rows] = drift(calibration(goal[rows]))
         losses = {"fitted": (self.flow_map(x, t, r, cond) - goal).square().mean()}
         losses["kept"] = self.keeping.loss(self.flow_map, self.kept_rows, steps, generator)
         rate = self.learning_rate * min((self.step + 1) / _RISE, 1.0, (1 - share) / _FALL)
@@ -76,12 +80,15 @@ class Calibrating(MapTraining):
         return losses
 
     @torch.no_grad()
-    def _calibration(self, category: Tensor, steps: int) -> Calibration:
-        data = self.data.tokens[self.data.category == category][:_MOST].float()
-        generator = step_generator(self.seed, f"calibration {int(category)}", steps)
-        rows = torch.full((self.num_samples,), int(category)).split(_AT_ONCE)
-        samples = [
-            sampled(self.model, self.teacher, names(self.model, some), steps, generator)
-            for some in rows
-        ]
-        return Calibration.fit(data, torch.cat(samples), self.num_axes)
+    def _way(self, category: Tensor, steps: int) -> tuple[Calibration, Drift]:
+        """Of one category; the processes share the samples out."""
+        data = self.data.tokens[self.data.category == category][: self.most].float()
+        samples = torch.zeros_like(data)
+        for number, rows in enumerate(torch.arange(len(data)).split(_AT_ONCE)):
+            if number % self.processes.num == self.processes.rank:
+                noise = step_generator(self.seed, f"calibration {int(category)} {steps}", number)
+                cond = names(self.model, category.repeat(len(rows)))
+                samples[rows] = sampled(self.model, self.teacher, cond, steps, noise)
+        samples = self.processes.total(samples)
+        calibration = Calibration.fit(data, samples, self.num_axes)
+        return calibration, Drift.fit(data, calibration(samples), calibration.axes)

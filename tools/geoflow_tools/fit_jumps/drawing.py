@@ -36,6 +36,7 @@ def before_last(
     assert cond.category is not None, "they are of names"
     size, num = model.config.autoencoder, len(cond.category)
     noise = torch.randn(num, size.num_tokens, size.channels, generator=generator)
+    noise = model.heated(noise, cond)
     t, r = torch.tensor(model.config.jumps(steps)[-1])[:, None].expand(2, num)
     way = model.states(flow_map, noise, cond, steps=steps)
     with torch.no_grad():

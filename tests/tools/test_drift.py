@@ -1,0 +1,47 @@
+"""Many samples drift together, and their way leads others along."""
+
+import torch
+from told_data import seeded
+
+from geoflow_tools.bench.energy import energy_distance
+from geoflow_tools.fit_jumps.drift import Drift
+
+AXES = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.6, 0.8]])
+
+
+def shapes(num, seed):
+    """Three modes along the axes, and something beside them."""
+    mode = torch.arange(num) % 3
+    centres = torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 3.0]])
+    along = centres[mode] + 0.3 * torch.randn(num, 2, generator=seeded(seed))
+    beside = torch.randn(num, 1, generator=seeded(seed + 100)) @ torch.tensor([[0.0, -0.8, 0.6]])
+    return (along @ AXES + beside).view(num, 1, 3)
+
+
+def drawn(num, seed):
+    """One mode, too wide."""
+    return 1.5 * torch.randn(num, 1, 3, generator=seeded(seed))
+
+
+def along(x):
+    return x.flatten(1) @ AXES.T
+
+
+def test_other_samples_follow_and_keep_what_lies_beside_the_axes():
+    way = Drift.fit(shapes(900, 1), drawn(900, 2), AXES)
+    others = drawn(600, 3)
+    moved = way(others)
+    assert moved.shape == others.shape
+    before, after = (energy_distance(along(x), along(shapes(600, 4))) for x in (others, moved))
+    assert after < 0.4 * before
+    beside = torch.tensor([0.0, -0.8, 0.6])
+    torch.testing.assert_close(moved.flatten(1) @ beside, others.flatten(1) @ beside)
+
+
+def test_samples_that_are_data_stay():
+    way = Drift.fit(shapes(3_000, 5), shapes(3_000, 6), AXES)
+    others = shapes(600, 7)
+    assert (way(others) - others).flatten(1).norm(dim=1).mean() < 0.15
+    # Of unequal numbers, as many are taken: more data than samples would draw both apart.
+    fewer = Drift.fit(shapes(3_000, 5), shapes(1_000, 6), AXES)
+    assert len(fewer.data) == len(fewer.rounds[0][0]) == 1_000
