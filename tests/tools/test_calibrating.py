@@ -77,7 +77,7 @@ def test_a_step_moves_the_map_alone():
     assert sum(moved) > 0.5 * len(moved)
     kept = fit.keeping.teacher.state_dict()
     assert all(torch.equal(p, kept[name]) for name, p in model.flow_map.state_dict().items())
-    assert set(fit.calibrations) == {(c, steps) for c in (0, 1) for steps in (1, 2, 4)}
+    assert set(fit.ways) == {(c, steps) for c in (0, 1) for steps in (1, 2, 4)}
 
 
 @pytest.mark.slow

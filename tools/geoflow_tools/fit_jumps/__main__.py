@@ -5,7 +5,7 @@
     fit     the map, to the jumps of samples in one, two and four evaluations
     data    latents of shapes, that samples of names are to look like
     sharpen the map, whose samples a critic compares with them
-    calibrate   the map again, whose samples are to spread as the data do
+    calibrate   the map again, whose samples are to spread as the data do, and drift to them
 
 All write into --out; all but `data` and `fit` go on where they were ended, and `fit` may run
 beside `solve`. The autoencoder and the latents stay as they are, and nearly so the field on the
@@ -304,13 +304,16 @@ class SharpenOptions(TrainOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrateOptions(TrainOptions):
-    """Fit the last jumps of samples of names to where their spread is that of the data."""
+    """Fit last jumps of samples of names to where they spread as data do, and drift to these.
+
+    A fit follows a part of the way: --model its own result, in another --out, takes it on.
+    """
 
     name = "calibrated"
 
-    seconds: float = 780.0
-    batch: int = 48
-    learning_rate: float = 3e-4
+    seconds: float = 1_500.0
+    batch: int = 64
+    learning_rate: float = 1e-4
 
     def training(self, **common: Any) -> Calibrating:
         """With a calibration of each category."""

@@ -33,9 +33,10 @@ class Calibrating(MapTraining):
     """Samples moved to the data's mean and spread, and then to the data."""
 
     average_decay = 0.99
+    settles = True
 
-    batch: int = 48
-    learning_rate: float = 3e-4
+    batch: int = 64
+    learning_rate: float = 1e-4
     kept_rows: int = 8
     keep: float = 0.5
     most: int = 1_400

@@ -30,6 +30,8 @@ class MapTraining(ABC):
     """One training of the flow map of `model`, which stays; `kept` gives what comes of it."""
 
     average_decay: ClassVar[float]
+    settles: ClassVar[bool]
+    """Whether goals stay, so that the newest state is the best."""
 
     model: LatentGenerator[Any]
     data: Encoded

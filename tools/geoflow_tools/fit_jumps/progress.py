@@ -16,7 +16,7 @@ from geoflow_tools.fit_jumps.map_training import MapTraining
 
 @dataclass
 class Progress:
-    """The files of one training; without held-out shapes the newest model is the best."""
+    """The files of one training; without held-out shapes the newest model counts as the best."""
 
     folder: Path
     name: str
@@ -57,12 +57,12 @@ class Progress:
             judged = training.judged(self.held_out)
             energy = sum(judged["energies"].values()) / len(judged["energies"])
             said |= {"energy": energy, **judged}
-        if energy <= self.least:
+        if training.settles or energy <= self.least:
             kept, num = training.kept(), len(training.data.category)
             kept.card = {**kept.card, self.name: {"steps": training.step, "shapes": num}}
             kept.save_pretrained(self.folder / self.name)
             if self.held_out is not None:
-                self.least = energy
+                self.least = min(energy, self.least)
         clock = training.clock
         card = {
             "step": training.step,

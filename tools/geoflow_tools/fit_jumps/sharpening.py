@@ -35,6 +35,7 @@ class Sharpening(MapTraining):
     """Samples against data."""
 
     average_decay = 0.995
+    settles = False
 
     batch: int = 32
     learning_rate: float = 6e-5
