@@ -33,7 +33,13 @@ def test_other_samples_follow_and_keep_what_lies_beside_the_axes():
     moved = way(others)
     assert moved.shape == others.shape
     before, after = (energy_distance(along(x), along(shapes(600, 4))) for x in (others, moved))
-    assert after < 0.4 * before
+    assert after < 0.6 * before
+    # A narrow field brings them into the modes, whichever is near.
+    outside = [
+        (torch.cdist(along(x), along(shapes(600, 4))).amin(1) > 0.3).float().mean()
+        for x in (others, moved)
+    ]
+    assert outside[1] < 0.3 * outside[0], outside
     beside = torch.tensor([0.0, -0.8, 0.6])
     torch.testing.assert_close(moved.flatten(1) @ beside, others.flatten(1) @ beside)
 
