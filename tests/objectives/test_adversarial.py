@@ -123,7 +123,7 @@ def test_a_map_ends_in_the_data_of_each_condition():
 
     # The two chase each other round the data, differently on every processor: it is their mean
     # that ends there.
-    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.98))
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.99))
 
     def far():
         data, cond = draw(1_000, seeded(5))
@@ -139,7 +139,7 @@ def test_a_map_ends_in_the_data_of_each_condition():
         torch.optim.Adam(part.parameters(), lr=2e-3, betas=(0.0, 0.98)) for part in (network, judge)
     ]
     for _ in range(1_500):
-        data, cond = draw(128, generator)
+        data, cond = draw(512, generator)
         losses = objective.critic_loss, objective.map_loss
         for mover, loss in zip(movers[::-1], losses, strict=True):
             for each in movers:
@@ -148,8 +148,8 @@ def test_a_map_ends_in_the_data_of_each_condition():
             loss(critic, data, drawn, cond, generator).backward()
             mover.step()
         averaged.update_parameters(network)
-    # Of eight seeds 0.02 to 0.06; one mode of the two alone would be 1.1.
-    assert all(now < 0.15 * then for now, then in zip(far(), before, strict=True)), (before, far())
+    # Of six seeds 0.00 to 0.03.
+    assert all(now < 0.05 * then for now, then in zip(far(), before, strict=True)), (before, far())
 
 
 @pytest.mark.parametrize(

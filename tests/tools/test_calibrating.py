@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from tiny_models import networks_apart, told_model
 from told_data import Steps, data_of, seeded
 
 from geoflow.models.kinds import load
+from geoflow.training.processes import Processes
 from geoflow_tools.bench.energy import energy_distance
 from geoflow_tools.fit_jumps.__main__ import CalibrateOptions, DataOptions
 from geoflow_tools.fit_jumps.calibrating import Calibrating
@@ -78,6 +79,38 @@ def test_a_step_moves_the_map_alone():
     kept = fit.keeping.teacher.state_dict()
     assert all(torch.equal(p, kept[name]) for name, p in model.flow_map.state_dict().items())
     assert set(fit.ways) == {(c, steps) for c in (0, 1) for steps in (1, 2, 4)}
+
+
+@dataclass(frozen=True)
+class OneOf(Processes):
+    """A process whose sums are its own, kept."""
+
+    kept: list = field(default_factory=list)
+
+    def total(self, values):
+        self.kept.append(values.clone())
+        return values
+
+
+def test_processes_share_samples_out_and_draw_each_once():
+    shares, most = [], 250
+    for rank, num in ((0, 1), (0, 2), (1, 2)):
+        process = OneOf(rank, num)
+        model = told_model()
+        Calibrating(
+            model=model, data=data_of(model, 500), scans=None, clock=Steps(1, 0.0), most=most,
+            num_axes=8, processes=process,
+        )  # fmt: skip
+        shares.append([drawn for drawn in process.kept if drawn.ndim == 3])
+    alone, first, second = shares
+    assert [len(drawn) for drawn in alone] == [most] * 6
+    for whole, one, other in zip(alone, first, second, strict=True):
+        torch.testing.assert_close(one + other, whole)
+        taken = [part.flatten(1).any(1) for part in (one, other)]
+        assert not (taken[0] & taken[1]).any()
+        assert [int(t.sum()) for t in taken] == [150, 100]
+        # Nothing is drawn twice.
+        assert len(whole.flatten(1).unique(dim=0)) == most
 
 
 @pytest.mark.slow
