@@ -14,13 +14,17 @@ from geoflow.training.processes import Processes
 from geoflow_tools.bench.energy import energy_distance
 from geoflow_tools.fit_jumps.__main__ import CalibrateOptions, DataOptions
 from geoflow_tools.fit_jumps.calibrating import Calibrating
-from geoflow_tools.fit_jumps.calibration import Calibration
+from geoflow_tools.fit_jumps.calibration import Calibration, principal_axes
 from geoflow_tools.fit_jumps.drawing import before_last, names, sampled
 
 
 def normal(num, deviations, mean, seed):
     x = torch.randn(num, len(deviations), generator=seeded(seed), dtype=torch.float64)
     return torch.tensor(mean, dtype=torch.float64) + x * torch.tensor(deviations)
+
+
+def calibrated(data, samples):
+    return Calibration.fit(data, samples, principal_axes(data, 2))
 
 
 def calibrating(model, steps, **changes):
@@ -34,19 +38,19 @@ def test_mean_and_spread_become_those_of_the_data():
     # has nothing in the data.
     data = normal(20_000, [3.0, 1.0, 0.01], [1.0, 2.0, 0.0], seed=1)
     samples = normal(20_000, [1.5, 2.0, 1.0], [0.0, 5.0, 4.0], seed=2)
-    moved = Calibration.fit(data, samples, 2)(samples)
+    moved = calibrated(data, samples)(samples)
     torch.testing.assert_close(moved.mean(0), data.mean(0), rtol=0, atol=0.05)
     torch.testing.assert_close(moved.std(0), data.std(0), rtol=0.02, atol=0.0)
     # What is as it should be stays, and what lies beside all axes is not made wider.
-    calibration = Calibration.fit(data, data[:10_000], 2)
+    calibration = calibrated(data, data[:10_000])
     torch.testing.assert_close(calibration(data), data, rtol=0, atol=0.1)
     thin = normal(20_000, [3.0, 1.0, 0.001], [1.0, 2.0, 0.0], seed=3)
-    assert Calibration.fit(data, thin, 2).shrink == 1.0
+    assert calibrated(data, thin).shrink == 1.0
     # Ratios that few samples cannot tell are bounded.
     narrow = normal(20_000, [0.3, 30.0, 0.01], [1.0, 2.0, 0.0], seed=4)
-    assert Calibration.fit(data, narrow, 2).ratios.tolist() == [2.5, 0.3]
+    assert calibrated(data, narrow).ratios.tolist() == [2.5, 0.3]
     with pytest.raises(ValueError, match="needs 5 data and samples at least, got 4 and 9"):
-        Calibration.fit(data[:4], samples[:9], 2)
+        calibrated(data[:4], samples[:9])
 
 
 @pytest.mark.parametrize("restarts", [False, True])
@@ -103,14 +107,14 @@ def test_processes_share_samples_out_and_draw_each_once():
         )  # fmt: skip
         shares.append([drawn for drawn in process.kept if drawn.ndim == 3])
     alone, first, second = shares
-    assert [len(drawn) for drawn in alone] == [most] * 6
+    assert [len(drawn) for drawn in alone] == [2 * most] * 6
     for whole, one, other in zip(alone, first, second, strict=True):
         torch.testing.assert_close(one + other, whole)
         taken = [part.flatten(1).any(1) for part in (one, other)]
         assert not (taken[0] & taken[1]).any()
-        assert [int(t.sum()) for t in taken] == [150, 100]
+        assert [int(t.sum()) for t in taken] == [300, 200]
         # Nothing is drawn twice.
-        assert len(whole.flatten(1).unique(dim=0)) == most
+        assert len(whole.flatten(1).unique(dim=0)) == 2 * most
 
 
 @pytest.mark.slow

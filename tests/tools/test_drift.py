@@ -41,10 +41,22 @@ def test_other_samples_follow_and_keep_what_lies_beside_the_axes():
     torch.testing.assert_close(moved.flatten(1) @ beside, others.flatten(1) @ beside)
 
 
+def test_the_mean_of_several_ways_depends_less_on_the_samples():
+    data, others = shapes(300, 8), drawn(200, 9)
+    samples = drawn(2_500, 10)
+    alone = [Drift.fit(data, some, AXES)(others) for some in samples.split(300)[:8]]
+    # A rest of 50 is left.
+    several = [Drift.fit(data, some, AXES) for some in samples.split(1_250)]
+    assert [len(way.ways) for way in several] == [4, 4]
+    torch.testing.assert_close(several[0](others), torch.stack(alone[:4]).mean(0))
+    apart = [(a - b).square().mean() for a, b in (alone[:2], [way(others) for way in several])]
+    assert apart[1] < 0.5 * apart[0]
+
+
 def test_samples_that_are_data_stay():
     way = Drift.fit(shapes(3_000, 5), shapes(3_000, 6), AXES)
     others = shapes(600, 7)
     assert (way(others) - others).flatten(1).norm(dim=1).mean() < 0.15
     # Of unequal numbers, as many are taken: more data than samples would draw both apart.
     fewer = Drift.fit(shapes(3_000, 5), shapes(1_000, 6), AXES)
-    assert len(fewer.data) == len(fewer.rounds[0][0]) == 1_000
+    assert len(fewer.data) == len(fewer.ways[0][0][0]) == 1_000

@@ -199,6 +199,13 @@ def test_only_categories_that_the_model_knows(tmp_path):
     other = model.starting(replace(model.config, categories=("rook", "lump")))
     with pytest.raises(ValueError, match=r"the model knows rook, lump, and .* no category is of"):
         shapes_of(other, str(tmp_path), 9)
+    both = model.starting(replace(model.config, categories=("chair", "table")))
+    bank, rows = shapes_of(both, "procedural", 4, only=("table",))
+    assert (bank.category_names, len(rows)) == (("table",), 4)
+    bank, rows = shapes_of(both, str(tmp_path), 9, only=("table",))
+    assert [bank.category_names[bank.categories[row]] for row in rows] == ["table"] * 3
+    with pytest.raises(ValueError, match="the model knows chair, table; got 'rook'"):
+        shapes_of(both, str(tmp_path), 9, only=("rook", "chair"))
 
 
 def test_a_training_goes_on_to_the_bit():

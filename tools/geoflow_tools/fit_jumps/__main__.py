@@ -196,6 +196,8 @@ class DataOptions:
     """The word procedural, a folder of meshes, or of banks by split; of the model's categories."""
     split: Literal["train", "val"] = "train"
     """What samples learn from, or what their training is judged by."""
+    only: tuple[str, ...] = ()
+    """Categories, in files beside those of all; without, those that the model knows."""
     num: int = 8_000
     """Shapes, at most."""
     part: int = 0
@@ -206,10 +208,11 @@ class DataOptions:
     def run(self) -> None:
         """Make the shapes, encode and write."""
         model: Any = load(self.model)
-        bank, rows = shapes_of(model, self.data, self.num, self.split)
+        bank, rows = shapes_of(model, self.data, self.num, self.split, self.only)
         mine = rows[self.part :: self.parts]
         made = track(encoded_parts(model, bank, mine), "shapes", total=-(-len(mine) // AT_ONCE))
-        joined(list(made)).save(self.out / _DATA[self.split].replace("*", str(self.part)))
+        which = "-".join([*self.only, str(self.part)])
+        joined(list(made)).save(self.out / _DATA[self.split].replace("*", which))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,11 +316,15 @@ class CalibrateOptions(TrainOptions):
 
     seconds: float = 1_500.0
     batch: int = 64
-    learning_rate: float = 1e-4
+    learning_rate: float = 5e-4
+    most: int = 5_000
+    """Data of a category that its samples drift to, at most."""
+    sets: int = 2
+    """Of as many samples, which drift each by themselves: the fewer the data, the more help."""
 
     def training(self, **common: Any) -> Calibrating:
         """With a calibration of each category."""
-        return Calibrating(**common)
+        return Calibrating(most=self.most, sets=self.sets, **common)
 
 
 def _say(folder: Path, **values: Any) -> None:

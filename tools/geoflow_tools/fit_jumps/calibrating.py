@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from geoflow.seeds import step_generator
-from geoflow_tools.fit_jumps.calibration import Calibration
+from geoflow.training.muon import Muon
+from geoflow.training.optimisation import hidden_matrices
+from geoflow_tools.fit_jumps.calibration import Calibration, principal_axes
 from geoflow_tools.fit_jumps.drawing import before_last, names, sampled
 from geoflow_tools.fit_jumps.drift import Drift
 from geoflow_tools.fit_jumps.map_training import STEPS, MapTraining
@@ -36,11 +38,13 @@ class Calibrating(MapTraining):
     settles = True
 
     batch: int = 64
-    learning_rate: float = 1e-4
+    learning_rate: float = 5e-4
     kept_rows: int = 8
     keep: float = 0.5
-    most: int = 1_400
-    """Data of a category to which a calibration is fitted, and as many samples."""
+    most: int = 5_000
+    """Data of a category to which a calibration is fitted."""
+    sets: int = 2
+    """Of as many samples, which drift each by themselves."""
     num_axes: int = 200
     """Principal axes of a category's data."""
 
@@ -51,15 +55,22 @@ class Calibrating(MapTraining):
             ValueError: for an emphasis below 0, or one that draws nothing, or too few data.
         """
         super().__post_init__()
-        parameters = self.flow_map.parameters()
+        hidden = hidden_matrices(self.flow_map)
+        named = list(self.flow_map.named_parameters())
+        others = [p for name, p in named if name not in hidden]
         self.movers = {
-            "map": torch.optim.AdamW(parameters, betas=_BETAS, weight_decay=0.0, fused=True)
+            "matrices": Muon([p for name, p in named if name in hidden], weight_decay=0.0),
+            "others": torch.optim.AdamW(others, betas=_BETAS, weight_decay=0.0, fused=True),
         }
-        self.ways = {
-            (int(category), steps): self._way(category, steps)
-            for category in self._categories
-            for steps in sorted(set(STEPS))
-        }
+        self.ways: dict[tuple[int, int], tuple[Calibration, Drift]] = {}
+        for category in self._categories:
+            data = self.data.tokens[self.data.category == category][: self.most].float()
+            principal = principal_axes(data, self.num_axes)
+            for steps in sorted(set(STEPS)):
+                samples = self._samples(category, steps, self.sets * len(data))
+                calibration = Calibration.fit(data, samples, principal)
+                drift = Drift.fit(data, calibration(samples), calibration.axes)
+                self.ways[int(category), steps] = calibration, drift
 
     def take_step(self, steps: int, share: float, generator: torch.Generator) -> dict[str, Tensor]:
         """One of the map."""
@@ -76,20 +87,17 @@ class Calibrating(MapTraining):
         losses["kept"] = self.keeping.loss(self.flow_map, self.kept_rows, steps, generator)
         rate = self.learning_rate * min((self.step + 1) / _RISE, 1.0, (1 - share) / _FALL)
         whole = losses["fitted"] + self.keep * losses["kept"]
-        self.move("map", self.flow_map, whole, rate, _CLIP)
+        self.move(self.flow_map, whole, rate, _CLIP, "matrices", "others")
         self.average.update(self.flow_map, self.step)
         return losses
 
     @torch.no_grad()
-    def _way(self, category: Tensor, steps: int) -> tuple[Calibration, Drift]:
-        """Of one category; the processes share the samples out."""
-        data = self.data.tokens[self.data.category == category][: self.most].float()
-        samples = torch.zeros_like(data)
-        for number, rows in enumerate(torch.arange(len(data)).split(_AT_ONCE)):
+    def _samples(self, category: Tensor, steps: int, num: int) -> Tensor:
+        """Of one category; the processes share them out."""
+        samples = torch.zeros(num, *self.data.tokens.shape[1:])
+        for number, rows in enumerate(torch.arange(num).split(_AT_ONCE)):
             if number % self.processes.num == self.processes.rank:
                 noise = step_generator(self.seed, f"calibration {int(category)} {steps}", number)
                 cond = names(self.model, category.repeat(len(rows)))
                 samples[rows] = sampled(self.model, self.teacher, cond, steps, noise)
-        samples = self.processes.total(samples)
-        calibration = Calibration.fit(data, samples, self.num_axes)
-        return calibration, Drift.fit(data, calibration(samples), calibration.axes)
+        return self.processes.total(samples)

@@ -41,9 +41,11 @@ class Calibration:
 
     @staticmethod
     def fit(
-        data: Float[Tensor, "n *s"], samples: Float[Tensor, "m *s"], num_axes: int
+        data: Float[Tensor, "n *s"],
+        samples: Float[Tensor, "m *s"],
+        principal: tuple[Float[Tensor, " d"], Float[Tensor, "k d"]],
     ) -> Calibration:
-        """Of data and samples.
+        """Of data, samples, and the `principal_axes` of these data.
 
         Raises:
             ValueError: for fewer than five of either.
@@ -54,12 +56,9 @@ class Calibration:
                 f"{len(samples)}"
             )
         data, samples = data.flatten(1), samples.flatten(1)
-        fitted = data[: int(_FITTED * len(data))]
-        centre = fitted.mean(0)
-        axes = torch.linalg.svd(fitted - centre, full_matrices=False)[2]
-        axes = axes[: min(num_axes, len(fitted) - 1)]
+        centre, axes = principal
         of_data, of_samples = (data - centre) @ axes.T, (samples - centre) @ axes.T
-        others = data[len(fitted) :] - centre
+        others = data[int(_FITTED * len(data)) :] - centre
         rest = samples - centre - of_samples @ axes
         beside = rest.mean(0)
         shrink = (others - others @ axes.T @ axes).square().mean() / (rest - beside).square().mean()
@@ -76,3 +75,13 @@ class Calibration:
         moved = self.of_data + (along - self.of_samples) * self.ratios
         rest = self.shrink * (x - along @ self.axes - self.beside)
         return (self.centre + moved @ self.axes + rest).view_as(samples)
+
+
+def principal_axes(
+    data: Float[Tensor, "n *s"], num: int
+) -> tuple[Float[Tensor, " d"], Float[Tensor, "k d"]]:
+    """Mean of the first four fifths of data, and at most so many of their axes, widest first."""
+    fitted = data.flatten(1)[: int(_FITTED * len(data))]
+    centre = fitted.mean(0)
+    axes = torch.linalg.svd(fitted - centre, full_matrices=False)[2]
+    return centre, axes[: min(num, len(fitted) - 1)]

@@ -20,19 +20,27 @@ AT_ONCE = 16
 
 
 def shapes_of(
-    model: LatentGenerator[Any], source: str, num: int, split: str = "train"
+    model: LatentGenerator[Any],
+    source: str,
+    num: int,
+    split: str = "train",
+    only: tuple[str, ...] = (),
 ) -> tuple[ShapeBank, np.ndarray]:
-    """Shapes of a split, and the rows of those whose category the model knows.
+    """Shapes of a split, and the rows of those whose category the model knows, or of only some.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is none, or the model does not know a category that is asked for.
     """
+    unknown = sorted(set(only) - set(model.categories))
+    if unknown:
+        raise ValueError(f"the model knows {', '.join(model.categories)}; got {unknown[0]!r}")
+    asked = only or model.categories
     if source == PROCEDURAL:
-        known = [name for name in model.categories if name in procedural.CATEGORIES]
+        known = [name for name in asked if name in procedural.CATEGORIES]
         bank = load(source, ",".join(known) or "all", split=split, num=num).loaded()
     else:
         bank = load(source, split=split).loaded()
-    is_known = np.array([name in model.categories for name in bank.category_names])
+    is_known = np.array([name in asked for name in bank.category_names])
     rows = is_known[bank.categories].nonzero()[0][:num]
     if len(rows) == 0:
         raise ValueError(

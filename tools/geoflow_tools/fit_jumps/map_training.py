@@ -149,16 +149,17 @@ class MapTraining(ABC):
         chosen = torch.multinomial(self._chances, self.batch, replacement=True, generator=generator)
         return self._categories[chosen]
 
-    def move(self, which: str, module: nn.Module, loss: Tensor, rate: float, clip: float) -> None:
-        """A step of a mover by the gradient of all processes."""
+    def move(self, module: nn.Module, loss: Tensor, rate: float, clip: float, *movers: str) -> None:
+        """A step of a module by the gradient of all processes and by these movers."""
         loss.backward()
-        parameters, mover = list(module.parameters()), self.movers[which]
+        parameters = list(module.parameters())
         self.processes.share_gradients(parameters, self.processes.num)
         nn.utils.clip_grad_norm_(parameters, clip)
-        for group in mover.param_groups:
-            group["lr"] = rate
-        mover.step()
-        mover.zero_grad(set_to_none=True)
+        for mover in map(self.movers.__getitem__, movers):
+            for group in mover.param_groups:
+                group["lr"] = rate
+            mover.step()
+            mover.zero_grad(set_to_none=True)
 
     def _share(self) -> float:
         """Of the time, what the first process says."""

@@ -85,7 +85,7 @@ class Sharpening(MapTraining):
         fall = min((1 - share) / _FALL, 1.0)
         losses = {"critic": self.objective.critic_loss(self.critic, data, samples, cond, generator)}
         rate = self.critic_rate * fall
-        self.move("critic", self.critic, losses["critic"], rate, _CLIP["critic"])
+        self.move(self.critic, losses["critic"], rate, _CLIP["critic"], "critic")
         if not moves:
             return losses
         self.critic.requires_grad_(False)
@@ -94,7 +94,7 @@ class Sharpening(MapTraining):
         losses["kept"] = self.keeping.loss(self.flow_map, self.kept_rows, steps, generator)
         rate = self.learning_rate * fall * min((self.step - self.alone + 1) / _RISE, 1.0)
         whole = losses["map"] + self.keep * losses["kept"]
-        self.move("map", self.flow_map, whole, rate, _CLIP["map"])
+        self.move(self.flow_map, whole, rate, _CLIP["map"], "map")
         self.average.update(self.flow_map, self.step + _AVERAGED)
         return losses
 
