@@ -19,6 +19,15 @@ class Steps(Clock):
         return (self.at - 1) / self.seconds
 
 
+class Level(Steps):
+    """The same, whose rates stay until its end."""
+
+    @property
+    def share(self) -> float:
+        """None of its steps, or all."""
+        return 0.0 if super().share < 1 else 1.0
+
+
 def seeded(seed: int = 0) -> torch.Generator:
     """A generator of its own."""
     return torch.Generator().manual_seed(seed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 import torch
 from tiny_models import networks_apart, told_model
-from told_data import Steps, data_of, seeded
+from told_data import Level, Steps, data_of, seeded
 
 from geoflow.models.kinds import load
 from geoflow.training.processes import Processes
@@ -83,6 +83,30 @@ def test_a_step_moves_the_map_alone():
     kept = fit.keeping.teacher.state_dict()
     assert all(torch.equal(p, kept[name]) for name, p in model.flow_map.state_dict().items())
     assert set(fit.ways) == {(c, steps) for c in (0, 1) for steps in (1, 2, 4)}
+
+
+def test_a_calibration_goes_on_to_the_bit():
+    model = told_model()
+
+    def training(steps):
+        made = calibrating(model, 1, learning_rate=3e-3)
+        made.clock = Level(steps, 0.0)
+        return made
+
+    def ignored(step, losses):
+        pass
+
+    whole, half, rest = training(5), training(3), training(2)
+    whole.run(ignored)
+    half.run(ignored)
+    rest.go_on({name: part.clone() for name, part in half.state().items()}, half.step)
+    assert rest.run(ignored) == 5
+    found, wanted = rest.state(), whole.state()
+    assert found.keys() == wanted.keys()
+    assert {name.partition(".")[0] for name in found} == {
+        "map", "average", "mover/matrices", "mover/others"
+    }  # fmt: skip
+    assert all(torch.equal(part, wanted[name]) for name, part in found.items())
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_models import networks_apart, tiny_models, told_model
-from told_data import Steps, data_of, seeded
+from told_data import Level, Steps, data_of, seeded
 
 from geoflow.condition import ANY
 from geoflow.flow_map import FlowMap
@@ -211,13 +211,6 @@ def test_only_categories_that_the_model_knows(tmp_path):
 def test_a_training_goes_on_to_the_bit():
     model, rates = told_model(), {"alone": 2, "learning_rate": 3e-3}
     scans = scans_of(model)
-
-    class Level(Steps):
-        """The rates stay."""
-
-        @property
-        def share(self):
-            return 0.0 if super().share < 1 else 1.0
 
     def training(steps):
         made = sharpening(model, 1, scans, **rates)

@@ -4,7 +4,8 @@
 
 psi* being the map that was, and T (`calibration`, and `drift` after it) of its samples of as many
 evaluations and the same category: none of it costs samples anything. A map follows T by a part of
-its way, so that it may be taken on from where it came to. Answers to all but names alone are kept
+its way, so that it may be taken on from where it came to; it learns more of new samples than of old
+ones seen again, which is why each step draws its own. Answers to all but names alone are kept
 (`keeping`).
 """
 
@@ -42,7 +43,7 @@ class Calibrating(MapTraining):
     kept_rows: int = 8
     keep: float = 0.5
     most: int = 5_000
-    """Data of a category to which a calibration is fitted."""
+    """Data of a category, at most."""
     sets: int = 2
     """Of as many samples, which drift each by themselves."""
     num_axes: int = 200
