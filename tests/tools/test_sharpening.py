@@ -206,6 +206,9 @@ def test_only_categories_that_the_model_knows(tmp_path):
     assert [bank.category_names[bank.categories[row]] for row in rows] == ["table"] * 3
     with pytest.raises(ValueError, match="the model knows chair, table; got 'rook'"):
         shapes_of(both, str(tmp_path), 9, only=("rook", "chair"))
+    # Before any shape is made.
+    with pytest.raises(ValueError, match=r"--only asks for lump, and procedural has chair, .*both"):
+        shapes_of(other, "procedural", 10**9, only=("lump",))
 
 
 def test_a_training_goes_on_to_the_bit():

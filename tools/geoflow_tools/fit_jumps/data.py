@@ -34,19 +34,21 @@ def shapes_of(
     unknown = sorted(set(only) - set(model.categories))
     if unknown:
         raise ValueError(f"the model knows {', '.join(model.categories)}; got {unknown[0]!r}")
-    asked = only or model.categories
-    if source == PROCEDURAL:
-        known = [name for name in asked if name in procedural.CATEGORIES]
-        bank = load(source, ",".join(known) or "all", split=split, num=num).loaded()
-    else:
+    asked, at_hand = only or model.categories, tuple(procedural.CATEGORIES)
+    if source != PROCEDURAL:
         bank = load(source, split=split).loaded()
-    is_known = np.array([name in asked for name in bank.category_names])
-    rows = is_known[bank.categories].nonzero()[0][:num]
-    if len(rows) == 0:
+        at_hand = tuple(bank.category_names[k] for k in np.unique(bank.categories))
+    known = [name for name in asked if name in at_hand]
+    if not known:
+        asks = "--only asks for" if only else "the model knows"
         raise ValueError(
-            f"the model knows {', '.join(model.categories)}, and {source} has "
-            f"{', '.join(bank.category_names)}: no category is of both"
+            f"{asks} {', '.join(asked)}, and {source} has {', '.join(at_hand)}: no category is of "
+            f"both"
         )
+    if source == PROCEDURAL:
+        bank = load(source, ",".join(known), split=split, num=num).loaded()
+    is_known = np.array([name in known for name in bank.category_names])
+    rows = is_known[bank.categories].nonzero()[0][:num]
     return bank, rows
 
 
