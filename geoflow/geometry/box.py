@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
+from torch import Tensor
 
 
 def box_of(
@@ -24,3 +27,25 @@ def normalise_box(points: Float[np.ndarray, "*b n 3"]) -> Float[np.ndarray, "*b 
     if not (half > 0).all():
         raise ValueError("a shape without extent cannot be normalised")
     return (points - centre[..., None, :]) / half[..., None, None]
+
+
+def in_cube(
+    field: Callable[[Float[Tensor, "n 3"]], Float[Tensor, " n"]], frame: Float[Tensor, "3 3"]
+) -> Callable[[Float[Tensor, "n 3"]], Float[Tensor, " n"]]:
+    """A signed distance, and the solid cut off at the cube of half edge 1 along a frame's vectors.
+
+    A normalised shape ends there, and a network that is right to a hundredth on the mean is farther
+    out somewhere: the box around what it draws is too large, and put into its box again, the whole
+    shape too small.
+
+    Args:
+        field: negative inside.
+        frame: orthonormal, about the origin.
+    """
+
+    def distance(points: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
+        found = field(points)
+        beyond = (points.to(found) @ frame.to(found).mT).abs().amax(-1) - 1
+        return found.maximum(beyond)
+
+    return distance

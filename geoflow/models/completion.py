@@ -307,8 +307,8 @@ def answer(
     through = given.surface(model) if mend else None
     for i in range(num):
         mesh = model.decode(
-            answers.tokens[i], through=through, resolution=resolution, mirror=mirror, faces=faces,
-            within=within, join=join,
+            answers.tokens[i], through=through, whole=False, resolution=resolution, mirror=mirror,
+            faces=faces, within=within, join=join,
         )  # fmt: skip
         if uncertainty:
             colour_by_disagreement(model, mesh, answers.tokens)

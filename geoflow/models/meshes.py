@@ -15,6 +15,7 @@ from torch import Tensor
 from geoflow.backbones.field_codec import SurfacePoints
 from geoflow.backbones.folded import in_blocks
 from geoflow.backbones.shape_encoder import Box
+from geoflow.geometry.box import in_cube
 from geoflow.geometry.extraction import EmptySurfaceError, Field, extract_mesh
 from geoflow.geometry.mesh import remove_crumbs, simplify_mesh, summarise
 from geoflow.geometry.simplification import simplify_within
@@ -145,6 +146,7 @@ class FieldGenerator(LatentGenerator[Any]):
         *,
         frame: Float[Tensor, "m 3"] | None = None,
         through: SurfacePoints | None = None,
+        whole: bool = True,
         check: Check | None = None,
     ) -> Field:
         """Signed distance of one shape, as a function of points (n, 3).
@@ -153,6 +155,9 @@ class FieldGenerator(LatentGenerator[Any]):
             tokens: the latent.
             frame: where the shape stands; default: upright.
             through: points of its surface, a batch of one, beside which the field is mended.
+            whole: the shape is a normalised one, which ends at the cube of half edge 1 along the
+                three vectors of its frame; false for what points of a part of it say, beyond whose
+                box it may go on. Without three vectors nothing is known of its box.
             check: called before every chunk of points; what it raises ends the work.
 
         Raises:
@@ -176,6 +181,8 @@ class FieldGenerator(LatentGenerator[Any]):
             with fast_matmul():
                 return in_blocks(block, points)
 
+        if whole and placed is not None and placed.shape[1] == 3:
+            return in_cube(distance, placed[0])
         return distance
 
     def decode(
@@ -185,6 +192,7 @@ class FieldGenerator(LatentGenerator[Any]):
         resolution: int = 128,
         frame: Float[Tensor, "m 3"] | None = None,
         through: SurfacePoints | None = None,
+        whole: bool = True,
         dense: bool = False,
         crumbs: float = 0.01,
         join: float | None = None,
@@ -200,6 +208,7 @@ class FieldGenerator(LatentGenerator[Any]):
             resolution: cells of the extraction grid along an edge.
             frame: where the shape stands; default: upright.
             through: points of its surface, a batch of one, beside which the field is mended.
+            whole: as for `field`.
             dense: evaluate the field on the whole grid.
             crumbs: components of less than this share of the volume are removed.
             join: parts that would be one if the field were less by this are joined; 0: none.
@@ -222,7 +231,7 @@ class FieldGenerator(LatentGenerator[Any]):
         if mirror and (faces is not None or within is not None):
             raise ValueError("a mirrored mesh keeps all its faces, or it would not be symmetric")
         extraction = extract_mesh(
-            self.field(tokens, frame=frame, through=through, check=check),
+            self.field(tokens, frame=frame, through=through, whole=whole, check=check),
             resolution=resolution,
             method="dense" if dense else "followed",
             mirrored=mirror,
