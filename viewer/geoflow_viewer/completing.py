@@ -40,6 +40,7 @@ class Completed:
             mesh = self.model.decode(
                 self.tokens,
                 through=self.given.surface(self.model),
+                whole=False,
                 resolution=rung.resolution,
                 mirror=part.mirrored,
                 check=ticket.check,
