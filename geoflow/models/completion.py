@@ -379,7 +379,7 @@ def colour_by_disagreement(
     from matplotlib import colormaps
 
     places = torch.from_numpy(np.asarray(mesh.vertices, dtype=np.float32))
-    found = torch.stack([model.field(latent)(places) for latent in tokens])
+    found = torch.stack([model.field(latent, whole=False)(places) for latent in tokens])
     spread = found.std(0).cpu().numpy()
     colours = colormaps[_COLOURS](np.clip(spread / FULL_DISAGREEMENT, 0, 1))
     mesh.visual = trimesh.visual.ColorVisuals(
