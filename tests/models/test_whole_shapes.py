@@ -5,7 +5,7 @@ import torch
 import trimesh
 from tiny_models import tiny_models
 
-from geoflow.models.completion import complete
+from geoflow.models.completion import colour_by_disagreement, complete
 from geoflow.models.fields import FieldConfig, Generator
 from geoflow.testing import random_rotations
 
@@ -57,3 +57,15 @@ def test_what_is_completed_may_go_on_beyond_the_points():
     points = trimesh.creation.box(extents=(2.0, 1.0, 0.6)).sample(400)
     (mesh,) = complete(points, model=model, resolution=32)
     assert abs(mesh.bounds).max() == pytest.approx(1.02, abs=0.01)
+
+
+def test_answers_are_compared_beyond_the_points_too():
+    model, mesh = tiny_models()["shapes"], trimesh.creation.icosphere(1, radius=1.3)
+    size = model.config.autoencoder
+    tokens = torch.randn(3, size.num_tokens, size.channels)
+    colour_by_disagreement(model, mesh, tokens)
+    places = torch.from_numpy(mesh.vertices).float().expand(3, -1, 3)
+    with torch.no_grad():
+        found = model.autoencoder.decode(tokens, places, model.frame_for(3)).std(0)
+    assert found.min() > 0
+    torch.testing.assert_close(torch.from_numpy(mesh.metadata["disagreement"]), found)
