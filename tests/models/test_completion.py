@@ -20,8 +20,9 @@ def chair():
 
 @pytest.fixture(scope="module")
 def cloud(chair):
-    """Points of a chair, and their normals."""
-    (mesh,) = chair.sample(seed=1, resolution=64)
+    """Points of a chair, as the field has it, and their normals."""
+    latent = chair.sample_latents(chair.noise(1, seed=1), chair.condition(1))[0]
+    mesh = chair.decode(latent, resolution=64, whole=False)
     return points_of_mesh(mesh, 400, seed=0)
 
 
