@@ -36,7 +36,8 @@ def in_cube(
 
     A normalised shape ends there, and a network that is right to a hundredth on the mean is farther
     out somewhere: the box around what it draws is too large, and put into its box again, the whole
-    shape too small.
+    shape too small. The larger of two distances is that of the intersection on its surface, and a
+    bound elsewhere.
 
     Args:
         field: negative inside.

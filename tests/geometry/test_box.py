@@ -22,7 +22,7 @@ def test_what_is_beyond_the_cube_is_outside_and_the_rest_as_it_was(points):
     cut = in_cube(ball, torch.eye(3))
     inside = points.abs().amax(1) < 1
     assert torch.equal(cut(points) <= 0, (ball(points) <= 0) & inside)
-    # Far from the cube's faces, as against them, it is the same number.
+    # It is never less, and the same where the ball's surface is nearer than the cube's.
     deep = points / points.norm(dim=1, keepdim=True) * 0.9
     assert (cut(deep) >= ball(deep)).all()
     corner = torch.full((1, 3), 0.9, dtype=torch.float64)
