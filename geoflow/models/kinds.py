@@ -88,6 +88,7 @@ KINDS: dict[str, Kind] = {
             (
                 ("volume_autoencoder", "VolumeAutoencoderStage"),
                 ("volume_flow", "VolumeFlowStage"),
+                ("volume_decoder", "VolumeDecoderStage"),
                 ("volume_residual", "VolumeResidualStage"),
             ),
             "meshes of many kinds",

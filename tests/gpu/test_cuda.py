@@ -34,6 +34,7 @@ from geoflow.training.stages.latent_flow import FlowTraining
 from geoflow.training.stages.point_autoencoder import PointTraining
 from geoflow.training.stages.scans import ScanOptions
 from geoflow.training.stages.volume_autoencoder import VolumeTraining
+from geoflow.training.stages.volume_decoder import VolumeDecoderTraining
 from geoflow.training.stages.volume_flow import VolumeFlowTraining
 from geoflow.training.stages.volume_residual import VolumeResidualTraining
 from geoflow_datasets import load
@@ -49,6 +50,9 @@ STAGES = {
     ("points", "flow"): FlowTraining(batch=8, num_surface=32),
     ("shapes", "autoencoder"): VolumeTraining(batch=2, num_queries=32, scans=SCANS),
     ("shapes", "flow"): VolumeFlowTraining(batch=4, num_surface=32, draws=8, scans=SCANS),
+    ("shapes", "decoder"): VolumeDecoderTraining(
+        batch=2, num_surface=32, num_queries=32, scans=SCANS
+    ),
     ("shapes", "residual"): VolumeResidualTraining(batch=2, num_queries=32, width=8, scans=SCANS),
     ("distribution", "distribution"): DistributionTraining(batch=32),
     ("distribution", "jumps"): JumpTraining(batch=32, solutions=16, solver_steps=6),

@@ -1,12 +1,10 @@
 """Fields on volumes learn to be mended beside points; encoder, decoder and flow stay as they are.
 
-    L = E |clamp(f, c) - clamp(d, c)| / c + v E |clamp(f, b) - clamp(d, b)| / b + w BCE(k f, d > 0)
-
-f is the field that the fixed decoder makes of the fixed encoder's tokens of a scan, mended beside
-the points of the scan (`geoflow.backbones.point_residual`); d are the distances of the whole, clean
-shape. The narrow band b, of a thin part, and the sharp sign are where a mended field differs from
-the latent's. In half of the steps the latent has noise, as it is not the points' own where shapes
-are drawn through points. Moving averages of the weights are kept.
+The loss is that of `band_loss`: of the field that the fixed decoder makes of the fixed encoder's
+tokens of a scan, mended beside the points of the scan (`geoflow.backbones.point_residual`), and the
+distances of the whole, clean shape. The narrow band, of a thin part, and the sharp sign are where a
+mended field differs from the latent's. In half of the steps the latent has noise, as it is not the
+points' own where shapes are drawn through points. Moving averages of the weights are kept.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from geoflow.models.volumes import VolumeGenerator
 from geoflow.objectives import Losses
 from geoflow.training.optimisation import Schedule
 from geoflow.training.stages.autoencoder_part import AutoencoderPartStage
-from geoflow.training.stages.field_autoencoder import FieldLoss, field_loss
+from geoflow.training.stages.band_loss import BandLoss, band_loss
 from geoflow.training.stages.scans import (
     Scan,
     ScanOptions,
@@ -33,7 +31,7 @@ from geoflow.training.stages.scans import (
     spare,
 )
 from geoflow.training.stages.shapes import frame_on
-from geoflow.typing import Count, NonNegative, Positive, Share
+from geoflow.typing import Count, Share
 
 
 def _dense_scans() -> ScanOptions:
@@ -44,7 +42,7 @@ def _dense_scans() -> ScanOptions:
 
 
 @dataclass(frozen=True)
-class VolumeResidualTraining(FieldLoss):
+class VolumeResidualTraining(BandLoss):
     """Options of the stage."""
 
     steps: int = 12_000
@@ -55,14 +53,6 @@ class VolumeResidualTraining(FieldLoss):
     """Query points of a shape in a step."""
     width: Count = 64
     """Of the network, where the model has none yet."""
-    band: Positive = 0.02
-    """Half width of the narrow band in which distances count more."""
-    band_weight: NonNegative = 0.5
-    """How much more."""
-    sign_weight: NonNegative = 0.2
-    """Weight of the sign's cross-entropy."""
-    sharpness: Positive = 150.0
-    """Logits of the sign per unit of distance."""
     astray: Share = 0.5
     """Share of steps with noise on the latent."""
     ema: float = 0.998
@@ -124,7 +114,4 @@ class VolumeResidualStage(AutoencoderPartStage[VolumeGenerator, Scan]):
         surface = SurfacePoints(batch.points, batch.normals, batch.oriented)
         through = module.through(context, surface)
         predicted = module.decoder(through, batch.queries).float()
-        distance, sign = field_loss(predicted, batch.sdf, options)
-        near, _ = field_loss(predicted, batch.sdf, replace(options, clamp=options.band))
-        total = distance + options.band_weight * near + options.sign_weight * sign
-        return Losses(total, {"distance": distance, "near": near, "sign": sign})
+        return band_loss(predicted, batch.sdf, options)

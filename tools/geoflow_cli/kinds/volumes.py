@@ -47,6 +47,9 @@ class Train(MeshTrain):
     """Sizes of the networks: small and base for a CPU, large for a GPU."""
     batch: int | None = None
     """Shapes of a step of the autoencoder. Default: 4, for a CPU."""
+    decoder_steps: int = 0
+    """Optimiser steps in which the decoder alone goes on, so that fields are more exact. Latents
+    stay as they are (docs/sharpening.md)."""
     residual_steps: int = 0
     """Optimiser steps of a last stage, in which a network learns to mend fields beside points that
     are given (docs/shapes.md). Samples stay as they are."""
@@ -98,6 +101,7 @@ def check(options: Train, given: Collection[str]) -> None:
         raise UsageError(f"--kind shapes stands in a frame, got --symmetry {options.symmetry}")
     if options.batch is not None:
         check_at_least("batch", options.batch, 1)
+    check_at_least("decoder-steps", options.decoder_steps, 0)
     check_at_least("residual-steps", options.residual_steps, 0)
     for source in sources(options.data):
         mesh_options.check(replace(options, data=source), given, gives=GIVES)
@@ -157,6 +161,11 @@ def config(options: Train, data: DataConfig, loaded: Loaded) -> RunConfig:
     if options.batch is not None:
         first = replace(run.stages["autoencoder"], batch=options.batch)  # type: ignore[call-arg]
         run = replace(run, stages={**run.stages, "autoencoder": first})
+    if options.decoder_steps:
+        from geoflow.training.stages.volume_decoder import VolumeDecoderTraining
+
+        decoding = VolumeDecoderTraining(steps=options.decoder_steps)
+        run = replace(run, stages={**run.stages, "decoder": decoding})
     if options.residual_steps:
         from geoflow.training.stages.volume_residual import VolumeResidualTraining
 
