@@ -109,7 +109,7 @@ def test_the_decoder_alone_learns_and_what_mends_stays(bank):
     assert all(weight.requires_grad for weight in stage.module.parameters())
     points = torch.rand(1, 50, 3) - 0.5
     surface = SurfacePoints(points, torch.nn.functional.normalize(points, dim=-1))
-    field = stage.model.field(torch.randn(*stage.model.latent_shape), through=surface)
+    field = stage.model.field(stage.model.encode(*surface[:2])[0], through=surface)
     assert field(torch.rand(9, 3)).isfinite().all()
 
 
