@@ -48,8 +48,8 @@ class Train(MeshTrain):
     batch: int | None = None
     """Shapes of a step of the autoencoder. Default: 4, for a CPU."""
     decoder_steps: int = 0
-    """Optimiser steps in which the decoder alone goes on, so that fields are more exact. Latents
-    stay as they are (docs/sharpening.md)."""
+    """Optimiser steps in which the decoder alone goes on, so that fields are more exact. Samples'
+    latents stay as they are (docs/sharpening.md)."""
     residual_steps: int = 0
     """Optimiser steps of a last stage, in which a network learns to mend fields beside points that
     are given (docs/shapes.md). Samples stay as they are."""
