@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from geoflow.typing import Count, NonNegative, ShapeBatch, Share
+from geoflow.typing import Count, NonNegative, ShapeBatch, ShapeDataset, Share
 
 # Points that a choice is made from, for each that is kept.
 _SPARE = 2
@@ -103,6 +103,25 @@ def scan(batch: ShapeBatch, options: ScanOptions, num: int, generator: torch.Gen
     points = _noisy(points, options, generator)
     known = None if kind < 0 else normals
     return Scan(points, known, oriented, queries, sdf * size[:, None])
+
+
+def random_scan(
+    data: ShapeDataset,
+    num: int,
+    options: ScanOptions,
+    *,
+    num_queries: int,
+    generator: torch.Generator,
+) -> Scan:
+    """A scan, on the CPU, of `num` random shapes, each mirrored left to right by a coin."""
+    points = draw_number(options, generator)
+    shapes = data.batch(
+        torch.randint(len(data), (num,), generator=generator).numpy(),
+        num_surface=spare(points),
+        num_queries=num_queries,
+        generator=generator,
+    )
+    return scan(mirrored_at_random(shapes, generator), options, points, generator)
 
 
 def distinct(batch: ShapeBatch) -> ShapeBatch:

@@ -19,14 +19,7 @@ from geoflow.training.stage import Context
 from geoflow.training.stages.autoencoder_part import AveragedAutoencoderStage
 from geoflow.training.stages.field_autoencoder import FieldLoss, field_loss
 from geoflow.training.stages.keeping import Beginning
-from geoflow.training.stages.scans import (
-    Scan,
-    ScanOptions,
-    draw_number,
-    mirrored_at_random,
-    scan,
-    spare,
-)
+from geoflow.training.stages.scans import Scan, ScanOptions, random_scan
 from geoflow.training.stages.shapes import frame_on
 from geoflow.typing import Count
 
@@ -70,16 +63,13 @@ class VolumeAutoencoderStage(AveragedAutoencoderStage[VolumeGenerator, Scan]):
     def batch(self, generator: torch.Generator) -> Scan:
         """Scans of random shapes, mirrored at random."""
         options: VolumeTraining = self.options
-        num = draw_number(options.scans, generator)
-        data = self.context.data
-        indices = torch.randint(len(data), (options.batch,), generator=generator)
-        shapes = data.batch(
-            indices.numpy(),
-            num_surface=spare(num),
+        made = random_scan(
+            self.context.data,
+            options.batch,
+            options.scans,
             num_queries=options.num_queries,
             generator=generator,
         )
-        made = scan(mirrored_at_random(shapes, generator), options.scans, num, generator)
         return made.to(self.context.device)
 
     def loss(self, batch: Scan, step: int, generator: torch.Generator) -> Losses:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from geoflow.models.volumes import VolumeGenerator
@@ -23,15 +24,8 @@ from geoflow.training.optimisation import Schedule
 from geoflow.training.stage import Context
 from geoflow.training.stages.autoencoder_part import AutoencoderPartStage
 from geoflow.training.stages.band_loss import BandLoss, band_loss
-from geoflow.training.stages.scans import (
-    Scan,
-    ScanOptions,
-    draw_number,
-    mirrored_at_random,
-    scan,
-    spare,
-)
-from geoflow.training.stages.shapes import frame_on
+from geoflow.training.stages.scans import ScanOptions, random_scan
+from geoflow.training.stages.shapes import draw_shapes, frame_on
 from geoflow.typing import Count, Share
 
 
@@ -61,9 +55,9 @@ class VolumeDecoderTraining(BandLoss):
 class Seen:
     """Latents of shapes, and queries with distances beside them."""
 
-    tokens: Tensor
-    queries: Tensor
-    sdf: Tensor
+    tokens: Float[Tensor, "b k c"]
+    queries: Float[Tensor, "b q 3"]
+    sdf: Float[Tensor, "b q"]
 
 
 class VolumeDecoderStage(AutoencoderPartStage[VolumeGenerator, Seen]):
@@ -93,28 +87,27 @@ class VolumeDecoderStage(AutoencoderPartStage[VolumeGenerator, Seen]):
     def batch(self, generator: torch.Generator) -> Seen:
         """Latents of random shapes, mirrored at random: of all their points, or of scans."""
         options: VolumeDecoderTraining = self.options
-        data, reader = self.context.data, self._reader
-        is_whole = torch.rand((), generator=generator).item() < options.whole
-        num = options.num_surface if is_whole else draw_number(options.scans, generator)
-        shapes = data.batch(
-            torch.randint(len(data), (options.batch,), generator=generator).numpy(),
-            num_surface=num if is_whole else spare(num),
+        data, reader, device = self.context.data, self._reader, self.context.device
+        if torch.rand((), generator=generator).item() < options.whole:
+            shapes = draw_shapes(
+                data,
+                options.batch,
+                num_surface=options.num_surface,
+                num_queries=options.num_queries,
+                mirror=True,
+                generator=generator,
+                device=device,
+            )
+            normals, queries, sdf = shapes.field()
+            return Seen(reader.encode_mesh_points(shapes.surface, normals), queries, sdf)
+        seen = random_scan(
+            data,
+            options.batch,
+            options.scans,
             num_queries=options.num_queries,
             generator=generator,
-        )
-        shapes = mirrored_at_random(shapes, generator)
-        if is_whole:
-            normals, queries, sdf = shapes.field()
-            seen = Scan(shapes.surface, normals, True, queries, sdf)
-        else:
-            seen = scan(shapes, options.scans, num, generator)
-        seen = seen.to(self.context.device)
-        with torch.no_grad():
-            if is_whole:
-                assert seen.normals is not None, "of whole shapes"
-                tokens = reader.encode_mesh_points(seen.points, seen.normals)
-            else:
-                tokens = reader.encode(seen.points, seen.normals, oriented=seen.oriented)
+        ).to(device)
+        tokens = reader.encode(seen.points, seen.normals, oriented=seen.oriented)
         return Seen(tokens, seen.queries, seen.sdf)
 
     def loss(self, batch: Seen, step: int, generator: torch.Generator) -> Losses:
