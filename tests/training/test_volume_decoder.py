@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from killed_run import assert_goes_on_to_the_same_bits
 from tiny_models import tiny_models
 
 from geoflow.backbones.field_codec import SurfacePoints
@@ -72,14 +73,7 @@ def trained(bank, start, tmp_path_factory):
 
 def test_a_killed_run_ends_with_the_same_bits(bank, trained, tmp_path):
     folder, config = trained
-    for progress in Run.create(tmp_path / "killed", config).train(bank):
-        if progress.step == 3:
-            break
-    again = Run.open(tmp_path / "killed")
-    assert [p.step for p in again.train(bank)] == [3, 4, 5, 6]
-    whole = load_model(folder).autoencoder.state_dict()
-    ended = load_model(tmp_path / "killed").autoencoder.state_dict()
-    assert all(torch.equal(ended[name], whole[name]) for name in whole)
+    assert_goes_on_to_the_same_bits(folder, config, bank, tmp_path / "killed")
 
 
 def test_latents_stay_and_their_fields_move(start, trained):
