@@ -12,8 +12,9 @@
 # train`, for which MESHES must be a folder: 24,000 and 12,000 steps, some tens of hours of one core;
 # where RUN holds one already, that one goes on, so that it may be several nights.
 #
-# Then the network that mends fields beside points is trained, RESIDUAL steps (default: 12,000, an hour
-# of one core), of the GPU's model in RUN/mended and where MESHES is a folder.
+# Then the decoder alone goes on, DECODER steps (default: 900, an hour and a quarter of two cores), and
+# the network that mends fields beside points is trained, RESIDUAL steps (default: 12,000, an hour of
+# one core); of the GPU's model in RUN/mended and where MESHES is a folder.
 #
 # --dry-run takes a few seconds of each of the two ways on the CPU, with small networks.
 set -euo pipefail
@@ -48,7 +49,7 @@ against_the_clock() { # OUT [OPTION ...]
 if [ "$dry" = yes ]; then
   common=(--kind shapes --data procedural --num-shapes 16 --size small --sheet-every 0)
   python -m geoflow train "${common[@]}" --batch 2 --autoencoder-steps 3 --steps 2 \
-    --residual-steps 2 --out "$temporary/night"
+    --decoder-steps 2 --residual-steps 2 --out "$temporary/night"
   against_the_clock "$temporary/gpu" --start "$temporary/night" --size small --device cpu \
     --seconds 20 --batch 2 --num-queries 64 --flow-batch 4 --draws 64 --makers 1 --loaders 1 \
     --first 4 --report-every 1 --amounts.procedural 8 --amounts.universe 13 \
@@ -60,22 +61,23 @@ if [ "$dry" = yes ]; then
   exit 0
 fi
 
-residual=${RESIDUAL:-12000}
+decoder=${DECODER:-900} residual=${RESIDUAL:-12000}
+finishing=(--decoder-steps "$decoder" --residual-steps "$residual")
 kind=(--kind shapes --sheet-every 0)
 model=$run/model
 if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
   seconds=$(python -c "print(60 * float('${MINUTES:-9.3}'))")
   against_the_clock "$run" --seconds "$seconds"
-  if [ "$residual" -gt 0 ] && [ -d "$meshes" ]; then
+  if [ -d "$meshes" ] && [ $((decoder + residual)) -gt 0 ]; then
     python -m geoflow train "${kind[@]}" --init-from "$run/model" --autoencoder-steps 0 \
-      --flow-steps 0 --residual-steps "$residual" --data "procedural+universe+$meshes" \
+      --flow-steps 0 "${finishing[@]}" --data "procedural+universe+$meshes" \
       --num-shapes 1400 --out "$run/mended"
     model=$run/mended/model
   fi
 elif [ -f "$run/run.json" ]; then
   python -m geoflow train "${kind[@]}" --resume --out "$run"
 else
-  python -m geoflow train "${kind[@]}" --data "procedural+universe+$meshes" \
-    --residual-steps "$residual" --out "$run"
+  python -m geoflow train "${kind[@]}" --data "procedural+universe+$meshes" "${finishing[@]}" \
+    --out "$run"
 fi
 echo "train_shipped: to ship it: cp $model/* $root/geoflow/shipped/shapes/"

@@ -42,6 +42,7 @@ def test_what_is_shipped_is_trained_by_one_script(tmp_path, temporary):
     assert "trained, stored, read and sampled" in done.stdout
     assert "autoencoder 1: loss" in done.stdout
     assert "flow 1: loss" in done.stdout
+    assert "decoder" in done.stdout
     assert "residual" in done.stdout
     # Nothing is left behind but the shapes that any run may use again.
     assert list(temporary.iterdir()) == []
